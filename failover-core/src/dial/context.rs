@@ -1,0 +1,172 @@
+//! What a dial is told, and the trail of breadcrumbs that it leaves.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use std::vec::Vec;
+
+use crate::attempt::{AttemptId, Purpose};
+use crate::failure::Phase;
+use crate::time::Time;
+
+/// What a dialer is told about the dial it makes.
+///
+/// ```
+/// use failover_core::attempt::Purpose;
+/// use failover_core::dial::DialContext;
+/// use failover_core::failure::Phase;
+///
+/// // The connector makes the context; in a transport's own tests, `unbounded` does.
+/// let cx = DialContext::unbounded();
+/// cx.enter(Phase::Resolve);
+/// cx.enter(Phase::Connect);
+/// assert_eq!(cx.trail().phase(), Some(Phase::Connect));
+/// assert_eq!(cx.purpose(), Purpose::First);
+/// ```
+#[derive(Clone)]
+pub struct DialContext {
+    attempt: AttemptId,
+    number: u32,
+    purpose: Purpose,
+    deadline: Time,
+    now: Arc<dyn Fn() -> Time + Send + Sync>,
+    trail: Trail,
+}
+
+impl DialContext {
+    /// The context of this attempt. `number` counts the dials of this outage from 1; `now` tells
+    /// the driver's time, in which `deadline` is given.
+    #[must_use]
+    pub fn new(
+        attempt: AttemptId,
+        number: u32,
+        purpose: Purpose,
+        deadline: Time,
+        now: Arc<dyn Fn() -> Time + Send + Sync>,
+    ) -> Self {
+        Self {
+            attempt,
+            number,
+            purpose,
+            deadline,
+            now,
+            trail: Trail::default(),
+        }
+    }
+
+    /// A first dial without a deadline, for whoever dials without a connector.
+    #[must_use]
+    pub fn unbounded() -> Self {
+        Self::new(
+            AttemptId::new(0),
+            1,
+            Purpose::First,
+            Time::MAX,
+            Arc::new(|| Time::ZERO),
+        )
+    }
+
+    /// The number of this attempt; it never occurs twice in one connector.
+    #[must_use]
+    pub fn attempt(&self) -> AttemptId {
+        self.attempt
+    }
+
+    /// Which dial of this outage it is, from 1.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// What the dial is for.
+    #[must_use]
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
+    /// How much of the dial's deadline is left; [`Duration::MAX`] when there is none.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        if self.deadline == Time::MAX {
+            return Duration::MAX;
+        }
+        self.deadline.since((self.now)())
+    }
+
+    /// Leaves a breadcrumb: this phase begins now. Call it before each await that may last.
+    pub fn enter(&self, phase: Phase) {
+        self.trail.enter(phase, (self.now)());
+    }
+
+    /// Notes the address that is being tried or was reached, for events.
+    pub fn reached(&self, address: SocketAddr) {
+        self.trail.with(|crumbs| crumbs.address = Some(address));
+    }
+
+    /// The trail of this dial.
+    #[must_use]
+    pub fn trail(&self) -> &Trail {
+        &self.trail
+    }
+}
+
+impl fmt::Debug for DialContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DialContext")
+            .field("attempt", &self.attempt)
+            .field("number", &self.number)
+            .field("purpose", &self.purpose)
+            .field("deadline", &self.deadline)
+            .field("trail", &self.trail)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The phases that a dial entered, and when. Clones share the trail; at most [`Trail::MOST`] are
+/// kept, the latest always.
+#[derive(Clone, Debug, Default)]
+pub struct Trail(Arc<Mutex<Crumbs>>);
+
+#[derive(Debug, Default)]
+struct Crumbs {
+    phases: Vec<(Phase, Time)>,
+    address: Option<SocketAddr>,
+}
+
+impl Trail {
+    /// The most phases that a trail keeps. (A redirect or a second address enters phases again.)
+    pub const MOST: usize = 32;
+
+    /// The phase entered last.
+    #[must_use]
+    pub fn phase(&self) -> Option<Phase> {
+        self.with(|crumbs| crumbs.phases.last().map(|&(phase, _)| phase))
+    }
+
+    /// The phases in order, each with the time at which it began.
+    #[must_use]
+    pub fn phases(&self) -> Vec<(Phase, Time)> {
+        self.with(|crumbs| crumbs.phases.clone())
+    }
+
+    /// The address tried or reached last.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.with(|crumbs| crumbs.address)
+    }
+
+    fn enter(&self, phase: Phase, now: Time) {
+        self.with(|crumbs| {
+            if crumbs.phases.len() == Self::MOST {
+                crumbs.phases.pop();
+            }
+            crumbs.phases.push((phase, now));
+        });
+    }
+
+    fn with<T>(&self, then: impl FnOnce(&mut Crumbs) -> T) -> T {
+        // A poisoned trail is still a trail: nothing in it can be half done.
+        then(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,164 @@
+//! An endpoint as people write it: a server with a name, its routes and options.
+
+use std::fmt;
+use std::string::String;
+use std::sync::Arc;
+use std::vec::Vec;
+
+use crate::directory::options::Options;
+use crate::directory::url::{Url, UrlError};
+use crate::endpoint::MAX_ROUTES;
+
+/// One server: its name, the routes to it (tried in order within one turn) and its options.
+///
+/// ```
+/// use failover_core::directory::Endpoint;
+///
+/// let server = Endpoint::parse("wss://broker.example:443/stream")?
+///     .or_via("tls://broker.example:7443".parse()?)
+///     .named("primary");
+/// assert_eq!(server.name(), "primary");
+/// assert_eq!(server.routes().len(), 2);
+/// # Ok::<(), failover_core::directory::UrlError>(())
+/// ```
+#[derive(Clone)]
+pub struct Endpoint {
+    name: String,
+    routes: Vec<Url>,
+    options: Options,
+}
+
+impl Endpoint {
+    /// The server at this URL, named after its host and port.
+    #[must_use]
+    pub fn new(url: Url) -> Self {
+        Self {
+            name: url.authority(),
+            routes: Vec::from([url]),
+            options: Options::default(),
+        }
+    }
+
+    /// The server at the URL that this text spells.
+    ///
+    /// # Errors
+    /// When the text is not an endpoint's URL; the error says why, without credentials.
+    pub fn parse(url: &str) -> Result<Self, UrlError> {
+        url.parse().map(Self::new)
+    }
+
+    /// The same with another name: unique in a list, used in events, errors and metrics.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The same with one more route to the same server, tried when those before it fail
+    /// (protocol cascading). At most [`MAX_ROUTES`]; the directory refuses more.
+    #[must_use]
+    pub fn or_via(mut self, url: Url) -> Self {
+        self.routes.push(url);
+        self
+    }
+
+    /// The same with an option for one of its layers, found there by its type.
+    #[must_use]
+    pub fn with<T: Send + Sync + 'static>(mut self, option: T) -> Self {
+        self.options = self.options.with(option);
+        self
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The routes, first choice first.
+    #[must_use]
+    pub fn routes(&self) -> &[Url] {
+        &self.routes
+    }
+
+    /// The options.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("name", &self.name)
+            .field("routes", &self.routes)
+            .field("options", &self.options)
+            .finish()
+    }
+}
+
+/// What a dialer is asked to dial: an endpoint through one of its routes.
+///
+/// ```
+/// use failover_core::directory::Target;
+///
+/// let target = Target::parse("tcp://127.0.0.1:4222")?;
+/// assert_eq!(target.url().port(), Some(4222));
+/// # Ok::<(), failover_core::directory::UrlError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Target {
+    endpoint: Arc<Endpoint>,
+    route: u8,
+}
+
+impl Target {
+    /// The endpoint's route with this number; a number beyond its routes means the last.
+    #[must_use]
+    pub fn new(endpoint: Arc<Endpoint>, route: u8) -> Self {
+        let last = endpoint.routes.len().min(MAX_ROUTES).saturating_sub(1);
+        Self {
+            endpoint,
+            route: route.min(u8::try_from(last).unwrap_or(u8::MAX)),
+        }
+    }
+
+    /// The only route of the server at the URL that this text spells.
+    ///
+    /// # Errors
+    /// When the text is not an endpoint's URL.
+    pub fn parse(url: &str) -> Result<Self, UrlError> {
+        Ok(Self::new(Arc::new(Endpoint::parse(url)?), 0))
+    }
+
+    /// The endpoint.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The number of the route, from 0.
+    #[must_use]
+    pub fn route(&self) -> u8 {
+        self.route
+    }
+
+    /// The URL to dial.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.endpoint.routes[usize::from(self.route)]
+    }
+
+    /// The endpoint's option of this type.
+    #[must_use]
+    pub fn option<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.endpoint.options.get()
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.url(), f)
+    }
+}

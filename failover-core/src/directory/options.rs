@@ -1,0 +1,49 @@
+//! A transport's own settings, riding with an endpoint: one value per type.
+
+use std::any::{Any, TypeId, type_name};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// Options of an endpoint, one per type: each layer defines a type of its own and finds it here.
+///
+/// They are no part of an endpoint's identity, and `Debug` shows the types only, because TLS keys
+/// and headers ride here. A value of the application's own rides the same way.
+///
+/// ```
+/// use failover_core::directory::Options;
+///
+/// #[derive(Debug, PartialEq)]
+/// struct ServerName(&'static str);
+///
+/// let options = Options::default().with(ServerName("broker.internal"));
+/// assert_eq!(options.get(), Some(&ServerName("broker.internal")));
+/// ```
+#[derive(Clone, Default)]
+pub struct Options {
+    values: BTreeMap<TypeId, (&'static str, Arc<dyn Any + Send + Sync>)>,
+}
+
+impl Options {
+    /// The same with this value; it replaces an earlier one of the same type.
+    #[must_use]
+    pub fn with<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.values
+            .insert(TypeId::of::<T>(), (type_name::<T>(), Arc::new(value)));
+        self
+    }
+
+    /// The value of this type.
+    #[must_use]
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.values.get(&TypeId::of::<T>())?.1.downcast_ref()
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set()
+            .entries(self.values.values().map(|(name, _)| name))
+            .finish()
+    }
+}

@@ -1,0 +1,407 @@
+//! The one URL code of the workspace: it splits an endpoint's URL and interprets nothing else.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+use std::string::{String, ToString};
+
+use thiserror::Error;
+
+/// Text that must not be seen: `Debug` and `Display` show `***`.
+///
+/// ```
+/// use failover_core::directory::Secret;
+///
+/// let password = Secret::new("hunter2");
+/// assert_eq!(format!("{password:?} {password}"), "*** ***");
+/// assert_eq!(password.expose(), "hunter2");
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the text in.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself. Whoever calls this answers for where it goes.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// An endpoint's address: `scheme://[userinfo@]host[:port][rest]` or `scheme:/path`.
+///
+/// `rest` (path, query, fragment) is kept to the letter for the transport. Scheme and host are
+/// normalised (lower case; IPv6 in its canonical form, without brackets), so that two spellings of
+/// one address are equal. `Display` and `Debug` hide the userinfo and the query, where credentials
+/// travel; [`expose`](Self::expose) prints everything and parses back to an equal value.
+///
+/// ```
+/// use failover_core::directory::Url;
+///
+/// let url: Url = "WSS://joe:secret@Example.org:8443/stream?token=t".parse()?;
+/// assert_eq!(url.scheme(), "wss");
+/// assert_eq!((url.host(), url.port()), ("example.org", Some(8443)));
+/// assert_eq!(url.rest(), "/stream?token=t");
+/// assert_eq!(url.to_string(), "wss://***@example.org:8443/stream?***");
+/// assert_eq!(url.expose(), "wss://joe:secret@example.org:8443/stream?token=t");
+/// # Ok::<(), failover_core::directory::UrlError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Url {
+    scheme: String,
+    userinfo: Option<Secret>,
+    host: String,
+    port: Option<u16>,
+    rest: String,
+}
+
+/// The longest URL that is accepted, in bytes.
+pub const MAX_URL: usize = 8 * 1024;
+
+impl Url {
+    /// The scheme, in lower case.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    /// What stood before the `@`, as written (percent-encoding and all).
+    #[must_use]
+    pub fn userinfo(&self) -> Option<&Secret> {
+        self.userinfo.as_ref()
+    }
+
+    /// The host: a name or an address, IPv6 without brackets. Empty for `scheme:/path`.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, if one was given. Only the transport knows its default.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// Path, query and fragment, to the letter.
+    #[must_use]
+    pub fn rest(&self) -> &str {
+        &self.rest
+    }
+
+    /// `host:port` (IPv6 in brackets), or the host alone, or the path of a `scheme:/path`.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        if self.host.is_empty() {
+            return self.path().to_string();
+        }
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.clone()
+        };
+        match self.port {
+            Some(port) => format!("{host}:{port}"),
+            None => host,
+        }
+    }
+
+    /// The same without userinfo.
+    #[must_use]
+    pub fn without_userinfo(mut self) -> Self {
+        self.userinfo = None;
+        self
+    }
+
+    /// The whole URL, credentials included.
+    #[must_use]
+    pub fn expose(&self) -> String {
+        self.spell(self.userinfo.as_ref().map(Secret::expose), &self.rest)
+    }
+
+    fn path(&self) -> &str {
+        let end = self.rest.find(['?', '#']).unwrap_or(self.rest.len());
+        &self.rest[..end]
+    }
+
+    fn spell(&self, userinfo: Option<&str>, rest: &str) -> String {
+        if self.host.is_empty() {
+            return format!("{}:{rest}", self.scheme);
+        }
+        let authority = self.authority();
+        match userinfo {
+            Some(userinfo) => format!("{}://{userinfo}@{authority}{rest}", self.scheme),
+            None => format!("{}://{authority}{rest}", self.scheme),
+        }
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path();
+        let hidden = if path.len() < self.rest.len() {
+            "?***"
+        } else {
+            ""
+        };
+        let userinfo = self.userinfo.as_ref().map(|_| "***");
+        f.write_str(&self.spell(userinfo, &format!("{path}{hidden}")))
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why a text is not an endpoint's URL. The text is quoted without its credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{input}` is not an endpoint's URL: {problem}")]
+pub struct UrlError {
+    input: String,
+    /// What is wrong with it.
+    pub problem: UrlProblem,
+}
+
+/// What is wrong with a URL, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum UrlProblem {
+    /// Longer than [`MAX_URL`].
+    #[error("it is longer than {MAX_URL} bytes")]
+    TooLong,
+    /// A space or control character.
+    #[error("it holds a space or control character at byte {at}: percent-encode it")]
+    Character {
+        /// Where.
+        at: usize,
+    },
+    /// No scheme, or not a well-formed one.
+    #[error("it has no scheme: write `tcp://host:port`, `tls://…`, `ws://…` or `wss://…`")]
+    Scheme,
+    /// Neither `//` nor `/` follows the scheme.
+    #[error("after the scheme comes `//host:port` (or `/path` for a local socket)")]
+    Slashes,
+    /// The host is missing.
+    #[error("the host is missing: write `scheme://host:port`")]
+    Host,
+    /// Brackets that hold no IPv6 address, or an IPv6 address without brackets.
+    #[error("an IPv6 address stands in brackets, as in `tcp://[::1]:4222`")]
+    Ipv6,
+    /// Not a port.
+    #[error("the port must be a number from 1 to 65535")]
+    Port,
+    /// A `/`, `?` or `#` inside the userinfo.
+    #[error("its userinfo holds a `/`, `?` or `#`: percent-encode it")]
+    Userinfo,
+}
+
+impl FromStr for Url {
+    type Err = UrlError;
+
+    fn from_str(input: &str) -> Result<Self, UrlError> {
+        split(input).map_err(|problem| UrlError {
+            input: redact(input),
+            problem,
+        })
+    }
+}
+
+fn split(input: &str) -> Result<Url, UrlProblem> {
+    if input.len() > MAX_URL {
+        return Err(UrlProblem::TooLong);
+    }
+    if let Some(at) = input.find(|c: char| c.is_control() || c.is_whitespace()) {
+        return Err(UrlProblem::Character { at });
+    }
+    let (scheme, rest) = input.split_once(':').ok_or(UrlProblem::Scheme)?;
+    if !is_scheme(scheme) {
+        return Err(UrlProblem::Scheme);
+    }
+    let scheme = scheme.to_ascii_lowercase();
+    let Some(rest) = rest.strip_prefix("//") else {
+        if !rest.starts_with('/') {
+            return Err(UrlProblem::Slashes);
+        }
+        return Ok(Url {
+            scheme,
+            userinfo: None,
+            host: String::new(),
+            port: None,
+            rest: rest.to_string(),
+        });
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    let (userinfo, host_port) = match authority.rsplit_once('@') {
+        Some((userinfo, host_port)) => (Some(Secret::new(userinfo)), host_port),
+        None => (None, authority),
+    };
+    let (host, port) = split_authority(host_port).map_err(|problem| {
+        // `tcp://joe:p/ss@host:1`: what looks like a host is a piece of a password.
+        if rest.contains('@') {
+            UrlProblem::Userinfo
+        } else {
+            problem
+        }
+    })?;
+    Ok(Url {
+        scheme,
+        userinfo,
+        host,
+        port,
+        rest: rest.to_string(),
+    })
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+}
+
+fn split_authority(text: &str) -> Result<(String, Option<u16>), UrlProblem> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (address, port) = rest.split_once(']').ok_or(UrlProblem::Ipv6)?;
+        return Ok((canonical_ipv6(address)?, parse_port(port)?));
+    }
+    let (host, port) = match text.find(':') {
+        Some(at) => text.split_at(at),
+        None => (text, ""),
+    };
+    if port.len() > 1 && port[1..].contains(':') {
+        return Err(UrlProblem::Ipv6);
+    }
+    if host.is_empty() {
+        return Err(UrlProblem::Host);
+    }
+    if host.contains(['[', ']', '\\', '<', '>', '"', '^', '`', '{', '|', '}']) {
+        return Err(UrlProblem::Host);
+    }
+    Ok((host.to_lowercase(), parse_port(port)?))
+}
+
+/// The canonical form of an IPv6 address; a zone (`%eth0`) stays as it is.
+fn canonical_ipv6(text: &str) -> Result<String, UrlProblem> {
+    let (address, zone) = match text.find('%') {
+        Some(at) => text.split_at(at),
+        None => (text, ""),
+    };
+    if zone.contains(['[', ']', '@']) || zone == "%" {
+        return Err(UrlProblem::Ipv6);
+    }
+    let address: Ipv6Addr = address.parse().map_err(|_| UrlProblem::Ipv6)?;
+    Ok(format!("{address}{zone}"))
+}
+
+/// `""` or `":4222"`.
+fn parse_port(text: &str) -> Result<Option<u16>, UrlProblem> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let digits = text.strip_prefix(':').ok_or(UrlProblem::Port)?;
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(UrlProblem::Port);
+    }
+    match digits.parse() {
+        Ok(0) | Err(_) => Err(UrlProblem::Port),
+        Ok(port) => Ok(Some(port)),
+    }
+}
+
+/// A text that may be a URL, without what may be its credentials: everything between the scheme
+/// and the *last* `@`, and everything after a `?`.
+fn redact(input: &str) -> String {
+    let shown: String = input.chars().take(200).collect();
+    let start = input.find("://").map_or(0, |at| at + 3);
+    let visible = match input.rfind('@') {
+        Some(at) if at >= start => format!("{}***{}", &input[..start], &input[at..]),
+        _ => shown,
+    };
+    match visible.find('?') {
+        Some(at) => format!("{}?***", &visible[..at]),
+        None => visible,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(input: &str) -> UrlProblem {
+        input.parse::<Url>().unwrap_err().problem
+    }
+
+    #[test]
+    fn spellings_of_one_address_are_equal() {
+        let spelled: Url = "TCP://[0:0:0:0:0:0:0:1]:4222".parse().unwrap();
+        assert_eq!(spelled, "tcp://[::1]:4222".parse().unwrap());
+        assert_eq!(spelled.authority(), "[::1]:4222");
+    }
+
+    #[test]
+    fn a_local_socket_has_a_path_and_no_host() {
+        let url: Url = "unix:/run/nats.sock".parse().unwrap();
+        assert_eq!(
+            (url.host(), url.port(), url.rest()),
+            ("", None, "/run/nats.sock")
+        );
+        assert_eq!(url.expose(), "unix:/run/nats.sock");
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        assert_eq!(problem("127.0.0.1:4222"), UrlProblem::Scheme);
+        assert_eq!(problem("localhost:4222"), UrlProblem::Slashes);
+        assert_eq!(problem("tcp://"), UrlProblem::Host);
+        assert_eq!(problem("tcp://:4222"), UrlProblem::Host);
+        assert_eq!(problem("tcp://a:70000"), UrlProblem::Port);
+        assert_eq!(problem("tcp://a:0"), UrlProblem::Port);
+        assert_eq!(problem("tcp://a:"), UrlProblem::Port);
+        assert_eq!(problem("tcp://a:+1"), UrlProblem::Port);
+        assert_eq!(problem("tcp://::1:4222"), UrlProblem::Ipv6);
+        assert_eq!(problem("tcp://[::1:4222"), UrlProblem::Ipv6);
+        assert_eq!(problem("tcp://a b:1"), UrlProblem::Character { at: 7 });
+        assert_eq!(
+            problem(&format!("tcp://{}:1", "a".repeat(MAX_URL))),
+            UrlProblem::TooLong
+        );
+    }
+
+    #[test]
+    fn no_error_shows_credentials() {
+        for input in [
+            "tcp://joe:hunter2@a:70000",
+            "tcp://joe:hun/ter2@a:1",
+            "tcp://joe:hun@ter2@a:x",
+            "joe:hunter2@a:1",
+            "tcp://joe:hunt er2@a:1",
+            "wss://a:x/?token=hunter2",
+        ] {
+            let error = input.parse::<Url>().unwrap_err();
+            let shown = format!("{error} {error:?}");
+            for secret in ["hunter2", "ter2", "hun"] {
+                assert!(!shown.contains(secret), "{input}: {shown}");
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod attempt;
+pub mod endpoint;
+pub mod failure;
+pub mod time;
+
+#[cfg(feature = "std")]
+pub mod dial;
+#[cfg(feature = "std")]
+pub mod directory;
+#[cfg(feature = "std")]
+pub mod drive;
+#[cfg(feature = "testing")]
+pub mod testing;

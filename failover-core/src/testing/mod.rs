@@ -1,0 +1,1 @@
+//! Tools to verify policies, machines and transports.

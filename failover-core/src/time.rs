@@ -1,0 +1,77 @@
+//! Points in time, as the driver counts them.
+
+use core::fmt;
+use core::time::Duration;
+
+/// A point in time: nanoseconds since an epoch that the driver of the machine chose.
+///
+/// The core never reads a clock. Whoever drives the [`Machine`](crate::machine::Machine) says what
+/// time it is; any monotonic source does. Arithmetic saturates, so that [`Time::MAX`] means
+/// "never" and no sum overflows (law L1).
+///
+/// ```
+/// use core::time::Duration;
+/// use failover_core::time::Time;
+///
+/// let start = Time::ZERO + Duration::from_millis(5);
+/// assert_eq!(start.as_nanos(), 5_000_000);
+/// assert_eq!(Time::MAX + Duration::from_secs(1), Time::MAX);
+/// assert_eq!(start.since(Time::MAX), Duration::ZERO);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Time(u64);
+
+impl Time {
+    /// The driver's epoch.
+    pub const ZERO: Self = Self(0);
+    /// Later than every other time: "never". About 584 years after the epoch.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// The time `nanos` nanoseconds after the epoch.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the epoch.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// `nanos` nanoseconds later, or [`Time::MAX`].
+    #[must_use]
+    pub(crate) const fn after(self, nanos: u64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+}
+
+impl core::ops::Add<Duration> for Time {
+    type Output = Self;
+
+    /// The time `later` after this one; saturates at [`Time::MAX`].
+    fn add(self, later: Duration) -> Self {
+        self.after(nanos(later))
+    }
+}
+
+impl fmt::Debug for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::MAX {
+            f.write_str("never")
+        } else {
+            write!(f, "{:?}", Duration::from_nanos(self.0))
+        }
+    }
+}
+
+/// The nanoseconds of a duration; one longer than 584 years saturates.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

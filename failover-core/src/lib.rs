@@ -2,9 +2,14 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+extern crate alloc;
+
 pub mod attempt;
 pub mod endpoint;
 pub mod failure;
+pub mod machine;
+pub mod policy;
+mod pool;
 pub mod time;
 
 #[cfg(feature = "std")]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use crate::attempt::{AttemptId, Purpose};
+use crate::endpoint::Security;
 use crate::failure::Phase;
 use crate::time::Time;
 
@@ -104,6 +105,12 @@ impl DialContext {
         self.trail.with(|crumbs| crumbs.address = Some(address));
     }
 
+    /// Notes how the connection is really protected, when the dial finds it to be otherwise than
+    /// [`Dial::security`](crate::dial::Dial::security) said (the server demanded TLS, say).
+    pub fn learn(&self, security: Security) {
+        self.trail.with(|crumbs| crumbs.security = Some(security));
+    }
+
     /// The trail of this dial.
     #[must_use]
     pub fn trail(&self) -> &Trail {
@@ -132,6 +139,7 @@ pub struct Trail(Arc<Mutex<Crumbs>>);
 struct Crumbs {
     phases: Vec<(Phase, Time)>,
     address: Option<SocketAddr>,
+    security: Option<Security>,
 }
 
 impl Trail {
@@ -154,6 +162,12 @@ impl Trail {
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.with(|crumbs| crumbs.address)
+    }
+
+    /// The security that the dial learned, if it differs from what was thought.
+    #[must_use]
+    pub fn security(&self) -> Option<Security> {
+        self.with(|crumbs| crumbs.security)
     }
 
     fn enter(&self, phase: Phase, now: Time) {

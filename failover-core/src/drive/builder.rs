@@ -1,0 +1,108 @@
+//! Puts a connector together.
+
+use std::boxed::Box;
+use std::sync::Arc;
+use std::vec::Vec;
+
+use crate::dial::{Dial, DialError};
+use crate::directory::{Directory, Endpoint, Target};
+use crate::drive::clock::Clock;
+use crate::drive::connector::Connector;
+use crate::drive::error::BuildError;
+use crate::machine::Machine;
+use crate::policy::{CustomDelay, Hooks, NoHooks, Policy, Seed};
+
+/// Puts a [`Connector`] together; every rule is checked in [`build`](Self::build).
+#[must_use = "a builder does nothing until `build`"]
+pub struct ConnectorBuilder<D, C> {
+    dialer: D,
+    clock: C,
+    endpoints: Vec<Endpoint>,
+    policy: Policy,
+    hooks: Option<Box<dyn Hooks + Send>>,
+    seed: Seed,
+}
+
+impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
+    pub(crate) fn new(dialer: D, clock: C) -> Self {
+        Self {
+            dialer,
+            clock,
+            endpoints: Vec::new(),
+            policy: Policy::default(),
+            hooks: None,
+            seed: Seed::random(),
+        }
+    }
+
+    /// Adds an endpoint to the list.
+    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.endpoints.push(endpoint);
+        self
+    }
+
+    /// Adds endpoints to the list, in this order.
+    pub fn endpoints(mut self, endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
+        self.endpoints.extend(endpoints);
+        self
+    }
+
+    /// What to do. Default: [`Policy::default`].
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Code of your own in the decisions. A panic in it is caught and told as an event.
+    pub fn hooks(mut self, hooks: impl Hooks + Send + 'static) -> Self {
+        self.hooks = Some(Box::new(hooks));
+        self
+    }
+
+    /// The seed of its randomness. Default: [`Seed::random`].
+    pub fn seed(mut self, seed: Seed) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Checks everything and gives the connector. Nothing is dialled yet.
+    ///
+    /// # Errors
+    /// When the list is empty or contradicts itself, when the dialer could never dial one of the
+    /// endpoints, or when the policy asks a hook that was not given.
+    pub fn build(self) -> Result<Connector<D, C>, BuildError> {
+        if self.endpoints.is_empty() {
+            return Err(BuildError::NoEndpoints);
+        }
+        if self.policy.pace().custom != CustomDelay::Off && self.hooks.is_none() {
+            return Err(BuildError::MissingDelayHook);
+        }
+        let directory = Directory::new(self.endpoints)?;
+        for (_, endpoint) in directory.iter() {
+            check_routes(&self.dialer, endpoint)?;
+        }
+        let traits = directory.traits(|target| self.dialer.security(target));
+        let machine = Machine::new(Arc::new(self.policy), &traits, self.seed);
+        let hooks = self.hooks.unwrap_or_else(|| Box::new(NoHooks));
+        Ok(Connector::new(
+            self.dialer,
+            self.clock,
+            directory,
+            machine,
+            hooks,
+        ))
+    }
+}
+
+fn check_routes(dialer: &impl Dial, endpoint: &Arc<Endpoint>) -> Result<(), BuildError> {
+    for route in 0..endpoint.routes().len() {
+        let target = Target::new(Arc::clone(endpoint), u8::try_from(route).unwrap_or(u8::MAX));
+        dialer
+            .check(&target)
+            .map_err(|error| BuildError::Endpoint {
+                name: endpoint.name().into(),
+                error: DialError::new(error),
+            })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! How a connector fails: to be built, and for good.
+
+use std::fmt;
+use std::string::String;
+use std::sync::Arc;
+use std::time::Duration;
+use std::vec::Vec;
+
+use thiserror::Error;
+
+use crate::dial::DialError;
+use crate::directory::{DirectoryError, Endpoint};
+use crate::drive::event::write_chain;
+use crate::failure::{Classify, Failure, Kind, Phase};
+use crate::machine::{CloseReason, Verdict};
+
+/// Why a connector cannot be built.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// There is nobody to dial.
+    #[error("the list of endpoints is empty: give at least one, such as `tcp://host:port`")]
+    NoEndpoints,
+    /// The list contradicts itself.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// No dial of this endpoint could ever succeed.
+    #[error("endpoint `{name}`: {error}")]
+    Endpoint {
+        /// The endpoint's name.
+        name: String,
+        /// What the dialer has against it.
+        #[source]
+        error: DialError,
+    },
+    /// The policy asks a hook that is not there.
+    #[error("the policy asks the delay hook, but none was given: call `hooks` on the builder")]
+    MissingDelayHook,
+}
+
+/// The connector has given up, or was closed: why, and the last error of every endpoint.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct GiveUp {
+    /// Why it is over.
+    pub reason: CloseReason,
+    /// Each endpoint's side of it, in the order of the list.
+    pub endpoints: Vec<EndpointReport>,
+}
+
+/// One endpoint's part in a [`GiveUp`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EndpointReport {
+    /// Which.
+    pub endpoint: Arc<Endpoint>,
+    /// How often it was dialled.
+    pub dials: u64,
+    /// Its last failure, if it had one.
+    pub failure: Option<Failure>,
+    /// The error behind that failure.
+    pub error: Option<DialError>,
+}
+
+impl fmt::Display for GiveUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.reason)?;
+        if self.reason == CloseReason::ByUser {
+            return Ok(());
+        }
+        let mut separator = ": ";
+        for report in &self.endpoints {
+            write!(f, "{separator}{report}")?;
+            separator = "; ";
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for EndpointReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.endpoint.name())?;
+        match (&self.error, self.failure) {
+            (Some(error), _) => write_chain(error, f),
+            (None, Some(failure)) => write!(f, "{failure}"),
+            (None, None) if self.dials == 0 => f.write_str("not tried"),
+            (None, None) => f.write_str("no failure"),
+        }
+    }
+}
+
+impl core::error::Error for GiveUp {}
+
+/// A dial was not done when its deadline passed. (Source of the phase: the breadcrumb.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("not done after {after:?}{}", phase.map_or("", said))]
+#[non_exhaustive]
+pub struct DeadlinePassed {
+    /// How long it had.
+    pub after: Duration,
+    /// The phase it was in.
+    pub phase: Option<Phase>,
+}
+
+fn said(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Resolve => ", while resolving the name",
+        Phase::Connect => ", while connecting",
+        Phase::Proxy => ", while waiting for the proxy",
+        Phase::Tls => ", while waiting for the TLS handshake",
+        Phase::Upgrade => ", while waiting for the upgrade",
+        Phase::Login => ", while waiting for the login",
+        Phase::Session => ", in the session",
+    }
+}
+
+impl Classify for DeadlinePassed {
+    fn failure(&self) -> Failure {
+        Failure {
+            phase: self.phase,
+            ..Failure::new(Kind::Timeout)
+        }
+    }
+}
+
+/// A connection that was lost: why, and what the application makes of it.
+///
+/// Made from any error that answers [`Classify`], so that `?` works in a session.
+///
+/// ```
+/// use failover_core::drive::Loss;
+/// use failover_core::failure::{Failure, Kind};
+/// use failover_core::machine::Verdict;
+///
+/// let loss = Loss::from(Failure::new(Kind::Stale)).verdict(Verdict::Next);
+/// # let _ = loss;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Loss {
+    pub(crate) failure: Failure,
+    pub(crate) verdict: Verdict,
+    pub(crate) error: Option<DialError>,
+}
+
+impl Loss {
+    /// The same with the application's own verdict.
+    #[must_use]
+    pub fn verdict(mut self, verdict: Verdict) -> Self {
+        self.verdict = verdict;
+        self
+    }
+}
+
+impl<E: core::error::Error + Classify + Send + Sync + 'static> From<E> for Loss {
+    fn from(error: E) -> Self {
+        let failure = error.failure();
+        Self {
+            failure: Failure {
+                phase: failure.phase.or(Some(Phase::Session)),
+                ..failure
+            },
+            verdict: Verdict::AsPolicy,
+            error: Some(DialError::new(error)),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! News in, work out.
+
+use alloc::vec::{Drain, Vec};
+use core::fmt;
+use core::time::Duration;
+
+use crate::attempt::{AttemptId, Purpose, Role};
+use crate::endpoint::{EndpointId, Security};
+use crate::failure::Failure;
+use crate::time::Time;
+
+/// News for the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Input {
+    /// Begin to connect. Later ones change nothing.
+    Start,
+    /// Time has passed. Early, late and doubled ones are harmless.
+    Wake,
+    /// This dial is done: there is a connection.
+    Connected {
+        /// The dial.
+        attempt: AttemptId,
+    },
+    /// This dial failed.
+    Failed {
+        /// The dial.
+        attempt: AttemptId,
+        /// Why.
+        failure: Failure,
+    },
+    /// This dial learned how its route is really protected (the server demanded TLS, say).
+    Learned {
+        /// The dial.
+        attempt: AttemptId,
+        /// What it learned.
+        security: Security,
+    },
+    /// This connection was lost.
+    Lost {
+        /// The dial that made it.
+        attempt: AttemptId,
+        /// Why.
+        failure: Failure,
+        /// What the application makes of it.
+        verdict: Verdict,
+    },
+    /// Give up the connection and make another; cut a wait short.
+    Reconnect,
+    /// End. The last input that changes anything.
+    Close,
+}
+
+/// What the application makes of a loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// What the policy says. The default.
+    #[default]
+    AsPolicy,
+    /// Try the lost server first.
+    Retry,
+    /// Go on to the next; the lost server has had its turn.
+    Next,
+    /// Close: no server would do better.
+    Stop,
+}
+
+/// What became of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// It was taken in.
+    Taken,
+    /// It spoke of a dial or connection that is no longer: it changed nothing. Whatever it brought
+    /// (an established connection) is for the driver to drop.
+    Stale,
+    /// The machine is closed: it changed nothing.
+    Closed,
+}
+
+/// Work for the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Output {
+    /// Dial, and answer with [`Input::Connected`] or [`Input::Failed`].
+    Dial(DialOrder),
+    /// Drop this dial; its answer will not be heard.
+    Cancel(AttemptId),
+    /// Give up the connection that this dial made.
+    HangUp(AttemptId),
+    /// Tell whoever listens.
+    Event(Event),
+}
+
+/// A dial to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DialOrder {
+    /// Its number, for the answer.
+    pub attempt: AttemptId,
+    /// Whom to dial.
+    pub endpoint: EndpointId,
+    /// Over which of its routes.
+    pub route: u8,
+    /// What part it plays.
+    pub role: Role,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Which dial of this outage it is, from 1.
+    pub number: u32,
+    /// When it has failed, if it is not done.
+    pub deadline: Time,
+}
+
+/// What happened, by ids. The order of events is law L15.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A dial ended.
+    Attempt(AttemptEnded),
+    /// The first connection stands.
+    Connected(Link),
+    /// A connection to the server that was lost stands again.
+    Reconnected(Link),
+    /// A connection to another server than the one lost stands.
+    FailedOver {
+        /// The new connection.
+        to: Link,
+        /// The server that was lost.
+        from: EndpointId,
+    },
+    /// The connection is no more.
+    Disconnected {
+        /// Which.
+        link: Link,
+        /// Why.
+        why: Why,
+        /// How long it lived.
+        lived: Duration,
+        /// What comes next; nothing if it closes.
+        next: Option<Planned>,
+    },
+    /// There is no endpoint to dial, and no time will change that.
+    Starved,
+    /// It is over. The last event.
+    Closed(CloseReason),
+}
+
+/// How a dial ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AttemptEnded {
+    /// The order, as it was given.
+    pub order: DialOrder,
+    /// With a connection, or why not.
+    pub outcome: Result<(), Failure>,
+    /// How long it took.
+    pub took: Duration,
+    /// What comes next; nothing if it is connected or closes.
+    pub next: Option<Planned>,
+}
+
+/// A connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Link {
+    /// The dial that made it.
+    pub attempt: AttemptId,
+    /// To whom.
+    pub endpoint: EndpointId,
+    /// Over which route.
+    pub route: u8,
+}
+
+/// The dial that comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Planned {
+    /// Whom.
+    pub endpoint: EndpointId,
+    /// Over which route.
+    pub route: u8,
+    /// After which wait.
+    pub wait: Duration,
+}
+
+/// Why a connection is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Why {
+    /// It was lost.
+    Lost(Failure),
+    /// A reconnect was asked for.
+    Forced,
+    /// The user closed.
+    ByUser,
+}
+
+/// Why it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The user closed.
+    ByUser,
+    /// A failure that no endpoint would do better than, or the application's verdict.
+    Fatal(Failure),
+    /// As many failed turns in a row as the policy allows.
+    Turns(u32),
+    /// Every endpoint had as many failed turns in a row as the policy allows.
+    PerEndpoint(u32),
+    /// As many sweeps without success as the policy allows.
+    Sweeps(u32),
+    /// As much time without a connection as the policy allows.
+    Elapsed(Duration),
+    /// At start-up, every endpoint refused for a reason of its own (certificate, login, upgrade).
+    AllRefused,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByUser => f.write_str("closed by the user"),
+            Self::Fatal(failure) => write!(f, "{failure}, which no other endpoint would do better"),
+            Self::Turns(0) => f.write_str("the policy does not reconnect"),
+            Self::Turns(most) => write!(f, "{most} failed turns in a row"),
+            Self::PerEndpoint(most) => write!(f, "{most} failed turns in a row of every endpoint"),
+            Self::Sweeps(1) => f.write_str("every endpoint failed"),
+            Self::Sweeps(most) => write!(f, "every endpoint failed, {most} sweeps in a row"),
+            Self::Elapsed(most) => write!(f, "no connection for {most:?}"),
+            Self::AllRefused => f.write_str("every endpoint refused for a reason of its own"),
+        }
+    }
+}
+
+/// Where the machine puts its work: owned and emptied by the caller, reused from call to call.
+#[derive(Clone, Debug, Default)]
+pub struct Outbox {
+    outputs: Vec<Output>,
+}
+
+impl Outbox {
+    /// Takes the work out, oldest first.
+    pub fn drain(&mut self) -> Drain<'_, Output> {
+        self.outputs.drain(..)
+    }
+
+    /// The work, oldest first.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    pub(crate) fn push(&mut self, output: Output) {
+        self.outputs.push(output);
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.push(Output::Event(event));
+    }
+
+    /// Where the next output will stand, to [`amend`](Self::amend) it.
+    pub(crate) fn mark(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// Adds to the event at `mark` what comes next, which is decided only after it was told.
+    pub(crate) fn amend(&mut self, mark: usize, planned: Option<Planned>) {
+        if let Some(Output::Event(
+            Event::Attempt(AttemptEnded { next, .. }) | Event::Disconnected { next, .. },
+        )) = self.outputs.get_mut(mark)
+        {
+            *next = planned;
+        }
+    }
+}

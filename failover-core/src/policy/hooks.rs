@@ -1,0 +1,79 @@
+//! A user's own code in the decisions.
+
+use core::time::Duration;
+
+use crate::endpoint::{EndpointId, Security};
+use crate::failure::Failure;
+
+/// A user's own code in the decisions. Every method has a default: the policy's own answer.
+///
+/// Hooks are passed by `&mut dyn` to each call of the machine, so that they may keep state and need
+/// neither `Clone` nor a lock. They must not block: they run on the task that drives the machine.
+/// The machine passes a panic on; the connector catches it and takes the policy's answer.
+pub trait Hooks {
+    /// How long to wait. Asked where the policy would wait, when its pace has
+    /// [`custom`](crate::policy::Pace::custom) switched on. The default keeps the suggestion.
+    fn delay(&mut self, asked: &DelayAsked) -> DelayAnswer {
+        let _ = asked;
+        DelayAnswer::AsSuggested
+    }
+}
+
+/// No code of one's own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoHooks;
+
+impl Hooks for NoHooks {}
+
+/// A closure as the delay hook.
+///
+/// ```
+/// use core::time::Duration;
+/// use failover_core::policy::{DelayAnswer, DelayAsked, DelayHook, Hooks};
+///
+/// let mut hook = DelayHook(|asked: &DelayAsked| {
+///     DelayAnswer::PlusJitter(Duration::from_secs(u64::from(asked.waits)))
+/// });
+/// # fn takes(_: &mut dyn Hooks) {}
+/// takes(&mut hook);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct DelayHook<F>(pub F);
+
+impl<F: FnMut(&DelayAsked) -> DelayAnswer> Hooks for DelayHook<F> {
+    fn delay(&mut self, asked: &DelayAsked) -> DelayAnswer {
+        (self.0)(asked)
+    }
+}
+
+/// The situation in which a delay is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DelayAsked {
+    /// Which wait of this outage it is, from 1 (NATS passes the same number).
+    pub waits: u32,
+    /// How many dials this outage had so far.
+    pub dials: u32,
+    /// The endpoint that will be dialled after the wait.
+    pub endpoint: EndpointId,
+    /// Whether that dial is TLS.
+    pub security: Security,
+    /// The last failure, if any.
+    pub failure: Option<Failure>,
+    /// What the policy would wait, jitter included.
+    pub suggested: Duration,
+    /// A number drawn from the machine's stream, so that a hook's own randomness replays too.
+    pub random: u64,
+}
+
+/// The answer of a delay hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DelayAnswer {
+    /// What the policy suggested.
+    AsSuggested,
+    /// Exactly this long.
+    Exactly(Duration),
+    /// This long, spread by the policy's jitter.
+    PlusJitter(Duration),
+}

@@ -1,0 +1,124 @@
+//! Spreading the waits, so that clients do not knock together.
+
+use core::time::Duration;
+
+use rand::{Rng, RngExt};
+
+use crate::policy::error::PolicyError;
+use crate::policy::ratio::Ratio;
+use crate::time::nanos;
+
+/// How a wait of `v` is spread. The policy has one for plain and one for TLS endpoints.
+///
+/// Whatever the kind, the result lies between the pace's minimum and cap, and it still differs
+/// between clients at the cap: the wait is shrunk to make room, the sum is never clamped (law L3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Jitter {
+    /// `v`.
+    None,
+    /// `v + U[0, width)`: NATS's `ReconnectJitter`.
+    UpTo(Duration),
+    /// `v · U[1 − p, 1 + p)`: gRPC's ±20 %. `p` lies between 0 and 1.
+    Proportional(Ratio),
+    /// `U[0, v)`: "full jitter" of the AWS architecture blog.
+    Full,
+    /// `v/2 + U[0, v/2)`: "equal jitter" of the same.
+    Equal,
+}
+
+impl Jitter {
+    /// Refuses a jitter that has no room between `min` and `cap`.
+    pub(crate) fn check(&self, min: Duration, cap: Duration) -> Result<(), PolicyError> {
+        let (low, high) = (nanos(min), nanos(cap));
+        let room = match *self {
+            Self::None => true,
+            Self::UpTo(width) => low.saturating_add(nanos(width)) <= high,
+            Self::Proportional(p) if p > Ratio::ONE => return Err(PolicyError::Proportion { p }),
+            Self::Proportional(p) => {
+                let center = p.shrink(high);
+                low <= center.saturating_sub(p.of(center))
+            }
+            Self::Full => low < high || high == 0,
+            Self::Equal => low <= high / 2,
+        };
+        if room {
+            Ok(())
+        } else {
+            Err(PolicyError::NoRoomForJitter {
+                jitter: *self,
+                min,
+                cap,
+            })
+        }
+    }
+
+    pub(crate) fn compile(&self, min: Duration, cap: Duration) -> Spread {
+        Spread {
+            min: nanos(min),
+            cap: nanos(cap),
+            kind: match *self {
+                Self::None => Kind::None,
+                Self::UpTo(width) => Kind::UpTo(nanos(width)),
+                Self::Proportional(p) => Kind::Proportional(p, p.shrink(nanos(cap))),
+                Self::Full => Kind::Full,
+                Self::Equal => Kind::Equal,
+            },
+        }
+    }
+}
+
+/// A jitter ready to be drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spread {
+    min: u64,
+    cap: u64,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    None,
+    UpTo(u64),
+    Proportional(Ratio, u64),
+    Full,
+    Equal,
+}
+
+impl Spread {
+    /// Spreads a wait, in nanoseconds.
+    #[inline]
+    pub(crate) fn draw(&self, wait: u64, rng: &mut impl Rng) -> u64 {
+        let (low, high) = self.range(wait);
+        if low >= high {
+            return low;
+        }
+        rng.random_range(low..high)
+    }
+
+    /// The least wait that is drawn, and the bound that is not reached: within `min..=cap`.
+    #[inline]
+    pub(crate) fn range(&self, wait: u64) -> (u64, u64) {
+        let (low, high) = match self.kind {
+            Kind::None => (wait, wait),
+            Kind::UpTo(width) => {
+                let low = wait.min(self.cap.saturating_sub(width)).max(self.min);
+                (low, low.saturating_add(width))
+            }
+            Kind::Proportional(p, most) => {
+                let center = wait.min(most);
+                let half = p.of(center);
+                (center.saturating_sub(half), center.saturating_add(half))
+            }
+            Kind::Full => (0, wait),
+            Kind::Equal => {
+                let wait = wait.min(self.cap);
+                (wait / 2, wait)
+            }
+        };
+        (
+            low.clamp(self.min, self.cap),
+            high.clamp(self.min, self.cap),
+        )
+    }
+}

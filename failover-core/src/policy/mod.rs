@@ -1,0 +1,401 @@
+//! The policy: what to do, described as a value.
+//!
+//! A [`Policy`] is pure data: `Clone`, `PartialEq`, `Debug`. It holds no counters, no code and no
+//! randomness; those live in the [machine](crate::machine) and in [`Hooks`]. Each part says one
+//! thing and knows nothing of the others.
+
+mod backoff;
+mod error;
+mod hooks;
+mod jitter;
+mod limits;
+mod order;
+mod pace;
+mod ratio;
+mod seed;
+mod start;
+
+use core::time::Duration;
+
+use rand::Rng;
+
+pub use self::backoff::Backoff;
+pub use self::error::PolicyError;
+pub use self::hooks::{DelayAnswer, DelayAsked, DelayHook, Hooks, NoHooks};
+pub use self::jitter::Jitter;
+pub use self::limits::{Limit, Limits};
+pub use self::order::{Lost, Order, Shuffle, Walk};
+pub use self::pace::{CustomDelay, Every, Pace};
+pub use self::ratio::{Ratio, RatioError};
+pub use self::seed::Seed;
+pub use self::start::{PlainFallback, Start};
+use crate::endpoint::Security;
+use crate::policy::backoff::Law;
+use crate::policy::jitter::Spread;
+
+/// The least time between the starts of two dials of the same endpoint: 1 ms, without opt-out
+/// (law L8). Whatever a policy, a hook or a user asks for, this bounds the rate.
+pub const MIN_REDIAL: Duration = Duration::from_millis(1);
+
+/// What a client does to stay connected to one of several endpoints.
+///
+/// ```
+/// use core::time::Duration;
+/// use failover_core::policy::{Backoff, Every, Jitter, Limit, Limits, Pace, Policy, Ratio};
+///
+/// let policy = Policy::builder()
+///     .pace(
+///         Pace::new(Backoff::Exponential { base: Duration::from_millis(100), factor: Ratio::TWO })
+///             .every(Every::Sweep)
+///             .cap(Duration::from_secs(10)),
+///     )
+///     .jitter(Jitter::UpTo(Duration::from_millis(100)))
+///     .tls_jitter(Jitter::UpTo(Duration::from_secs(1)))
+///     .limits(Limits::UNLIMITED.per_endpoint(Limit::AtMost(60)))
+///     .deadline(Duration::from_secs(2))
+///     .build()?;
+/// assert_eq!(policy.pace().cap, Duration::from_secs(10));
+/// # Ok::<(), failover_core::policy::PolicyError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    parts: Parts,
+    law: Law,
+    plain: Spread,
+    tls: Spread,
+}
+
+impl Policy {
+    /// Begins with the default of every part.
+    pub fn builder() -> PolicyBuilder {
+        PolicyBuilder::default()
+    }
+
+    /// Which endpoint is next.
+    #[must_use]
+    pub fn order(&self) -> Order {
+        self.parts.order
+    }
+
+    /// How long to wait, and before which dials.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        self.parts.pace
+    }
+
+    /// How waits before a dial of this security are spread.
+    #[must_use]
+    pub fn jitter(&self, security: Security) -> Jitter {
+        match security {
+            Security::Plain => self.parts.jitter,
+            Security::Tls => self.parts.tls_jitter,
+        }
+    }
+
+    /// When to give up after there was a connection.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.parts.limits
+    }
+
+    /// When to give up before there was a connection.
+    #[must_use]
+    pub fn start_up_limits(&self) -> Limits {
+        self.parts.start_up_limits
+    }
+
+    /// Whether the first connect may walk over the list.
+    #[must_use]
+    pub fn start(&self) -> Start {
+        self.parts.start
+    }
+
+    /// How long a connection must live before the counters reset.
+    #[must_use]
+    pub fn stable_after(&self) -> Duration {
+        self.parts.stable_after
+    }
+
+    /// How long one dial may take, login included.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.parts.deadline
+    }
+
+    /// Whether a plain route may follow a TLS route that failed.
+    #[must_use]
+    pub fn plain_fallback(&self) -> PlainFallback {
+        self.parts.plain_fallback
+    }
+
+    /// Within this time after the world has healed, a client of `endpoints` endpoints is connected
+    /// again (law L17), if its limits let it go on and its hooks keep to the cap: the dial in
+    /// flight may run into its deadline, the endpoints that are still mute take one deadline each,
+    /// and the waits between them their cap.
+    #[must_use]
+    pub fn recovery_bound(&self, endpoints: u32) -> Duration {
+        let waits = match self.parts.pace.every {
+            Every::Sweep => 2,
+            Every::Attempt | Every::Endpoint => 2 * endpoints,
+        };
+        let dials = endpoints.saturating_mul(2).saturating_add(1);
+        let wait = self.parts.pace.cap.saturating_add(MIN_REDIAL);
+        wait.saturating_mul(waits).saturating_add(
+            self.parts
+                .deadline
+                .saturating_add(MIN_REDIAL)
+                .saturating_mul(dials),
+        )
+    }
+
+    /// The wait after a wait of `previous` nanoseconds, before jitter; 0 means there was none.
+    #[inline]
+    pub(crate) fn next_wait(&self, previous: u64) -> u64 {
+        self.law.next(previous)
+    }
+
+    /// Spreads a wait, in nanoseconds.
+    #[inline]
+    pub(crate) fn spread(&self, wait: u64, security: Security, rng: &mut impl Rng) -> u64 {
+        match security {
+            Security::Plain => self.plain.draw(wait, rng),
+            Security::Tls => self.tls.draw(wait, rng),
+        }
+    }
+}
+
+impl Default for Policy {
+    /// Our own default: see the parts. Waits once per sweep, 250 ms doubled up to 8 s, jitter
+    /// [`Full`](Jitter::Full); other ready endpoints are dialled at once after a loss; never gives
+    /// up; one dial may take 5 s; a connection is stable after 10 s.
+    fn default() -> Self {
+        Parts::default().compile()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Parts {
+    order: Order,
+    pace: Pace,
+    jitter: Jitter,
+    tls_jitter: Jitter,
+    limits: Limits,
+    start_up_limits: Limits,
+    start: Start,
+    stable_after: Duration,
+    deadline: Duration,
+    plain_fallback: PlainFallback,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self {
+            order: Order::default(),
+            pace: Pace::default(),
+            jitter: Jitter::Full,
+            tls_jitter: Jitter::Full,
+            limits: Limits::UNLIMITED,
+            start_up_limits: Limits::UNLIMITED,
+            start: Start::default(),
+            stable_after: Duration::from_secs(10),
+            deadline: Duration::from_secs(5),
+            plain_fallback: PlainFallback::default(),
+        }
+    }
+}
+
+impl Parts {
+    fn compile(self) -> Policy {
+        let Pace {
+            backoff, min, cap, ..
+        } = self.pace;
+        Policy {
+            parts: self,
+            law: backoff.compile(cap),
+            plain: self.jitter.compile(min, cap),
+            tls: self.tls_jitter.compile(min, cap),
+        }
+    }
+}
+
+/// Puts a [`Policy`] together; every rule is checked in [`build`](Self::build).
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct PolicyBuilder {
+    parts: Parts,
+}
+
+impl PolicyBuilder {
+    /// Which endpoint is next. Default: shuffled once, the lost server's turn is taken.
+    pub fn order(mut self, order: Order) -> Self {
+        self.parts.order = order;
+        self
+    }
+
+    /// How long to wait, and before which dials.
+    pub fn pace(mut self, pace: Pace) -> Self {
+        self.parts.pace = pace;
+        self
+    }
+
+    /// How waits are spread before a dial without TLS. Default: [`Jitter::Full`].
+    pub fn jitter(mut self, jitter: Jitter) -> Self {
+        self.parts.jitter = jitter;
+        self
+    }
+
+    /// How waits are spread before a TLS dial. Default: [`Jitter::Full`].
+    ///
+    /// TLS handshakes cost the server more, so a wider spread is wise (NATS: 1 s against 100 ms).
+    pub fn tls_jitter(mut self, jitter: Jitter) -> Self {
+        self.parts.tls_jitter = jitter;
+        self
+    }
+
+    /// When to give up after there was a connection. Default: never. A limit of zero means that a
+    /// loss closes (NATS's `AllowReconnect = false`).
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.parts.limits = limits;
+        self
+    }
+
+    /// When to give up before there was a connection. Default: never. `sweeps(AtMost(1))` is NATS's
+    /// first connect: one pass, then the error.
+    pub fn start_up_limits(mut self, limits: Limits) -> Self {
+        self.parts.start_up_limits = limits;
+        self
+    }
+
+    /// Whether the first connect may walk over the list. Default: it may.
+    pub fn start(mut self, start: Start) -> Self {
+        self.parts.start = start;
+        self
+    }
+
+    /// How long a connection must live before the counters reset; one that is lost sooner counts as
+    /// a failure. Default 10 s. Zero: every connection resets them.
+    pub fn stable_after(mut self, life: Duration) -> Self {
+        self.parts.stable_after = life;
+        self
+    }
+
+    /// How long one dial may take: resolving, connecting, TLS, upgrade and login together.
+    /// Default 5 s.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.parts.deadline = deadline;
+        self
+    }
+
+    /// Whether a plain route may follow a TLS route that failed. Default: it may not.
+    pub fn plain_fallback(mut self, fallback: PlainFallback) -> Self {
+        self.parts.plain_fallback = fallback;
+        self
+    }
+
+    /// Checks every rule and gives the policy.
+    ///
+    /// # Errors
+    /// The first part that no machine could carry out, with what would be right.
+    pub fn build(self) -> Result<Policy, PolicyError> {
+        let Parts {
+            pace,
+            jitter,
+            tls_jitter,
+            ..
+        } = self.parts;
+        pace.check()?;
+        jitter.check(pace.min, pace.cap)?;
+        tls_jitter.check(pace.min, pace.cap)?;
+        if pace.first > pace.cap {
+            return Err(PolicyError::FirstAboveCap {
+                first: pace.first,
+                cap: pace.cap,
+            });
+        }
+        self.parts.start_up_limits.check_start_up()?;
+        if self.parts.deadline < MIN_REDIAL {
+            return Err(PolicyError::ZeroDeadline);
+        }
+        Ok(self.parts.compile())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(builder: PolicyBuilder) -> PolicyError {
+        builder.build().unwrap_err()
+    }
+
+    #[test]
+    fn the_default_is_a_policy_that_build_accepts() {
+        assert_eq!(Policy::builder().build(), Ok(Policy::default()));
+    }
+
+    #[test]
+    fn each_rule_is_checked_when_it_is_built() {
+        let second = Duration::from_secs(1);
+        let pace = || Pace::new(Backoff::Constant(second)).cap(second);
+        let exponential =
+            |base, factor| Policy::builder().pace(Pace::new(Backoff::Exponential { base, factor }));
+
+        assert_eq!(
+            refused(exponential(Duration::ZERO, Ratio::TWO)),
+            PolicyError::ZeroBase
+        );
+        let half = Ratio::from_ppm(500_000);
+        assert_eq!(
+            refused(exponential(second, half)),
+            PolicyError::FactorBelowOne { factor: half }
+        );
+        assert!(matches!(
+            refused(Policy::builder().pace(pace().min(2 * second))),
+            PolicyError::MinAboveCap { .. }
+        ));
+        assert!(matches!(
+            refused(Policy::builder().pace(pace().first(2 * second))),
+            PolicyError::FirstAboveCap { .. }
+        ));
+        assert!(matches!(
+            refused(
+                Policy::builder()
+                    .pace(pace())
+                    .tls_jitter(Jitter::UpTo(2 * second))
+            ),
+            PolicyError::NoRoomForJitter { .. }
+        ));
+        assert_eq!(
+            refused(Policy::builder().jitter(Jitter::Proportional(Ratio::TWO))),
+            PolicyError::Proportion { p: Ratio::TWO }
+        );
+        assert_eq!(
+            refused(Policy::builder().deadline(Duration::ZERO)),
+            PolicyError::ZeroDeadline
+        );
+        let zero = Limits::UNLIMITED.turns(Limit::AtMost(0));
+        assert_eq!(
+            refused(Policy::builder().start_up_limits(zero)),
+            PolicyError::ZeroStartUpLimit { limit: "turns" }
+        );
+        assert!(Policy::builder().limits(zero).build().is_ok());
+    }
+
+    #[test]
+    fn no_field_overflows_at_its_extremes() {
+        let extreme = Policy::builder()
+            .pace(
+                Pace::new(Backoff::Exponential {
+                    base: Duration::MAX,
+                    factor: Ratio::from_ppm(u32::MAX),
+                })
+                .cap(Duration::MAX),
+            )
+            .jitter(Jitter::UpTo(Duration::from_secs(1)))
+            .deadline(Duration::MAX)
+            .stable_after(Duration::MAX)
+            .build()
+            .unwrap();
+        assert_eq!(extreme.recovery_bound(u32::MAX), Duration::MAX);
+    }
+}

@@ -1,0 +1,77 @@
+//! Which endpoint is next.
+
+/// Which endpoint is next.
+///
+/// A *sweep* visits every eligible endpoint once (law L9). Default: shuffled once, the lost
+/// server's turn is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub struct Order {
+    /// How a sweep walks over the list.
+    pub walk: Walk,
+    /// Where the server goes that was just lost.
+    pub lost: Lost,
+}
+
+impl Order {
+    /// Walk like this; the lost server's turn is taken.
+    #[must_use]
+    pub fn new(walk: Walk) -> Self {
+        Self {
+            walk,
+            lost: Lost::default(),
+        }
+    }
+
+    /// The same, with this place for the server just lost.
+    #[must_use]
+    pub fn lost(mut self, lost: Lost) -> Self {
+        self.lost = lost;
+        self
+    }
+}
+
+/// How a sweep walks over the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Walk {
+    /// From the top of the list, every sweep: the first endpoint is preferred (cascading).
+    Listed,
+    /// From behind the endpoint dialled last.
+    Rotate,
+    /// A uniformly shuffled list, walked like [`Rotate`](Self::Rotate).
+    Shuffled(Shuffle),
+}
+
+impl Default for Walk {
+    fn default() -> Self {
+        Self::Shuffled(Shuffle::Once)
+    }
+}
+
+/// When the list is shuffled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Shuffle {
+    /// At the start (NATS, stompit).
+    Once,
+    /// At every loss of a connection, and not at the start (Diffusion's load balancing).
+    EachLoss,
+    /// At the start and before every sweep (ActiveMQ).
+    EachSweep,
+}
+
+/// Where the server goes that was just lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Lost {
+    /// It is tried first.
+    First,
+    /// It stays where the walk has it (Diffusion).
+    InPlace,
+    /// It is tried last in every sweep of the outage (ActiveMQ).
+    Last,
+    /// Its loss was its turn: it is tried again in the next sweep (NATS). The default.
+    #[default]
+    TurnTaken,
+}

@@ -1,1 +1,5 @@
 //! Tools to verify policies, machines and transports.
+
+mod script;
+
+pub use self::script::{Script, ScriptedConn, Step};

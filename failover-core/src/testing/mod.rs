@@ -1,1 +1,3 @@
 //! Tools to verify policies, machines and transports.
+
+pub mod conformance;

@@ -1,5 +1,11 @@
 //! The conformance kit finds the dialer that breaks a promise, and passes the one that keeps all.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "test code outside of the test functions"
+)]
+
 use std::future::pending;
 use std::sync::Mutex;
 use std::time::Duration;

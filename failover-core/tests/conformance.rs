@@ -175,7 +175,6 @@ impl Dial for Eager {
     type Conn = Seen;
     type Error = Failure;
 
-    #[expect(clippy::manual_async_fn, reason = "the mistake that is to be caught")]
     fn dial(
         &self,
         _to: &Target,

@@ -19,8 +19,8 @@
 //! }
 //! ```
 //!
-//! Reading order: [`dialer`](Ws) → request → [`WsError`] → [`MessageStream`] → [`WsStream`] →
-//! [`SessionError`].
+//! Reading order: [`Ws`] and [`WsMessages`], [`WsConfig`], [`WsError`] with [`Refusal`], then what a
+//! dial gives: [`MessageStream`], [`WsStream`] on top of it, and [`SessionError`].
 //!
 //! # Secrets
 //!
@@ -30,7 +30,6 @@
 //! `tungstenite` at `debug` or above where logs are stored.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod bytes;
 mod config;
 mod dialer;
 mod error;
@@ -38,11 +37,11 @@ mod messages;
 mod refusal;
 mod request;
 mod session;
+mod stream;
 
 pub use tokio_tungstenite::tungstenite;
 pub use tokio_tungstenite::tungstenite::Message;
 
-pub use self::bytes::WsStream;
 pub use self::config::{WsConfig, WsOptions};
 pub use self::dialer::{Ws, WsMessages};
 pub use self::error::{BadAnswer, WsError};
@@ -50,3 +49,4 @@ pub use self::messages::MessageStream;
 pub use self::refusal::{MAX_EXCERPT, Refusal};
 pub use self::request::ConfigError;
 pub use self::session::{Breach, SessionError, TRY_AGAIN_PAUSE, close_failure, io_failure};
+pub use self::stream::WsStream;

@@ -25,8 +25,9 @@
 //! # Secrets
 //!
 //! Userinfo, query and header values show up in no error and no `Debug` of this crate; a server
-//! that echoes them in the body of a refusal finds them replaced by `***`. One thing is out of our
-//! hands: tungstenite logs the whole request at level `trace` of the `log` facade. Keep the target
+//! that echoes them in the body of a refusal finds them replaced by `***` (those of at least 4
+//! bytes, as they were sent or decoded). The reason of a close frame is shown as it came. One thing
+//! is out of our hands: tungstenite logs the whole request at level `trace` of the `log` facade. Keep the target
 //! `tungstenite` at `debug` or above where logs are stored.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -10,6 +10,7 @@ pub mod failure;
 pub mod machine;
 pub mod policy;
 mod pool;
+pub mod race;
 pub mod time;
 
 #[cfg(feature = "std")]

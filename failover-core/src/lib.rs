@@ -7,6 +7,7 @@ extern crate alloc;
 pub mod attempt;
 pub mod endpoint;
 pub mod failure;
+pub mod heartbeat;
 pub mod machine;
 pub mod policy;
 mod pool;

@@ -160,6 +160,22 @@ fn a_machine_that_slept_starts_one_not_many() {
 }
 
 #[test]
+fn time_that_runs_backwards_stands_still() {
+    let mut race = race(4, 2);
+    assert_eq!(start(&mut race, at(500)), [0]);
+    assert_eq!(start(&mut race, at(10)), []);
+    race.handle_failed(0, at(20));
+    assert_eq!(race.next_wake(), Some(at(500)));
+    assert_eq!(start(&mut race, at(30)), [1]);
+    assert_eq!(race.handle_done(1, at(40)).unwrap().took, Duration::ZERO);
+}
+
+#[test]
+fn a_trainer_is_a_few_bytes() {
+    assert_eq!(size_of::<Trainer>(), 12);
+}
+
+#[test]
 fn never_is_not_a_time_to_start() {
     let mut race = race(4, 3);
     assert_eq!(start(&mut race, Time::MAX), [0]);

@@ -66,7 +66,8 @@ use crate::time::{Time, nanos};
 /// A candidate is done when it is *wholly* done: TLS, upgrade and login included, if the caller's
 /// dial includes them. So a server that accepts and is mute wins nothing.
 ///
-/// Every step is O(log n) but [`arrange`](Self::arrange); the heap holds the keys.
+/// A step takes O(most + log n), but for [`arrange`](Self::arrange); the heap holds the keys. A
+/// `now` that runs backwards counts as standing still.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Runners<K> {
     most: usize,
@@ -228,7 +229,8 @@ impl<K: Copy + Ord> Runners<K> {
     }
 
     fn on_start(&mut self, key: K, now: Time) {
-        if self.due.cause == Cause::Stagger && !self.running.is_empty() {
+        // Then others are in flight: whoever fails last of all leaves `Cause::Failed`.
+        if self.due.cause == Cause::Stagger {
             self.hedges = self.hedges.wrapping_add(1);
         }
         self.due = Due {

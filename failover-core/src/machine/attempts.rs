@@ -261,9 +261,7 @@ impl Machine {
             return None;
         }
         let slot = self.pool.slot(failed.slot);
-        if slot.ready_at(self.outage.number).is_none() {
-            return None;
-        }
+        slot.ready_at(self.outage.number)?;
         let traits = self.pool.traits(failed.slot);
         let tried_tls = traits.security(failed.order.route) == Security::Tls;
         let no_plain = tried_tls && self.policy.plain_fallback() == PlainFallback::Refuse;

@@ -74,7 +74,7 @@ impl Machine {
                 let at = other.at.max(plan.at);
                 self.enter(Plan { at, ..other }, cx);
             }
-            next => self.enter_next(next, cx),
+            next @ (Next::Close(_) | Next::Starve) => self.enter_next(next, cx),
         }
     }
 

@@ -105,10 +105,8 @@ impl Machine {
             let age = nanos(max_age.age).saturating_sub(spread);
             self.leave_by(cx.now.after(age), Move::Age);
         }
-        if let Some(failback) = standing.failback
-            && self.has_lower_tier(live)
-        {
-            let at = cx.now.after(self.half_spread(failback.every));
+        if standing.failback.is_some() && self.has_lower_tier(live) {
+            let at = cx.now.after(self.probe_wait());
             self.begin_effort(Goal::Probe, at);
         }
         self.want_spares(cx.now);
@@ -199,10 +197,15 @@ impl Machine {
                     Goal::Move { .. } => (Role::Main, Purpose::Failover),
                 };
                 let route = self.pool.slot(slot).route;
+                self.pool.take_turn(slot);
                 Ok(self.start(slot, route, role, purpose, number, cx))
             }
             Some(slot) => Err(self.pool.slot(slot).not_before()),
             // Nobody is there for it: it is looked for again later.
+            None if goal == Goal::Probe => {
+                self.extras_mut().good = None;
+                Err(cx.now.after(self.probe_wait()))
+            }
             None => Err(cx
                 .now
                 .after(self.side_wait(at, live.slot).max(nanos(MIN_REDIAL)))),
@@ -251,7 +254,10 @@ impl Machine {
             attempts.iter().all(|attempt| attempt.slot != slot)
                 && spares.iter().all(|spare| spare.slot != slot)
         };
+        let good = self.extras.as_ref().and_then(|extras| extras.good);
         let fits = |slot: SlotIndex| match goal {
+            // One whose probes succeed is probed again, or the count would never be full.
+            Goal::Probe if good.is_some_and(|good| good.slot != slot) => false,
             Goal::Probe => pool.traits(slot).in_tier() < tier,
             Goal::Spare | Goal::Move { .. } => slot != live.slot,
         };
@@ -304,13 +310,12 @@ impl Machine {
             return;
         };
         let goal = self.end_side_dial(attempt.order.attempt);
-        let wait = match (goal, self.policy.standing().failback) {
-            (Some(Goal::Probe), Some(failback)) => {
-                let extras = self.extras_mut();
-                extras.good = extras.good.filter(|good| good.slot != attempt.slot);
-                self.half_spread(failback.every)
+        let wait = match goal {
+            Some(Goal::Probe) => {
+                self.extras_mut().good = None;
+                self.probe_wait()
             }
-            (Some(_) | None, _) => self.side_wait(at, attempt.slot),
+            Some(Goal::Spare | Goal::Move { .. }) | None => self.side_wait(at, attempt.slot),
         };
         let later = cx.now.after(wait).max(cx.now + MIN_REDIAL);
         if let Some(effort) = self.extras_mut().efforts.get_mut(at) {
@@ -352,7 +357,7 @@ impl Machine {
             attempt: live.link.attempt,
             grace: core::time::Duration::ZERO,
         });
-        let at = cx.now.after(self.half_spread(failback.every));
+        let at = cx.now.after(self.probe_wait());
         let efforts = &mut self.extras_mut().efforts;
         if let Some(effort) = efforts.iter_mut().find(|effort| effort.goal == Goal::Probe) {
             effort.at = at;
@@ -519,6 +524,12 @@ impl Machine {
             effort.wait = wait;
         }
         self.policy.spread(wait, security, &mut self.rng)
+    }
+
+    /// The time to the next probe, in nanoseconds.
+    fn probe_wait(&mut self) -> u64 {
+        let failback = self.policy.standing().failback.unwrap_or_default();
+        self.half_spread(failback.every)
     }
 
     /// `U[d/2, d)`, in nanoseconds: keeps the probes of many clients apart.

@@ -285,7 +285,7 @@ impl Machine {
                         let at = self.hurried(plan, cx.now);
                         self.enter(Plan { at, ..plan }, cx);
                     }
-                    other => self.enter_next(other, cx),
+                    other @ (Next::Close(_) | Next::Starve) => self.enter_next(other, cx),
                 }
                 cx.out.amend(mark, self.planned(cx.now));
             }

@@ -338,7 +338,7 @@ impl Machine {
                         let at = self.hurried(plan, cx.now).max(soon);
                         self.enter(Plan { at, ..plan }, cx);
                     }
-                    other => self.enter_next(other, cx),
+                    other @ (Next::Close(_) | Next::Starve) => self.enter_next(other, cx),
                 }
             }
             State::Waiting(plan) => {

@@ -57,10 +57,10 @@ impl Slot {
 
     /// Its condition in this outage.
     pub(crate) const fn condition(&self, outage: u32) -> Condition {
-        match self.condition {
-            Condition::Retired if self.wait != outage as u64 => Condition::Active,
-            condition => condition,
+        if matches!(self.condition, Condition::Retired) && self.wait != outage as u64 {
+            return Condition::Active;
         }
+        self.condition
     }
 
     /// When it is ready, as far as its condition goes: never, for some.

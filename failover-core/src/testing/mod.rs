@@ -1,5 +1,6 @@
 //! Tools to verify policies, machines and transports.
 
+pub mod conformance;
 mod script;
 
 pub use self::script::{Script, ScriptedConn, Step};

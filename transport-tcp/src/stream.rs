@@ -1,0 +1,88 @@
+//! A byte stream whose type is not known until run time.
+
+use std::any::type_name;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Any stream of bytes: plain TCP here, TLS or WebSocket there.
+///
+/// It unites transports of different connection types in one registry.
+///
+/// ```
+/// use failover_core::dial::{Dial, Registry};
+/// use transport_tcp::{ByteStream, Tcp};
+///
+/// let registry = Registry::default()
+///     .with("tcp", Tcp::new().map(ByteStream::new))
+///     .with("nats", Tcp::new().default_port(4222).map(ByteStream::new));
+/// assert_eq!(registry.schemes().collect::<Vec<_>>(), ["nats", "tcp"]);
+/// ```
+pub struct ByteStream {
+    io: Box<dyn Io>,
+    kind: &'static str,
+}
+
+impl ByteStream {
+    /// Erases the type of this stream.
+    #[must_use]
+    pub fn new<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(io: T) -> Self {
+        Self {
+            io: Box::new(io),
+            kind: type_name::<T>(),
+        }
+    }
+}
+
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+impl fmt::Debug for ByteStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ByteStream({})", self.kind)
+    }
+}
+
+impl AsyncRead for ByteStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for ByteStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}

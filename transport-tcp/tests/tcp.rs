@@ -44,6 +44,13 @@ async fn a_name_that_does_not_exist_fails_as_resolve() -> Result<(), Violation> 
 }
 
 #[tokio::test]
+async fn a_name_that_cannot_exist_fails_as_resolve() -> Result<(), Violation> {
+    // The system's resolver knows this without asking a server.
+    let nowhere = target("empty..label:1");
+    fails_as(&[Kind::Resolve], &TCP, &nowhere, &TokioClock::new()).await
+}
+
+#[tokio::test]
 async fn a_silent_address_is_left_to_the_deadline() -> Result<(), Violation> {
     let (_full, address) = peers::silent().await;
     let (silent, clock) = (target(address), TokioClock::new());
@@ -61,7 +68,7 @@ async fn no_error_holds_secrets() -> Result<(), Violation> {
     let nobody = peers::nobody().await;
     for failing in [
         format!("tcp://joe:hunter2@{nobody}/?token=hunter3"),
-        "tcp://joe:hunter2@does-not-exist.invalid:1/?token=hunter3".to_string(),
+        "tcp://joe:hunter2@empty..label:1/?token=hunter3".to_string(),
         "tcp://joe:hunter2@no-port.example/?token=hunter3".to_string(),
         "unix:/run/a?token=hunter3".to_string(),
     ] {

@@ -51,8 +51,9 @@ use crate::drive::Clock;
 use crate::failure::{Classify, Kind, Phase};
 use crate::time::Time;
 
-/// How long the kit waits for something that must happen: 5 seconds.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the kit waits for something that must happen: 30 seconds, because a system's resolver
+/// may ask two servers twice, 5 seconds each, before it says that there is no such name.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long the kit waits before it believes that something did not happen: 20 milliseconds.
 pub const QUIET: Duration = Duration::from_millis(20);

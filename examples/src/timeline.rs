@@ -110,17 +110,17 @@ fn in_words(what: &What) -> Option<(Mark, &'static str, String)> {
             lived,
             next,
         } => {
+            let name = link.target.endpoint().name();
             let reason = match (error, why) {
                 (Some(error), _) => chain(error),
                 (None, why) => said(why),
             };
-            let mut text = format!(
-                "{} after {}: {reason}",
-                link.target.endpoint().name(),
-                short(*lived)
-            );
-            text.push_str(&then(next.as_ref()));
-            (Mark::Bad, "lost", text)
+            let text = format!("{name} after {}: {reason}", short(*lived));
+            let (mark, word) = match why {
+                Why::Lost(_) => (Mark::Bad, "lost"),
+                _ => (Mark::Note, "hung up"),
+            };
+            (mark, word, text + &then(next.as_ref()))
         }
         What::Starved => (
             Mark::Bad,

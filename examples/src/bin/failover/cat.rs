@@ -1,14 +1,16 @@
 //! `failover cat`.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use examples::cat::{Cat, CatError, Told, Unconfirmed};
 use examples::registry;
+use examples::timeline::{Style, chain};
 use failover_core::directory::{Endpoint, Url};
 use failover_core::drive::Connector;
 use failover_core::policy::{Backoff, Limits, Order, Pace, Policy, Shuffle, Walk};
+use serde_json::json;
 use transport_tcp::{ByteStream, TokioClock};
 use transport_tls::rustls::crypto::ring;
 use transport_tls::rustls::{ClientConfig, RootCertStore};
@@ -60,8 +62,17 @@ fn carry(cat: Cat, connector: Client) -> Result<(), Problem> {
         Ok(_) => Ok(()),
         // Whoever reads has enough, as in `failover cat … | head`.
         Err(CatError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Problem::failed(&error)),
+        Err(error) => Err(failed(cat.style, &error)),
     }
+}
+
+fn failed(style: Style, error: &CatError) -> Problem {
+    if style == Style::Json {
+        let line = json!({"event": "failed", "error": chain(error)});
+        let _ = writeln!(io::stderr(), "{line}");
+        return Problem::Told;
+    }
+    Problem::failed(error)
 }
 
 /// Each server is named after its URL, without credentials.

@@ -6,7 +6,7 @@ use failover_core::dial::{Dial, Registry};
 use rustls::ClientConfig;
 use transport_tcp::{ByteStream, Tcp};
 use transport_tls::Tls;
-// use transport_ws::Ws;
+use transport_ws::Ws;
 
 /// A dialer for `tcp`, `tls`, `ws` and `wss`, so that one list mixes them.
 ///
@@ -24,6 +24,6 @@ pub fn registry(tls: Arc<ClientConfig>) -> Registry<ByteStream> {
     Registry::default()
         .with("tcp", Tcp::new().map(ByteStream::new))
         .with("tls", tls.clone().map(ByteStream::new))
-    // .with("ws", Ws::new(Tcp::new()).map(ByteStream::new))
-    // .with("wss", Ws::new(tls).map(ByteStream::new))
+        .with("ws", Ws::new(Tcp::new()).map(ByteStream::new))
+        .with("wss", Ws::new(tls).map(ByteStream::new))
 }

@@ -1,1 +1,52 @@
-//! x
+//! WebSocket for `failover-core`: [`Ws`] turns the connection of any inner dialer into a byte
+//! stream over binary messages, [`WsMessages`] into a stream of messages.
+//!
+//! It does **not** open sockets, speak TLS, keep deadlines, retry, follow redirects, compress, or
+//! send pings of its own accord. The inner dialer opens and protects the connection
+//! (`Ws<Tls<Tcp>>` is `wss`), the connector holds the deadline, the policy decides about retries.
+//!
+//! ```
+//! use failover_core::dial::Dial;
+//! use tokio::io::{AsyncRead, AsyncWrite};
+//! use transport_ws::{Ws, WsConfig, WsStream};
+//!
+//! /// MQTT over WebSocket, over whatever opens the connection.
+//! fn mqtt<D>(inner: D) -> impl Dial<Conn = WsStream<D::Conn>>
+//! where
+//!     D: Dial<Conn: AsyncRead + AsyncWrite + Unpin>,
+//! {
+//!     Ws::new(inner).config(WsConfig::default().subprotocols(["mqtt"]))
+//! }
+//! ```
+//!
+//! Reading order: [`dialer`](Ws) → request → [`WsError`] → [`MessageStream`] → [`WsStream`] →
+//! [`SessionError`].
+//!
+//! # Secrets
+//!
+//! Userinfo, query and header values show up in no error and no `Debug` of this crate; a server
+//! that echoes them in the body of a refusal finds them replaced by `***`. One thing is out of our
+//! hands: tungstenite logs the whole request at level `trace` of the `log` facade. Keep the target
+//! `tungstenite` at `debug` or above where logs are stored.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod bytes;
+mod config;
+mod dialer;
+mod error;
+mod messages;
+mod refusal;
+mod request;
+mod session;
+
+pub use tokio_tungstenite::tungstenite;
+pub use tokio_tungstenite::tungstenite::Message;
+
+pub use self::bytes::WsStream;
+pub use self::config::{WsConfig, WsOptions};
+pub use self::dialer::{Ws, WsMessages};
+pub use self::error::{BadAnswer, WsError};
+pub use self::messages::MessageStream;
+pub use self::refusal::{MAX_EXCERPT, Refusal};
+pub use self::request::ConfigError;
+pub use self::session::{Breach, SessionError, TRY_AGAIN_PAUSE, close_failure, io_failure};

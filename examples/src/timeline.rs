@@ -118,7 +118,7 @@ fn in_words(what: &What) -> Option<(Mark, &'static str, String)> {
             let text = format!("{name} after {}: {reason}", short(*lived));
             let (mark, word) = match why {
                 Why::Lost(_) => (Mark::Bad, "lost"),
-                _ => (Mark::Note, "hung up"),
+                Why::Forced | Why::ByUser | _ => (Mark::Note, "hung up"),
             };
             (mark, word, text + &then(next.as_ref()))
         }
@@ -138,17 +138,16 @@ fn in_words(what: &What) -> Option<(Mark, &'static str, String)> {
 }
 
 fn failed_dial(attempt: &Attempt, error: &AttemptError) -> String {
+    let name = attempt.target.endpoint().name();
     let mut text = format!(
-        "{} (dial {}, {}",
-        named(&attempt.target),
-        attempt.number,
-        short(attempt.took)
+        "{name}: {} [dial {}, ",
+        without_link(error.to_string()),
+        attempt.number
     );
     if let Some(phase) = error.failure.phase {
-        let _ = write!(text, ", {phase}");
+        let _ = write!(text, "{phase}, ");
     }
-    let _ = write!(text, "): {error}");
-    text
+    text + &short(attempt.took) + "]"
 }
 
 /// `primary (tcp://10.0.0.7:4222)`, or the URL alone where the name says no more.
@@ -207,6 +206,14 @@ pub fn chain(error: &dyn std::error::Error) -> String {
             text.push_str(&more);
         }
         cause = error.source();
+    }
+    without_link(text)
+}
+
+/// rustls points to its manual, which is too long for a line.
+fn without_link(mut text: String) -> String {
+    if let Some(at) = text.find(": https://") {
+        text.truncate(at);
     }
     text
 }

@@ -209,7 +209,10 @@ fn the_first_server_that_answers_is_used() {
     let stderr = String::from_utf8(ran.stderr).unwrap();
     assert_eq!(ran.status.code(), Some(0), "{stderr}");
     assert_eq!(ran.stdout, b"hello\n");
-    assert!(stderr.contains(&format!("dial failed  {dead}")), "{stderr}");
+    assert!(
+        stderr.contains(&format!("dial failed  {dead}: cannot connect to")),
+        "{stderr}"
+    );
     assert!(
         stderr.contains(&format!("connected    {alive}")),
         "{stderr}"

@@ -18,10 +18,15 @@ fn the_client_is_back_after_every_outage_and_json_says_so() {
     assert_eq!(ran.status.code(), Some(0), "{stdout}");
     assert_eq!(String::from_utf8(ran.stderr).unwrap(), "");
 
-    let lines = stdout.lines().map(|line| serde_json::from_str(line).unwrap());
+    let lines = stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
     let lines: Vec<Value> = lines.collect();
     let summary = lines.last().unwrap();
-    assert_eq!((&summary["event"], &summary["ok"]), (&"summary".into(), &true.into()));
+    assert_eq!(
+        (&summary["event"], &summary["ok"]),
+        (&"summary".into(), &true.into())
+    );
     assert!(summary["took_ms"].as_f64().unwrap() < LONGEST.as_secs_f64() * 1e3);
     assert!(summary["lines_echoed"].as_u64().unwrap() > 100, "{summary}");
 
@@ -29,15 +34,25 @@ fn the_client_is_back_after_every_outage_and_json_says_so() {
     assert!(outages.len() >= 5, "{summary}");
     for row in outages {
         let (detected, back) = (&row["detected_after_ms"], &row["back_after_ms"]);
-        assert!(detected.as_f64() <= back.as_f64() && back.is_number(), "{row}");
+        assert!(
+            detected.as_f64() <= back.as_f64() && back.is_number(),
+            "{row}"
+        );
     }
     // The first connection and each one after a loss are told by the connector itself.
     let told = |event| lines.iter().filter(|line| line["event"] == event).count();
     assert_eq!(told("connected"), 1);
-    assert_eq!(told("disconnected"), told("failed-over") + told("reconnected") + 1);
+    assert_eq!(
+        told("disconnected"),
+        told("failed-over") + told("reconnected") + 1
+    );
     assert_eq!(told("closed"), 1);
     for endpoint in ["tcp", "tls", "ws", "wss"] {
-        assert!(lines.iter().any(|line| line["endpoint"] == endpoint && line["ok"] == true));
+        assert!(
+            lines
+                .iter()
+                .any(|line| line["endpoint"] == endpoint && line["ok"] == true)
+        );
     }
 }
 
@@ -45,7 +60,10 @@ fn the_client_is_back_after_every_outage_and_json_says_so() {
 async fn one_wrong_bit_fails() {
     let report = run(Fault::FlipBit(500)).await;
     let failure = only(&report);
-    assert!(failure.starts_with("byte ") && failure.contains("should be"), "{failure}");
+    assert!(
+        failure.starts_with("byte ") && failure.contains("should be"),
+        "{failure}"
+    );
 }
 
 #[tokio::test]
@@ -59,7 +77,10 @@ async fn servers_that_never_come_back_fail() {
 #[tokio::test]
 async fn an_outage_that_nobody_notices_fails() {
     let report = run(Fault::NoOutage).await;
-    assert_eq!(only(&report), "server stopped: tcp: not noticed within 500 ms");
+    assert_eq!(
+        only(&report),
+        "server stopped: tcp: not noticed within 500 ms"
+    );
     assert!(report.took < Duration::from_secs(5));
 }
 

@@ -10,6 +10,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
+use transport_ws::io_failure;
 
 use crate::cat::supply::{Stuck, Supply};
 
@@ -37,7 +38,7 @@ impl Classify for SessionError {
     fn failure(&self) -> Failure {
         match self {
             Self::Closed => Failure::new(Kind::Closed),
-            Self::Io(error) => Failure::from_io(error),
+            Self::Io(error) => io_failure(error),
         }
     }
 }
@@ -91,7 +92,22 @@ async fn carry(
     sink: &mut Sink<impl AsyncWrite + Unpin>,
     linger: Duration,
 ) -> End {
-    let (reader, writer) = split(conn);
+    let (reader, mut writer) = split(conn);
+    let end = exchange(reader, &mut writer, supply, sink, linger).await;
+    if let End::Silent = end {
+        // A goodbye, so that the server sees an end and no break. Nobody needs its answer.
+        let _ = timeout(GOODBYE, writer.shutdown()).await;
+    }
+    end
+}
+
+async fn exchange(
+    reader: impl AsyncRead + Unpin,
+    writer: impl AsyncWrite + Unpin,
+    supply: &mut Supply<impl AsyncRead + Unpin>,
+    sink: &mut Sink<impl AsyncWrite + Unpin>,
+    linger: Duration,
+) -> End {
     let (tell_end, input_end) = watch::channel(None);
     let mut receiving = pin!(receive(reader, sink, input_end, linger));
     let sending = async {
@@ -161,6 +177,9 @@ async fn silence(
 
 /// How long a server is heard after a write to it failed.
 const LAST_WORDS: Duration = Duration::from_millis(250);
+
+/// How long a goodbye may take.
+const GOODBYE: Duration = Duration::from_millis(250);
 
 /// Input and connection that end within this time ended together.
 const SAME_MOMENT: Duration = Duration::from_millis(50);

@@ -186,7 +186,7 @@ impl<'a> Director<'a> {
             let nothing = self.until(after.saturating_sub(elapsed), |_| false);
             // It always takes the whole time.
             let _ = nothing.await?;
-            self.turn((at + 2) % self.servers.len(), Mode::Serving);
+            self.turn(&[(at + 2) % self.servers.len()], Mode::Serving);
         }
 
         let back = self.settle().await?;
@@ -203,24 +203,24 @@ impl<'a> Director<'a> {
                 "{outage}: {name}: not connected again within {within}"
             ));
         }
-        for number in 0..self.servers.len() {
-            if self.servers[number].mode() != Mode::Serving {
-                self.turn(number, Mode::Serving);
-            }
-        }
+        let away: Vec<usize> = (0..self.servers.len())
+            .filter(|&number| self.servers[number].mode() != Mode::Serving)
+            .collect();
+        self.turn(&away, Mode::Serving);
         Ok(())
     }
 
     fn take_away(&mut self, outage: Outage, at: usize) {
         let [this, next, others] = outage.modes();
         let count = self.servers.len();
-        for (number, mode) in [(at, this), ((at + 1) % count, next)]
-            .into_iter()
-            .chain((2..count).map(|more| ((at + more) % count, others)))
-        {
-            if mode != Mode::Serving {
-                self.turn(number, mode);
-            }
+        for mode in [Mode::Stopped, Mode::Resetting, Mode::Stalled] {
+            let modes = [this, next].into_iter().chain(std::iter::repeat(others));
+            let chosen: Vec<usize> = (0..count)
+                .zip(modes)
+                .filter(|&(_, its)| its == mode)
+                .map(|(more, _)| (at + more) % count)
+                .collect();
+            self.turn(&chosen, mode);
         }
     }
 
@@ -323,25 +323,31 @@ impl<'a> Director<'a> {
         }
     }
 
-    fn turn(&mut self, number: usize, mode: Mode) {
-        let server = &self.servers[number];
-        let name = server.speaks.scheme();
+    fn turn(&mut self, numbers: &[usize], mode: Mode) {
+        if numbers.is_empty() {
+            return;
+        }
         let obeys = match self.demo.fault {
             Some(Fault::NoOutage) => false,
             Some(Fault::NeverBack) => mode != Mode::Serving,
             Some(Fault::FlipBit(_)) | None => true,
         };
-        if obeys {
-            server.turn(mode);
+        let servers = numbers.iter().map(|&number| &self.servers[number]);
+        let mut names = Vec::new();
+        for server in servers {
+            names.push(server.speaks.scheme());
+            if obeys {
+                server.turn(mode);
+            }
         }
         let now = self.clock.now();
         let line = match self.demo.style {
             Style::Json => {
-                json!({"at_ms": millis_at(now), "event": "server", "endpoint": name, "is": mode.to_string()})
+                json!({"at_ms": millis_at(now), "event": "servers", "endpoints": names, "mode": mode.to_string()})
                     .to_string()
             }
             style @ (Style::Plain | Style::Coloured) => {
-                style.line(now, Mark::Deed, "server", &format!("{name} is {mode}"))
+                style.line(now, Mark::Deed, "servers", &format!("{} {mode}", names.join(", ")))
             }
         };
         self.write(&line);
@@ -352,11 +358,11 @@ impl<'a> Director<'a> {
         let now = self.clock.now();
         let line = match self.demo.style {
             Style::Json => {
-                json!({"at_ms": millis_at(now), "event": "servers", "urls": urls, "seed": self.demo.seed})
+                json!({"at_ms": millis_at(now), "event": "begin", "urls": urls, "seed": self.demo.seed})
                     .to_string()
             }
             style @ (Style::Plain | Style::Coloured) => {
-                style.line(now, Mark::Note, "servers", &urls.join(" "))
+                style.line(now, Mark::Note, "begin", &urls.join(" "))
             }
         };
         self.write(&line);

@@ -107,7 +107,7 @@ pub struct Row {
 }
 
 impl Demo {
-    /// Runs it: about ten seconds, and never more than [`LONGEST`]. What happens is written to `out`
+    /// Runs it: about seven seconds, and never more than [`LONGEST`]. What happens is written to `out`
     /// as it happens; output that cannot be written is left out.
     ///
     /// # Errors
@@ -209,8 +209,8 @@ impl Report {
         }
         let lost = self.sent.saturating_sub(self.echoed);
         let mut text = format!(
-            "\n{table}\n  {} lines sent, {} echoed ({} bytes, each compared), {lost} unanswered \
-             at a loss; {}\n",
+            "\n{table}\n  {} lines sent, {} echoed ({} bytes, each compared), {lost} \
+             unanswered when a connection was lost; {}\n",
             self.sent,
             self.echoed,
             self.bytes,

@@ -26,7 +26,7 @@ pub(crate) enum Command {
     Cat(CatArguments),
 }
 
-/// Watch one client survive real outages of four servers; takes about ten seconds.
+/// Watch one client survive real outages of four servers; takes about seven seconds.
 ///
 /// Starts echo servers over tcp, tls, ws and wss on free ports of the loopback interface, connects
 /// one client over all of them, and takes them away: stopped, reset, stalled, all at once. Ends

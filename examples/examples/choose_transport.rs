@@ -1,9 +1,10 @@
 //! You will see one program reach a server over whichever transport the list of URLs names.
 //!
-//! `cargo run -p examples --example choose_transport -- tcp://127.0.0.1:1 wss://broker.example/`
-//! says which dial failed and why, and greets the first server that answers.
+//! `cargo run -p examples --example choose_transport -- tcp://127.0.0.1:1 tcp://127.0.0.1:4222`
+//! greets the first server that answers (here a nats-server), or says why none did.
 
 use std::error::Error;
+use std::process::ExitCode;
 
 use examples::registry;
 use failover_core::directory::Endpoint;
@@ -14,9 +15,18 @@ use transport_tcp::{ByteStream, TokioClock};
 use transport_tls::TlsConfig;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
     let urls: Vec<String> = std::env::args().skip(1).collect();
+    match greet_one_of(&urls).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
+async fn greet_one_of(urls: &[String]) -> Result<(), Box<dyn Error>> {
     // The list decides about the transport; the code does not.
     let endpoints = urls.iter().map(|url| Endpoint::parse(url));
     let three_tries = Limits::UNLIMITED.sweeps(Limit::AtMost(3));

@@ -362,7 +362,8 @@ impl<'a> Director<'a> {
                     .to_string()
             }
             style @ (Style::Plain | Style::Coloured) => {
-                style.line(now, Mark::Note, "begin", &urls.join(" "))
+                let text = format!("seed {}: {}", self.demo.seed, urls.join(" "));
+                style.line(now, Mark::Note, "begin", &text)
             }
         };
         self.write(&line);

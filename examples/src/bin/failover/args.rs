@@ -38,7 +38,7 @@ Examples:
   failover demo
   failover demo --seed 7 --json | jq 'select(.event == \"summary\")'")]
 pub(crate) struct DemoArguments {
-    /// The seed of jitter and data [default: a random one, shown with --json]
+    /// The seed of jitter and data [default: a random one, which is shown]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
     /// Write JSON lines instead of text
@@ -68,7 +68,7 @@ Examples:
 
 Exit codes: 0 it worked, 1 it failed, 2 the arguments make no sense.")]
 pub(crate) struct CatArguments {
-    /// Servers: tcp://host:port, tls://host:port, ws://host[:port][/path] or wss://…
+    /// Servers: tcp://host:port, tls://host:port, ws://host:port/path, wss://host:port/path
     #[arg(value_name = "URL", required = true)]
     pub(crate) urls: Vec<String>,
 

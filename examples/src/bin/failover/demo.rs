@@ -10,7 +10,7 @@ use crate::{Problem, runtime, style};
 
 pub(crate) fn run(arguments: &DemoArguments) -> Result<(), Problem> {
     let demo = Demo {
-        seed: arguments.seed.unwrap_or_else(|| Seed::random().get()),
+        seed: arguments.seed.unwrap_or_else(short_seed),
         style: style(arguments.json, &io::stdout()),
         fault: None,
     };
@@ -25,4 +25,9 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<(), Problem> {
     } else {
         Err(Problem::Told)
     }
+}
+
+/// One that a person can type again.
+fn short_seed() -> u64 {
+    Seed::random().get() % 1_000_000
 }

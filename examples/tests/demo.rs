@@ -84,6 +84,13 @@ async fn an_outage_that_nobody_notices_fails() {
     assert!(report.took < Duration::from_secs(5));
 }
 
+#[tokio::test]
+async fn a_transport_that_was_never_used_fails() {
+    let report = run(Fault::NoWss).await;
+    assert_eq!(only(&report), "the client was never connected over wss");
+    assert!(report.outages.iter().all(|row| row.back_after.is_some()));
+}
+
 async fn run(fault: Fault) -> Report {
     let demo = Demo {
         seed: 7,

@@ -16,7 +16,7 @@ use transport_tcp::TokioClock;
 
 use crate::demo::client::Tally;
 use crate::demo::outage::Outage;
-use crate::demo::server::{Mode, Server};
+use crate::demo::server::{Mode, Server, Speaks};
 use crate::demo::{Demo, Fault, LONGEST, Report, Row};
 use crate::timeline::{Mark, Style, millis_at, short};
 
@@ -327,16 +327,11 @@ impl<'a> Director<'a> {
         if numbers.is_empty() {
             return;
         }
-        let obeys = match self.demo.fault {
-            Some(Fault::NoOutage) => false,
-            Some(Fault::NeverBack) => mode != Mode::Serving,
-            Some(Fault::FlipBit(_)) | None => true,
-        };
         let servers = numbers.iter().map(|&number| &self.servers[number]);
         let mut names = Vec::new();
         for server in servers {
             names.push(server.speaks.scheme());
-            if obeys {
+            if self.obeys(server, mode) {
                 server.turn(mode);
             }
         }
@@ -351,6 +346,16 @@ impl<'a> Director<'a> {
             }
         };
         self.write(&line);
+    }
+
+    /// Whether a server does as it is told: it does, unless that is the fault to be found.
+    fn obeys(&self, server: &Server, mode: Mode) -> bool {
+        match self.demo.fault {
+            Some(Fault::NoOutage) => false,
+            Some(Fault::NeverBack) => mode != Mode::Serving,
+            Some(Fault::NoWss) => server.speaks != Speaks::Wss,
+            Some(Fault::FlipBit(_)) | None => true,
+        }
     }
 
     fn tell_servers(&mut self) {

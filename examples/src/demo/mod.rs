@@ -25,7 +25,7 @@ use transport_tcp::TokioClock;
 use self::authority::Authority;
 use self::client::{Tally, exchange};
 use self::director::Director;
-use self::server::{Server, Speaks};
+use self::server::{Mode, Server, Speaks};
 use crate::registry;
 use crate::timeline::{Style, Table, millis, short};
 
@@ -49,6 +49,8 @@ pub enum Fault {
     NeverBack,
     /// Switches do nothing: what is called an outage is none.
     NoOutage,
+    /// The wss server is never there.
+    NoWss,
 }
 
 /// Why there was no demo. (A demo that went wrong is a [`Report`].)
@@ -117,13 +119,17 @@ impl Demo {
         let authority = Authority::new()?;
         let flip_at = match self.fault {
             Some(Fault::FlipBit(at)) => Some(at),
-            Some(Fault::NeverBack | Fault::NoOutage) | None => None,
+            Some(Fault::NeverBack | Fault::NoOutage | Fault::NoWss) | None => None,
         };
         let start = |speaks| Server::start(speaks, &authority.server, flip_at);
         let servers: Vec<Server> = Speaks::ALL
             .map(start)
             .into_iter()
             .collect::<Result<_, _>>()?;
+        if self.fault == Some(Fault::NoWss) {
+            let wss = servers.iter().filter(|server| server.speaks == Speaks::Wss);
+            wss.for_each(|server| server.turn(Mode::Stopped));
+        }
         let endpoints = servers
             .iter()
             .map(|server| Ok(Endpoint::parse(&server.url())?.named(server.speaks.scheme())))

@@ -1,6 +1,11 @@
 //! What the machine knows of an endpoint: an id and a few small facts, never a name.
 
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
+
+use crate::time::nanos;
 
 /// The id of one endpoint in one machine. Ids are never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,30 +52,38 @@ pub enum Security {
 /// let server = Traits::new(EndpointId::new(0))
 ///     .route(Security::Tls)
 ///     .route(Security::Tls)
-///     .route(Security::Plain);
+///     .route(Security::Plain)
+///     .tier(1);
 /// assert_eq!(server.routes(), 3);
 /// assert_eq!(server.security(2), Security::Plain);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Traits {
     id: EndpointId,
+    weight: u16,
+    tier: u8,
     routes: u8,
     /// Bit n is set if route n is TLS.
     tls: u8,
+    /// In nanoseconds; 0 means the policy's.
+    deadline: u64,
 }
 
 /// The most routes that one endpoint may have.
 pub const MAX_ROUTES: usize = 8;
 
 impl Traits {
-    /// An endpoint without routes yet; add at least one with [`route`](Self::route). Without any,
-    /// it counts as one plain route.
+    /// An endpoint of tier 0 and weight 1, without routes yet; add at least one with
+    /// [`route`](Self::route). Without any, it counts as one plain route.
     #[must_use]
     pub const fn new(id: EndpointId) -> Self {
         Self {
             id,
+            weight: 1,
+            tier: 0,
             routes: 0,
             tls: 0,
+            deadline: 0,
         }
     }
 
@@ -84,6 +97,28 @@ impl Traits {
             }
             self.routes += 1;
         }
+        self
+    }
+
+    /// The same in this tier: lower ones are preferred.
+    #[must_use]
+    pub const fn tier(mut self, tier: u8) -> Self {
+        self.tier = tier;
+        self
+    }
+
+    /// The same with this weight, for [`Walk::Weighted`](crate::policy::Walk). 0 counts as 1.
+    #[must_use]
+    pub const fn weight(mut self, weight: u16) -> Self {
+        self.weight = if weight == 0 { 1 } else { weight };
+        self
+    }
+
+    /// The same with a deadline of its own for each dial, instead of the policy's. Zero means the
+    /// policy's.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = nanos(deadline);
         self
     }
 
@@ -109,6 +144,27 @@ impl Traits {
         }
     }
 
+    /// Its tier.
+    #[must_use]
+    pub const fn in_tier(self) -> u8 {
+        self.tier
+    }
+
+    /// Its weight, at least 1.
+    #[must_use]
+    pub const fn weighs(self) -> u16 {
+        self.weight
+    }
+
+    /// Its own deadline for each dial, if it has one.
+    #[must_use]
+    pub const fn own_deadline(self) -> Option<Duration> {
+        match self.deadline {
+            0 => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
+    }
+
     /// Books what a dial learned: this route's security is really `security` (the server demanded
     /// TLS, say).
     pub(crate) const fn learn(&mut self, route: u8, security: Security) {
@@ -119,5 +175,69 @@ impl Traits {
             Security::Tls => self.tls |= 1 << route,
             Security::Plain => self.tls &= !(1 << route),
         }
+    }
+}
+
+/// A list of endpoints in the order of their ids. Clones share it; a machine that changes its own
+/// makes a copy first, so that a million clients of one deployment hold one list.
+///
+/// ```
+/// use failover_core::endpoint::{EndpointId, Endpoints, Security, Traits};
+///
+/// let list = Endpoints::from([2, 1, 2].map(|n| Traits::new(EndpointId::new(n)).route(Security::Tls)));
+/// let ids: Vec<u32> = list.iter().map(|traits| traits.id().number()).collect();
+/// assert_eq!(ids, [1, 2]);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoints(Arc<Vec<Traits>>);
+
+impl Endpoints {
+    pub(crate) fn find(&self, id: EndpointId) -> Option<usize> {
+        self.0.binary_search_by_key(&id, |traits| traits.id).ok()
+    }
+
+    pub(crate) fn make_mut(&mut self) -> &mut Vec<Traits> {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl core::ops::Deref for Endpoints {
+    type Target = [Traits];
+
+    fn deref(&self) -> &[Traits] {
+        &self.0
+    }
+}
+
+impl From<Vec<Traits>> for Endpoints {
+    /// Sorted by id; of several with one id, the first.
+    fn from(mut list: Vec<Traits>) -> Self {
+        list.sort_by_key(|traits| traits.id);
+        list.dedup_by_key(|traits| traits.id);
+        Self(Arc::new(list))
+    }
+}
+
+impl From<&[Traits]> for Endpoints {
+    fn from(list: &[Traits]) -> Self {
+        Self::from(list.to_vec())
+    }
+}
+
+impl From<&Vec<Traits>> for Endpoints {
+    fn from(list: &Vec<Traits>) -> Self {
+        Self::from(list.clone())
+    }
+}
+
+impl<const N: usize> From<[Traits; N]> for Endpoints {
+    fn from(list: [Traits; N]) -> Self {
+        Self::from(list.to_vec())
+    }
+}
+
+impl<const N: usize> From<&[Traits; N]> for Endpoints {
+    fn from(list: &[Traits; N]) -> Self {
+        Self::from(list.to_vec())
     }
 }

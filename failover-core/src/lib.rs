@@ -7,9 +7,11 @@ extern crate alloc;
 pub mod attempt;
 pub mod endpoint;
 pub mod failure;
+pub mod heartbeat;
 pub mod machine;
 pub mod policy;
 mod pool;
+pub mod race;
 pub mod time;
 
 #[cfg(feature = "std")]

@@ -467,6 +467,8 @@ fn words(event: &Event) -> String {
             assert_ne!(*why, Why::ByUser);
             format!("disconnected {}", host(&link.target))
         }
+        What::Switching { from, .. } => format!("switching from {}", host(&from.target)),
+        What::Moved { to, .. } => format!("moved to {}", host(&to.target)),
         What::HookPanicked { message } => {
             format!("hook panicked: {}", message.as_deref().unwrap_or(""))
         }

@@ -11,11 +11,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use crate::bytes::WsStream;
 use crate::config::{WsConfig, WsOptions};
 use crate::error::{WsError, check_answer, from_handshake};
 use crate::messages::MessageStream;
 use crate::request;
+use crate::stream::WsStream;
 
 /// Upgrades the connections of the inner dialer to WebSocket and uses them as byte streams.
 ///

@@ -19,18 +19,18 @@
 //! }
 //! ```
 //!
-//! Reading order: [`dialer`](Ws) → request → [`WsError`] → [`MessageStream`] → [`WsStream`] →
-//! [`SessionError`].
+//! Reading order: [`Ws`] and [`WsMessages`], [`WsConfig`], [`WsError`] with [`Refusal`], then what a
+//! dial gives: [`MessageStream`], [`WsStream`] on top of it, and [`SessionError`].
 //!
 //! # Secrets
 //!
 //! Userinfo, query and header values show up in no error and no `Debug` of this crate; a server
-//! that echoes them in the body of a refusal finds them replaced by `***`. One thing is out of our
-//! hands: tungstenite logs the whole request at level `trace` of the `log` facade. Keep the target
+//! that echoes them in the body of a refusal finds them replaced by `***` (those of at least 4
+//! bytes, as they were sent or decoded). The reason of a close frame is shown as it came. One thing
+//! is out of our hands: tungstenite logs the whole request at level `trace` of the `log` facade. Keep the target
 //! `tungstenite` at `debug` or above where logs are stored.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod bytes;
 mod config;
 mod dialer;
 mod error;
@@ -38,11 +38,11 @@ mod messages;
 mod refusal;
 mod request;
 mod session;
+mod stream;
 
 pub use tokio_tungstenite::tungstenite;
 pub use tokio_tungstenite::tungstenite::Message;
 
-pub use self::bytes::WsStream;
 pub use self::config::{WsConfig, WsOptions};
 pub use self::dialer::{Ws, WsMessages};
 pub use self::error::{BadAnswer, WsError};
@@ -50,3 +50,4 @@ pub use self::messages::MessageStream;
 pub use self::refusal::{MAX_EXCERPT, Refusal};
 pub use self::request::ConfigError;
 pub use self::session::{Breach, SessionError, TRY_AGAIN_PAUSE, close_failure, io_failure};
+pub use self::stream::WsStream;

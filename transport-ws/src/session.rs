@@ -121,7 +121,7 @@ impl Classify for SessionError {
             Self::Io(error) => io_failure(error),
             Self::Unsent(_) => Failure::new(Kind::Other),
         };
-        failure.at(Phase::Session)
+        or_at(failure, Phase::Session)
     }
 }
 
@@ -201,6 +201,14 @@ pub fn io_failure(error: &io::Error) -> Failure {
         next = inner.source();
     }
     Failure::from_io(error)
+}
+
+/// In this phase, unless a layer below said a better one.
+pub(crate) fn or_at(failure: Failure, phase: Phase) -> Failure {
+    match failure.phase {
+        Some(_) => failure,
+        None => failure.at(phase),
+    }
 }
 
 fn because(reason: &str) -> String {

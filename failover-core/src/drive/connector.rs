@@ -10,7 +10,7 @@ use std::vec::Vec;
 
 use crate::attempt::AttemptId;
 use crate::dial::{Dial, DialContext, DialError, Trail};
-use crate::directory::{Directory, Target};
+use crate::directory::{Directory, Endpoint, Target};
 use crate::drive::builder::ConnectorBuilder;
 use crate::drive::clock::Clock;
 use crate::drive::error::{DeadlinePassed, EndpointReport, GiveUp, Loss};
@@ -19,7 +19,9 @@ use crate::drive::guard::Guarded;
 use crate::drive::handle::{Handle, Shared, Status};
 use crate::endpoint::EndpointId;
 use crate::failure::{Classify, Failure, Kind};
-use crate::machine::{self, Answer, CloseReason, DialOrder, Input, Machine, Outbox, Output};
+use crate::machine::{
+    self, Answer, CloseReason, DialOrder, Input, Machine, Outbox, Output, Whither,
+};
 use crate::policy::Hooks;
 use crate::time::Time;
 
@@ -68,9 +70,9 @@ pub struct Connector<D: Dial, C: Clock> {
     outbox: Outbox,
     in_flight: Vec<InFlight<D>>,
     timer: Option<(Time, Pin<Box<C::Sleep>>)>,
-    /// A connection that nobody has taken yet.
-    ready: Option<Established<D::Conn>>,
-    /// The connection that is out, until it is lost.
+    /// Connections that nobody has taken: the next one, and spares.
+    kept: Vec<Established<D::Conn>>,
+    /// The connection that is out, until it is lost or left.
     out: Option<AttemptId>,
     reports: Vec<EndpointReport>,
     shared: Arc<Shared>,
@@ -148,7 +150,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             outbox: Outbox::default(),
             in_flight: Vec::new(),
             timer: None,
-            ready: None,
+            kept: Vec::new(),
             out: None,
             shared: Arc::default(),
             rings: Vec::new(),
@@ -264,7 +266,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         loop {
             self.hear(cx);
             self.poll_dials(cx);
-            if let Some(established) = self.ready.take() {
+            if let Some(established) = self.take_connection() {
                 self.out = Some(established.id());
                 return Poll::Ready(Ok(established));
             }
@@ -275,13 +277,29 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         }
     }
 
-    /// Ready when the connection that is out shall be given up.
+    /// Ready when the connection that is out shall be given up. Meanwhile it makes the dials on the
+    /// side: spares, probes, moves.
     fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.hear(cx);
-        match self.out {
-            Some(_) => Poll::Pending,
-            None => Poll::Ready(()),
+        loop {
+            self.hear(cx);
+            self.poll_dials(cx);
+            if self.out.is_none() {
+                return Poll::Ready(());
+            }
+            ready!(self.poll_wake(cx));
         }
+    }
+
+    /// The connection that the machine stands on, if it is not out already.
+    fn take_connection(&mut self) -> Option<Established<D::Conn>> {
+        let machine::Status::Connected { link, .. } = self.machine.status() else {
+            return None;
+        };
+        let at = self
+            .kept
+            .iter()
+            .position(|kept| kept.id() == link.attempt)?;
+        Some(self.kept.remove(at))
     }
 
     /// Takes in what was said through handles.
@@ -290,11 +308,11 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         if words.close {
             self.feed(Input::Close, None);
         } else if words.reconnect {
-            self.feed(Input::Reconnect, None);
+            self.feed(Input::Reconnect(Whither::Any), None);
         }
     }
 
-    /// Polls every dial once. One that a decision starts meanwhile is polled too.
+    /// Polls every dial. News may start and cancel others, so that all are polled again after it.
     fn poll_dials(&mut self, cx: &mut Context<'_>) {
         let mut at = 0;
         while let Some(dial) = self.in_flight.get_mut(at) {
@@ -303,6 +321,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                 Poll::Ready(outcome) => {
                     let dial = self.in_flight.remove(at);
                     self.dial_ended(dial, outcome);
+                    at = 0;
                 }
             }
         }
@@ -367,7 +386,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                     id: order.attempt,
                     target: target.clone(),
                 };
-                self.ready = Some(Established { conn, link });
+                self.kept.push(Established { conn, link });
                 let remains = Remains {
                     target,
                     trail,
@@ -378,7 +397,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                     attempt: order.attempt,
                 };
                 if self.feed(input, Some(remains)) != Answer::Taken {
-                    self.ready = None;
+                    self.drop_connection(order.attempt);
                 }
             }
         }
@@ -438,15 +457,20 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                         .map(|at| self.in_flight.remove(at))
                         .map(Remains::of_cancelled);
                 }
-                Output::HangUp(_) => {
-                    self.out = None;
-                    self.ready = None;
-                }
+                Output::HangUp { attempt, .. } => self.drop_connection(attempt),
                 Output::Event(event) => self.tell(event, remains.take(), now),
             }
         }
         self.outbox = outbox;
         self.shared.set_status(self.status());
+    }
+
+    /// This connection is no more ours: dropped if it is here, left by its session if it is out.
+    fn drop_connection(&mut self, attempt: AttemptId) {
+        self.kept.retain(|kept| kept.id() != attempt);
+        if self.out == Some(attempt) {
+            self.out = None;
+        }
     }
 
     fn start_dial(&mut self, order: DialOrder) {
@@ -476,11 +500,22 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         }
     }
 
-    /// Pairs the machine's event with names and errors, and publishes it.
     fn tell(&mut self, event: machine::Event, remains: Option<Remains>, now: Time) {
-        let what = match event {
+        let Some(what) = self.with_names(event, remains) else {
+            return;
+        };
+        let last = matches!(what, What::Closed(_));
+        self.publish(now, what);
+        if last {
+            self.end_events();
+        }
+    }
+
+    /// Pairs the machine's event with names and errors.
+    fn with_names(&mut self, event: machine::Event, remains: Option<Remains>) -> Option<What> {
+        Some(match event {
             machine::Event::Attempt(ended) => {
-                let Some(remains) = remains else { return };
+                let remains = remains?;
                 self.remember(ended.order.endpoint, &remains);
                 What::Attempt(Attempt {
                     id: ended.order.attempt,
@@ -506,45 +541,50 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                 lived,
                 next,
             } => {
-                self.out = None;
-                self.ready = None;
+                self.drop_connection(link.attempt);
                 if let Some(remains) = &remains {
                     self.remember(link.endpoint, remains);
                 }
-                let Some(link) = self.link(link) else { return };
                 What::Disconnected {
-                    link,
+                    link: self.link(link)?,
                     why,
                     error: remains.and_then(|remains| remains.error),
                     lived,
                     next: self.next_dial(next),
                 }
             }
-            machine::Event::Connected(link) => match self.link(link) {
-                Some(link) => What::Connected(link),
-                None => return,
+            machine::Event::Connected(link) => What::Connected(self.link(link)?),
+            machine::Event::Reconnected(link) => What::Reconnected(self.link(link)?),
+            machine::Event::FailedOver { to, from } => What::FailedOver {
+                to: self.link(to)?,
+                from: self.endpoint(from)?,
             },
-            machine::Event::Reconnected(link) => match self.link(link) {
-                Some(link) => What::Reconnected(link),
-                None => return,
+            machine::Event::SessionGone => What::SessionGone,
+            machine::Event::Switching { from, why } => What::Switching {
+                from: self.link(from)?,
+                why,
             },
-            machine::Event::FailedOver { to, from } => {
-                match (self.link(to), self.directory.get(from)) {
-                    (Some(to), Some(from)) => What::FailedOver {
-                        to,
-                        from: Arc::clone(from),
-                    },
-                    _ => return,
-                }
-            }
+            machine::Event::Moved { to, from, why } => What::Moved {
+                to: self.link(to)?,
+                from: self.endpoint(from)?,
+                why,
+            },
+            machine::Event::Draining { link, after } => What::Draining {
+                link: self.link(link)?,
+                after,
+            },
+            machine::Event::Suspended { endpoint, until } => What::Suspended {
+                endpoint: self.endpoint(endpoint)?,
+                until,
+            },
+            machine::Event::SpareReady(link) => What::SpareReady(self.link(link)?),
+            machine::Event::SpareLost { link, failure } => What::SpareLost {
+                link: self.link(link)?,
+                failure,
+            },
             machine::Event::Starved => What::Starved,
             machine::Event::Closed(reason) => What::Closed(reason),
-        };
-        let last = matches!(what, What::Closed(_));
-        self.publish(now, what);
-        if last {
-            self.end_events();
-        }
+        })
     }
 
     fn publish(&self, at: Time, what: What) {
@@ -606,6 +646,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             machine::Status::Connected { link, since } => self
                 .target(link.endpoint, link.route)
                 .map(|target| Status::Connected { target, since }),
+            machine::Status::Paused => Some(Status::Paused),
             machine::Status::Starved => Some(Status::Starved),
             machine::Status::Closed(reason) => Some(Status::Closed(reason)),
         };
@@ -628,10 +669,11 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     }
 
     fn target(&self, endpoint: EndpointId, route: u8) -> Option<Target> {
-        Some(Target::new(
-            Arc::clone(self.directory.get(endpoint)?),
-            route,
-        ))
+        Some(Target::new(self.endpoint(endpoint)?, route))
+    }
+
+    fn endpoint(&self, id: EndpointId) -> Option<Arc<Endpoint>> {
+        self.directory.get(id).map(Arc::clone)
     }
 
     fn report(&mut self, endpoint: EndpointId) -> Option<&mut EndpointReport> {

@@ -14,7 +14,7 @@ use crate::attempt::{AttemptId, Purpose};
 use crate::dial::DialError;
 use crate::directory::{Endpoint, Target};
 use crate::failure::{Failure, Phase};
-use crate::machine::{CloseReason, Why};
+use crate::machine::{CloseReason, Move, Why};
 use crate::time::Time;
 
 /// Something that happened to a connector.
@@ -28,8 +28,8 @@ pub struct Event {
 }
 
 /// What happened. The order is law L15: `Connected`, then any number of `Disconnected`, `Attempt`s
-/// and `Reconnected` or `FailedOver`; `Closed` is the last. `Starved` and `HookPanicked` may stand
-/// anywhere before it.
+/// and `Reconnected` or `FailedOver`; a move with overlap is `Switching`, then `Moved`; `Closed` is
+/// the last. The others may stand anywhere before it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum What {
@@ -58,6 +58,48 @@ pub enum What {
         lived: Duration,
         /// The dial that comes next; nothing if it closes.
         next: Option<NextDial>,
+    },
+    /// The window in which the session might have been resumed is over: the next connection is for
+    /// a new one.
+    SessionGone,
+    /// A move to another server began; the connection stands meanwhile.
+    Switching {
+        /// The present connection.
+        from: Link,
+        /// What for.
+        why: Move,
+    },
+    /// A move is done: this is the connection from now on.
+    Moved {
+        /// The new connection.
+        to: Link,
+        /// The server that was left.
+        from: Arc<Endpoint>,
+        /// What for.
+        why: Move,
+    },
+    /// The server of the connection drains and will be left.
+    Draining {
+        /// The connection.
+        link: Link,
+        /// After this time.
+        after: Duration,
+    },
+    /// An endpoint is suspended.
+    Suspended {
+        /// Which.
+        endpoint: Arc<Endpoint>,
+        /// Until then.
+        until: Time,
+    },
+    /// A spare connection stands ready.
+    SpareReady(Link),
+    /// A spare connection was lost.
+    SpareLost {
+        /// Which.
+        link: Link,
+        /// Why.
+        failure: Failure,
     },
     /// There is no endpoint to dial, and no time will change that.
     Starved,

@@ -75,6 +75,8 @@ pub enum Status {
         /// Since when.
         since: Time,
     },
+    /// Told to start no dials.
+    Paused,
     /// No endpoint to dial.
     Starved,
     /// Over.

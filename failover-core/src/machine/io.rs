@@ -5,7 +5,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::attempt::{AttemptId, Purpose, Role};
-use crate::endpoint::{EndpointId, Security};
+use crate::endpoint::{EndpointId, Security, Traits};
 use crate::failure::Failure;
 use crate::time::Time;
 
@@ -45,10 +45,50 @@ pub enum Input {
         /// What the application makes of it.
         verdict: Verdict,
     },
-    /// Give up the connection and make another; cut a wait short.
-    Reconnect,
+    /// The server of this connection drains: leave it before it closes.
+    Drain {
+        /// The dial that made it.
+        attempt: AttemptId,
+    },
+    /// Give up the connection and make another; cut a wait short, once.
+    Reconnect(Whither),
+    /// Start no dials until [`Input::Resume`], and drop those in flight (the machine is about to
+    /// sleep, the network is gone). A connection stays.
+    Pause,
+    /// The pause is over, or the network is back: waits are cut down to a small spread.
+    Resume,
+    /// The list changed.
+    Change(Change),
     /// End. The last input that changes anything.
     Close,
+}
+
+/// Where a forced reconnect goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Whither {
+    /// Wherever the policy says. The default.
+    #[default]
+    Any,
+    /// To another than the present one.
+    Other,
+    /// To this one, once, even if it rests.
+    This(EndpointId),
+}
+
+/// A change of the list. It takes effect in the running decisions at once; the other endpoints
+/// keep their state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// This endpoint comes last in the list. Its id must be above all that were ever used.
+    Add(Traits),
+    /// It leaves the list for good. Its connection is left as if it drained.
+    Remove(EndpointId),
+    /// It is not dialled until it is switched on. Its connection is left as if it drained.
+    Off(EndpointId),
+    /// It is switched on and begins anew.
+    On(EndpointId),
 }
 
 /// What the application makes of a loss.
@@ -62,6 +102,10 @@ pub enum Verdict {
     Retry,
     /// Go on to the next; the lost server has had its turn.
     Next,
+    /// Suspend the lost server, and go on to the next.
+    Suspend,
+    /// Take the lost server out until it is switched on again.
+    Remove,
     /// Close: no server would do better.
     Stop,
 }
@@ -86,8 +130,13 @@ pub enum Output {
     Dial(DialOrder),
     /// Drop this dial; its answer will not be heard.
     Cancel(AttemptId),
-    /// Give up the connection that this dial made.
-    HangUp(AttemptId),
+    /// Give up the connection that this dial made; it may finish for this long.
+    HangUp {
+        /// The dial that made it.
+        attempt: AttemptId,
+        /// How long it may finish. Zero: drop it.
+        grace: Duration,
+    },
     /// Tell whoever listens.
     Event(Event),
 }
@@ -140,7 +189,49 @@ pub enum Event {
         /// What comes next; nothing if it closes.
         next: Option<Planned>,
     },
-    /// There is no endpoint to dial, and no time will change that.
+    /// The window in which the session might have been resumed is over: the next dial is for a new
+    /// one.
+    SessionGone,
+    /// A move to another server began; the connection stands meanwhile.
+    Switching {
+        /// The present connection.
+        from: Link,
+        /// What for.
+        why: Move,
+    },
+    /// A move is done: this is the connection from now on.
+    Moved {
+        /// The new connection.
+        to: Link,
+        /// The server that was left.
+        from: EndpointId,
+        /// What for.
+        why: Move,
+    },
+    /// The server of the connection drains and will be left.
+    Draining {
+        /// The connection.
+        link: Link,
+        /// After this time.
+        after: Duration,
+    },
+    /// An endpoint is suspended.
+    Suspended {
+        /// Which.
+        endpoint: EndpointId,
+        /// Until then.
+        until: Time,
+    },
+    /// A spare connection stands ready.
+    SpareReady(Link),
+    /// A spare connection was lost.
+    SpareLost {
+        /// Which.
+        link: Link,
+        /// Why.
+        failure: Failure,
+    },
+    /// There is no endpoint to dial, and no time will change that. Told once.
     Starved,
     /// It is over. The last event.
     Closed(CloseReason),
@@ -190,10 +281,37 @@ pub struct Planned {
 pub enum Why {
     /// It was lost.
     Lost(Failure),
-    /// A reconnect was asked for.
-    Forced,
+    /// It was left for another, without overlap.
+    Left(Move),
     /// The user closed.
     ByUser,
+}
+
+/// What a move with overlap is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Move {
+    /// Back to a preferred tier.
+    Failback,
+    /// Away from a server that drains, was switched off or removed.
+    Drain,
+    /// The connection reached its greatest age.
+    Age,
+    /// It was asked for.
+    Forced,
+}
+
+impl Move {
+    /// The word for logs and JSON lines: stable, lower case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failback => "failback",
+            Self::Drain => "drain",
+            Self::Age => "age",
+            Self::Forced => "forced",
+        }
+    }
 }
 
 /// Why it is over.
@@ -214,6 +332,8 @@ pub enum CloseReason {
     Elapsed(Duration),
     /// At start-up, every endpoint refused for a reason of its own (certificate, login, upgrade).
     AllRefused,
+    /// Every endpoint is resting, and the policy does not wait.
+    NobodyReady,
 }
 
 impl fmt::Display for CloseReason {
@@ -228,6 +348,7 @@ impl fmt::Display for CloseReason {
             Self::Sweeps(most) => write!(f, "every endpoint failed, {most} sweeps in a row"),
             Self::Elapsed(most) => write!(f, "no connection for {most:?}"),
             Self::AllRefused => f.write_str("every endpoint refused for a reason of its own"),
+            Self::NobodyReady => f.write_str("every endpoint is resting"),
         }
     }
 }

@@ -22,6 +22,36 @@ pub enum PolicyError {
         /// The factor.
         factor: Ratio,
     },
+    /// An affine law grows only with a factor above one.
+    #[error("backoff: the factor is {factor}, an affine law needs one above 1")]
+    FactorNotAboveOne {
+        /// The factor.
+        factor: Ratio,
+    },
+    /// A decorrelated law draws between its base and the cap.
+    #[error(
+        "backoff: the decorrelated base {base:?} must be at least min ({min:?}) and below cap ({cap:?})"
+    )]
+    DecorrelatedBase {
+        /// The base.
+        base: Duration,
+        /// The least wait.
+        min: Duration,
+        /// The longest wait.
+        cap: Duration,
+    },
+    /// A phase ladder begins at zero and ends at the cap.
+    #[error(
+        "backoff: a phase ladder needs a spread ({spread:?}) of at most cap ({cap:?}), and a min of zero (it is {min:?})"
+    )]
+    Ladder {
+        /// The wider spread.
+        spread: Duration,
+        /// The least wait.
+        min: Duration,
+        /// The longest wait.
+        cap: Duration,
+    },
     /// The least wait is above the longest.
     #[error("pace: min is {min:?}, which is above cap ({cap:?})")]
     MinAboveCap {
@@ -63,6 +93,47 @@ pub enum PolicyError {
     ZeroStartUpLimit {
         /// The limit's name.
         limit: &'static str,
+    },
+    /// A suspension that shrinks.
+    #[error("health: the factor is {factor}, it must be at least 1")]
+    SuspensionFactor {
+        /// The factor.
+        factor: Ratio,
+    },
+    /// More marks than can be counted.
+    #[error("health: {retries} retries before suspension, at most 254 are possible")]
+    Retries {
+        /// The marks asked for.
+        retries: u8,
+    },
+    /// A part that needs two connections at the same time.
+    #[error("{part} needs two connections at the same time, but overlap is forbidden")]
+    NeedsOverlap {
+        /// The part.
+        part: &'static str,
+    },
+    /// Failback without probes.
+    #[error("failback: it needs at least one good probe, and an interval above zero")]
+    ZeroFailback,
+    /// An age without room.
+    #[error(
+        "max_age: the age ({age:?}) must be above zero, and the spread ({spread:?}) at most the age"
+    )]
+    MaxAge {
+        /// The age.
+        age: Duration,
+        /// Its spread.
+        spread: Duration,
+    },
+    /// A resume window without a pause between its dials.
+    #[error(
+        "resume: the wait between two dials ({every:?}) must be at least a millisecond, and the window ({window:?}) above zero"
+    )]
+    Resume {
+        /// The window.
+        window: Duration,
+        /// The wait between two dials.
+        every: Duration,
     },
     /// A dial without time.
     #[error("the attempt's deadline is zero: give a dial at least a millisecond")]

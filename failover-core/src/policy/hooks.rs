@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use crate::endpoint::{EndpointId, Security};
 use crate::failure::Failure;
+use crate::policy::reaction::Reaction;
 
 /// A user's own code in the decisions. Every method has a default: the policy's own answer.
 ///
@@ -16,6 +17,19 @@ pub trait Hooks {
     fn delay(&mut self, asked: &DelayAsked) -> DelayAnswer {
         let _ = asked;
         DelayAnswer::AsSuggested
+    }
+
+    /// Which endpoint is next. Asked at every pick, with the policy's choice. The default keeps it;
+    /// so does an endpoint that may not be dialled now (unknown, removed, off, retired, resting).
+    fn choose(&mut self, asked: &ChoiceAsked) -> Choice {
+        let _ = asked;
+        Choice::AsSuggested
+    }
+
+    /// What a failure means. Asked at every failed turn and loss. The default keeps the policy's
+    /// reaction.
+    fn judge(&mut self, asked: &JudgeAsked) -> Reaction {
+        asked.suggested
     }
 }
 
@@ -76,4 +90,40 @@ pub enum DelayAnswer {
     Exactly(Duration),
     /// This long, spread by the policy's jitter.
     PlusJitter(Duration),
+}
+
+/// The situation in which the next endpoint is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChoiceAsked {
+    /// How many dials this outage had so far.
+    pub dials: u32,
+    /// The endpoint lost last, if any.
+    pub lost: Option<EndpointId>,
+    /// Whom the policy would dial.
+    pub suggested: EndpointId,
+}
+
+/// The answer of a choice hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Choice {
+    /// Whom the policy suggested, when the policy says.
+    AsSuggested,
+    /// This endpoint, when the policy says.
+    Endpoint(EndpointId),
+    /// This endpoint, after exactly this wait (never below the hard floor).
+    EndpointAfter(EndpointId, Duration),
+}
+
+/// A failure whose meaning is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JudgeAsked {
+    /// Whose failure.
+    pub endpoint: EndpointId,
+    /// The failure.
+    pub failure: Failure,
+    /// What the policy makes of it.
+    pub suggested: Reaction,
 }

@@ -2,8 +2,9 @@
 
 use core::time::Duration;
 
-use rand::{Rng, RngExt};
+use rand::Rng;
 
+use crate::policy::backoff::draw;
 use crate::policy::error::PolicyError;
 use crate::policy::ratio::Ratio;
 use crate::time::nanos;
@@ -90,10 +91,7 @@ impl Spread {
     #[inline]
     pub(crate) fn draw(&self, wait: u64, rng: &mut impl Rng) -> u64 {
         let (low, high) = self.range(wait);
-        if low >= high {
-            return low;
-        }
-        rng.random_range(low..high)
+        draw(low, high, rng)
     }
 
     /// The least wait that is drawn, and the bound that is not reached: within `min..=cap`.

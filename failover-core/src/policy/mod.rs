@@ -6,12 +6,15 @@
 
 mod backoff;
 mod error;
+mod health;
 mod hooks;
 mod jitter;
 mod limits;
+mod moves;
 mod order;
 mod pace;
 mod ratio;
+mod reaction;
 mod seed;
 mod start;
 
@@ -21,17 +24,24 @@ use rand::Rng;
 
 pub use self::backoff::Backoff;
 pub use self::error::PolicyError;
-pub use self::hooks::{DelayAnswer, DelayAsked, DelayHook, Hooks, NoHooks};
+pub use self::health::{Health, NobodyReady};
+pub use self::hooks::{
+    Choice, ChoiceAsked, DelayAnswer, DelayAsked, DelayHook, Hooks, JudgeAsked, NoHooks,
+};
 pub use self::jitter::Jitter;
 pub use self::limits::{Limit, Limits};
+pub use self::moves::{Failback, MaxAge, Overlap, Resume, Standing};
 pub use self::order::{Lost, Order, Shuffle, Walk};
 pub use self::pace::{CustomDelay, Every, Pace};
 pub use self::ratio::{Ratio, RatioError};
+pub use self::reaction::{On, Reaction, Reactions};
 pub use self::seed::Seed;
 pub use self::start::{PlainFallback, Start};
 use crate::endpoint::Security;
 use crate::policy::backoff::Law;
+pub(crate) use crate::policy::backoff::draw;
 use crate::policy::jitter::Spread;
+use crate::race::Race;
 
 /// The least time between the starts of two dials of the same endpoint: 1 ms, without opt-out
 /// (law L8). Whatever a policy, a hook or a user asks for, this bounds the rate.
@@ -128,6 +138,42 @@ impl Policy {
         self.parts.plain_fallback
     }
 
+    /// How an endpoint that fails is rested.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.parts.health
+    }
+
+    /// What is done when every endpoint is resting.
+    #[must_use]
+    pub fn nobody_ready(&self) -> NobodyReady {
+        self.parts.nobody_ready
+    }
+
+    /// What each failure means.
+    #[must_use]
+    pub fn reactions(&self) -> &Reactions {
+        &self.parts.reactions
+    }
+
+    /// What is done while a connection stands.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.parts.standing
+    }
+
+    /// How many endpoints are dialled side by side, and how staggered.
+    #[must_use]
+    pub fn race(&self) -> Race {
+        self.parts.race
+    }
+
+    /// Whether, after a loss, the same server is tried first for a while.
+    #[must_use]
+    pub fn resume(&self) -> Option<Resume> {
+        self.parts.resume
+    }
+
     /// Within this time after the world has healed, a client of `endpoints` endpoints is connected
     /// again (law L17), if its limits let it go on and its hooks keep to the cap: the dial in
     /// flight may run into its deadline, the endpoints that are still mute take one deadline each,
@@ -150,8 +196,8 @@ impl Policy {
 
     /// The wait after a wait of `previous` nanoseconds, before jitter; 0 means there was none.
     #[inline]
-    pub(crate) fn next_wait(&self, previous: u64) -> u64 {
-        self.law.next(previous)
+    pub(crate) fn next_wait(&self, previous: u64, security: Security, rng: &mut impl Rng) -> u64 {
+        self.law.next(previous, security, rng)
     }
 
     /// Spreads a wait, in nanoseconds.
@@ -173,7 +219,7 @@ impl Default for Policy {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Parts {
     order: Order,
     pace: Pace,
@@ -185,6 +231,12 @@ struct Parts {
     stable_after: Duration,
     deadline: Duration,
     plain_fallback: PlainFallback,
+    health: Health,
+    nobody_ready: NobodyReady,
+    reactions: Reactions,
+    standing: Standing,
+    race: Race,
+    resume: Option<Resume>,
 }
 
 impl Default for Parts {
@@ -200,6 +252,12 @@ impl Default for Parts {
             stable_after: Duration::from_secs(10),
             deadline: Duration::from_secs(5),
             plain_fallback: PlainFallback::default(),
+            health: Health::default(),
+            nobody_ready: NobodyReady::default(),
+            reactions: Reactions::default(),
+            standing: Standing::default(),
+            race: Race::OFF,
+            resume: None,
         }
     }
 }
@@ -209,17 +267,21 @@ impl Parts {
         let Pace {
             backoff, min, cap, ..
         } = self.pace;
+        let (jitter, tls_jitter) = match backoff.draws() {
+            true => (Jitter::None, Jitter::None),
+            false => (self.jitter, self.tls_jitter),
+        };
         Policy {
-            parts: self,
             law: backoff.compile(cap),
-            plain: self.jitter.compile(min, cap),
-            tls: self.tls_jitter.compile(min, cap),
+            plain: jitter.compile(min, cap),
+            tls: tls_jitter.compile(min, cap),
+            parts: self,
         }
     }
 }
 
 /// Puts a [`Policy`] together; every rule is checked in [`build`](Self::build).
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct PolicyBuilder {
     parts: Parts,
@@ -292,6 +354,42 @@ impl PolicyBuilder {
         self
     }
 
+    /// How an endpoint that fails is rested. Default: 30 s, doubled up to 10 min.
+    pub fn health(mut self, health: Health) -> Self {
+        self.parts.health = health;
+        self
+    }
+
+    /// What is done when every endpoint is resting. Default: wait for the first.
+    pub fn nobody_ready(mut self, nobody_ready: NobodyReady) -> Self {
+        self.parts.nobody_ready = nobody_ready;
+        self
+    }
+
+    /// What each failure means. Default: its scope decides.
+    pub fn reactions(mut self, reactions: Reactions) -> Self {
+        self.parts.reactions = reactions;
+        self
+    }
+
+    /// What is done while a connection stands. Default: nothing.
+    pub fn standing(mut self, standing: Standing) -> Self {
+        self.parts.standing = standing;
+        self
+    }
+
+    /// How many endpoints are dialled side by side, and how staggered. Default: one at a time.
+    pub fn race(mut self, race: Race) -> Self {
+        self.parts.race = race;
+        self
+    }
+
+    /// After a loss, the same server first. Default: not.
+    pub fn resume(mut self, resume: Resume) -> Self {
+        self.parts.resume = Some(resume);
+        self
+    }
+
     /// Checks every rule and gives the policy.
     ///
     /// # Errors
@@ -313,6 +411,23 @@ impl PolicyBuilder {
             });
         }
         self.parts.start_up_limits.check_start_up()?;
+        self.parts.standing.check()?;
+        let health = self.parts.health;
+        if health.factor < Ratio::ONE {
+            return Err(PolicyError::SuspensionFactor {
+                factor: health.factor,
+            });
+        }
+        if health.retries == u8::MAX {
+            return Err(PolicyError::Retries {
+                retries: health.retries,
+            });
+        }
+        if let Some(Resume { window, every }) = self.parts.resume
+            && (every < MIN_REDIAL || window.is_zero())
+        {
+            return Err(PolicyError::Resume { window, every });
+        }
         if self.parts.deadline < MIN_REDIAL {
             return Err(PolicyError::ZeroDeadline);
         }

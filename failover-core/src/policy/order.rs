@@ -2,12 +2,13 @@
 
 /// Which endpoint is next.
 ///
-/// A *sweep* visits every eligible endpoint once (law L9). Default: shuffled once, the lost
+/// A *sweep* visits every eligible endpoint once (law L9), those of a lower tier first: tiers are a
+/// failover over groups, and the walk is the balance within each. Default: shuffled once, the lost
 /// server's turn is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Order {
-    /// How a sweep walks over the list.
+    /// How a sweep walks over a tier.
     pub walk: Walk,
     /// Where the server goes that was just lost.
     pub lost: Lost,
@@ -31,16 +32,22 @@ impl Order {
     }
 }
 
-/// How a sweep walks over the list.
+/// How a sweep walks over a tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Walk {
-    /// From the top of the list, every sweep: the first endpoint is preferred (cascading).
+    /// From the top of the list, every sweep: the first endpoint is preferred (cascading, Synapse's
+    /// dynamic failover).
     Listed,
-    /// From behind the endpoint dialled last.
+    /// From behind the endpoint dialled last (Synapse's load balancing).
     Rotate,
     /// A uniformly shuffled list, walked like [`Rotate`](Self::Rotate).
     Shuffled(Shuffle),
+    /// At random in proportion to the endpoints' weights, each once per sweep.
+    Weighted,
+    /// The one with the fewest failures in a row first, like [`Rotate`](Self::Rotate) among equals
+    /// (async-nats).
+    LeastFailed,
 }
 
 impl Default for Walk {

@@ -97,14 +97,13 @@ impl Pace {
     }
 
     pub(crate) fn check(&self) -> Result<(), PolicyError> {
-        self.backoff.check()?;
         if self.min > self.cap {
             return Err(PolicyError::MinAboveCap {
                 min: self.min,
                 cap: self.cap,
             });
         }
-        Ok(())
+        self.backoff.check(self.min, self.cap)
     }
 }
 

@@ -409,6 +409,10 @@ fn io_failure_finds_a_failure_that_a_layer_below_left() {
     assert_eq!(io_failure(&ErrorKind::TimedOut.into()).kind, Kind::Timeout);
     let below = SessionError::Io(io::Error::new(ErrorKind::InvalidData, left));
     assert_eq!(below.failure(), left.at(Phase::Session));
+
+    let left = left.at(Phase::Tls);
+    let below = SessionError::Io(io::Error::new(ErrorKind::InvalidData, left));
+    assert_eq!(below.failure(), left);
 }
 
 async fn echo<S>(mut server: WebSocketStream<S>)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::common::{Tcp, UPGRADED, answer_with, dial, peer, request, soon};
-use failover_core::dial::{Dial, DialContext};
+use failover_core::dial::{Dial, DialContext, Registry};
 use failover_core::directory::{Endpoint, Secret, Target};
 use failover_core::endpoint::Security;
 use failover_core::failure::{Classify, Failure, Kind, Phase, Scope};
@@ -324,6 +324,16 @@ async fn no_error_and_no_debug_shows_a_secret_even_if_the_server_echoes_it() {
     assert!(shown.contains("denied: ***"), "{shown}");
 }
 
+#[tokio::test]
+async fn a_registry_dials_it_from_a_task() {
+    let port = peer(|stream| async move { answer_with(stream, UPGRADED).await }).await;
+    let registry = Registry::default().with("ws", Ws::new(Tcp));
+    tokio::spawn(async move { dial(&registry, port).await.map(drop) })
+        .await
+        .unwrap()
+        .unwrap();
+}
+
 #[test]
 fn check_finds_what_could_never_be_sent_and_asks_the_inner_dialer() {
     let target = Target::parse("ws://a:1/").unwrap();
@@ -346,10 +356,10 @@ async fn refused_with(answer: String) -> Error {
 }
 
 fn refusal<E: Debug>(error: &WsError<E>) -> &Refusal {
-    match error {
-        WsError::Refused(refusal) => refusal,
-        other => panic!("{other:?}"),
-    }
+    let WsError::Refused(refusal) = error else {
+        panic!("{error:?}");
+    };
+    refusal
 }
 
 fn with_header(header: &str) -> String {

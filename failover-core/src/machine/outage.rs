@@ -1,4 +1,4 @@
-//! One walk over the pool, and the outage in which it happens.
+//! What happened since the last connection that proved stable.
 
 use crate::endpoint::EndpointId;
 use crate::failure::Failure;
@@ -10,82 +10,74 @@ use crate::time::Time;
 /// What happened since the last connection that proved stable, or since the start.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Outage {
+    pub(crate) since: Time,
+    /// The last wait before jitter, in nanoseconds.
+    pub(crate) wait: u64,
     /// Its number, from 1.
     pub(crate) number: u32,
-    pub(crate) since: Time,
     /// Dials so far.
     pub(crate) dials: u32,
     /// Failed turns so far.
     pub(crate) failed_turns: u32,
     /// Sweeps completed so far.
     pub(crate) sweeps: u32,
-    /// Waits so far, and the last one before jitter, in nanoseconds.
+    /// Waits so far.
     pub(crate) waits: u32,
-    pub(crate) wait: u64,
+    /// Turns dialled in this sweep, and how many of them ended in a suspension.
+    pub(crate) turns: u32,
+    pub(crate) suspended: u32,
+    /// The server lost last.
+    pub(crate) lost: Option<EndpointId>,
     pub(crate) last_failure: Option<Failure>,
+    /// What the application made of that loss.
+    pub(crate) verdict: Verdict,
+    /// Whether a wait is due before the first dial of this sweep.
+    pub(crate) owes_wait: bool,
 }
 
 impl Outage {
     pub(crate) fn new(number: u32, since: Time) -> Self {
         Self {
-            number,
             since,
+            wait: 0,
+            number,
             dials: 0,
             failed_turns: 0,
             sweeps: 0,
             waits: 0,
-            wait: 0,
+            turns: 0,
+            suspended: 0,
+            lost: None,
             last_failure: None,
+            verdict: Verdict::AsPolicy,
+            owes_wait: false,
         }
     }
 
     /// The next outage begins.
     pub(crate) fn next(&self, since: Time) -> Self {
-        Self::new(self.number.wrapping_add(1).max(1), since)
-    }
-}
-
-/// Who had a turn, and where the walk stands.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Round {
-    /// Its number, from 1; a slot that had its turn bears it.
-    pub(crate) number: u32,
-    /// Turns in it that were dialled.
-    pub(crate) turns: u32,
-    /// Whether a wait is due before its first dial.
-    pub(crate) owes_wait: bool,
-    /// Where a rotating walk goes on.
-    pub(crate) place: usize,
-    /// The server lost last.
-    pub(crate) lost: Option<EndpointId>,
-    /// What the application made of that loss.
-    pub(crate) verdict: Verdict,
-}
-
-impl Round {
-    pub(crate) fn new() -> Self {
         Self {
-            number: 1,
-            turns: 0,
-            owes_wait: false,
-            place: 0,
-            lost: None,
-            verdict: Verdict::AsPolicy,
+            lost: self.lost,
+            verdict: self.verdict,
+            ..Self::new(self.number.wrapping_add(1).max(1), since)
         }
     }
 
-    /// Everybody's turn again.
-    pub(crate) fn begin(&mut self) {
-        self.number = self.number.wrapping_add(1).max(1);
+    /// Everybody's turn again; a sweep in which someone was dialled is counted.
+    pub(crate) fn next_sweep(&mut self) {
+        if self.turns > 0 {
+            self.sweeps = self.sweeps.saturating_add(1);
+        }
         self.turns = 0;
-        self.owes_wait = false;
+        self.suspended = 0;
+        self.owes_wait = true;
     }
 
     /// Where the lost server goes: the application's word, or the policy's.
     pub(crate) fn place_of_lost(&self, policy: Lost) -> Lost {
         match self.verdict {
             Verdict::Retry => Lost::First,
-            Verdict::Next => Lost::TurnTaken,
+            Verdict::Next | Verdict::Suspend | Verdict::Remove => Lost::TurnTaken,
             Verdict::AsPolicy | Verdict::Stop => policy,
         }
     }
@@ -94,9 +86,7 @@ impl Round {
 /// A dial that was decided on, and its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
-    pub(crate) slot: SlotIndex,
-    /// Its place in the walk.
-    pub(crate) place: usize,
-    pub(crate) route: u8,
     pub(crate) at: Time,
+    pub(crate) slot: SlotIndex,
+    pub(crate) route: u8,
 }

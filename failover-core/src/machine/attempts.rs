@@ -1,0 +1,320 @@
+//! Dials in flight: started, done, failed, cancelled.
+
+use core::time::Duration;
+
+use crate::attempt::{AttemptId, Purpose, Role};
+use crate::endpoint::Security;
+use crate::failure::{Failure, Kind, Scope};
+use crate::machine::outage::Plan;
+use crate::machine::{
+    Answer, AttemptEnded, CloseReason, Cx, DialOrder, Event, Link, Live, Machine, Output, Stage,
+    State,
+};
+use crate::policy::{Every, JudgeAsked, MIN_REDIAL, PlainFallback, Reaction};
+use crate::pool::{Condition, SlotIndex};
+use crate::time::Time;
+
+/// A dial in flight.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Attempt {
+    pub(crate) order: DialOrder,
+    pub(crate) slot: SlotIndex,
+    pub(crate) started: Time,
+}
+
+impl Attempt {
+    pub(super) fn ended(&self, outcome: Result<(), Failure>, now: Time) -> Event {
+        Event::Attempt(AttemptEnded {
+            order: self.order,
+            outcome,
+            took: now.since(self.started),
+            next: None,
+        })
+    }
+
+    /// Whether the client waits for it.
+    pub(super) fn is_awaited(&self) -> bool {
+        matches!(self.order.role, Role::Main | Role::Raced)
+    }
+}
+
+/// Whether a failed turn counts for the limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    Yes,
+    No,
+}
+
+impl Machine {
+    /// Starts the main dial that was planned.
+    pub(super) fn dial(&mut self, plan: Plan, cx: &mut Cx<'_>) {
+        self.outage.dials = self.outage.dials.saturating_add(1);
+        if let Stage::StartUp {
+            pinned: pinned @ None,
+        } = &mut self.stage
+        {
+            *pinned = Some(plan.slot);
+        }
+        if !self.pool.had_turn(plan.slot) {
+            self.outage.turns = self.outage.turns.saturating_add(1);
+        }
+        self.pool.take_turn(plan.slot);
+        let endpoint = self.pool.id(plan.slot);
+        let purpose = match (self.stage, self.outage.lost) {
+            (Stage::After, Some(lost)) if lost == endpoint => Purpose::Reconnect,
+            (Stage::After, _) => Purpose::Failover,
+            (Stage::StartUp { .. }, _) => Purpose::First,
+        };
+        let role = match self.attempts.iter().any(Attempt::is_awaited) {
+            true => Role::Raced,
+            false => Role::Main,
+        };
+        self.state = State::Dialing;
+        self.start(plan.slot, plan.route, role, purpose, self.outage.dials, cx);
+        self.arm_race(cx.now);
+    }
+
+    /// Puts a dial into flight.
+    pub(super) fn start(
+        &mut self,
+        slot: SlotIndex,
+        route: u8,
+        role: Role,
+        purpose: Purpose,
+        number: u32,
+        cx: &mut Cx<'_>,
+    ) -> AttemptId {
+        self.last_attempt += 1;
+        let traits = self.pool.traits(slot);
+        let deadline = traits.own_deadline().unwrap_or(self.policy.deadline());
+        let order = DialOrder {
+            attempt: AttemptId::new(self.last_attempt),
+            endpoint: traits.id(),
+            route,
+            role,
+            purpose,
+            number,
+            deadline: self.resume_deadline(cx.now + deadline),
+        };
+        self.pool
+            .slot_mut(slot)
+            .dialled(cx.now + MIN_REDIAL, self.outage.number);
+        self.attempts.push(Attempt {
+            order,
+            slot,
+            started: cx.now,
+        });
+        cx.out.push(Output::Dial(order));
+        order.attempt
+    }
+
+    pub(super) fn on_connected(&mut self, attempt: AttemptId, cx: &mut Cx<'_>) -> Answer {
+        let Some(attempt) = self.take_attempt(attempt) else {
+            return Answer::Stale;
+        };
+        let live = Live {
+            link: Link {
+                attempt: attempt.order.attempt,
+                endpoint: attempt.order.endpoint,
+                route: attempt.order.route,
+            },
+            slot: attempt.slot,
+            since: cx.now,
+        };
+        let slot = self.pool.slot_mut(attempt.slot);
+        slot.route = attempt.order.route;
+        slot.answered(attempt.started + MIN_REDIAL);
+        cx.out.tell(attempt.ended(Ok(()), cx.now));
+        self.train(&attempt, cx.now.since(attempt.started));
+        if self.side_dial_done(&attempt, live, cx) {
+            return Answer::Taken;
+        }
+        self.cancel_all(cx);
+        let first = matches!(self.stage, Stage::StartUp { .. });
+        self.stage = Stage::After;
+        cx.out.tell(match self.outage.lost {
+            Some(from) if !first && from == live.link.endpoint => Event::Reconnected(live.link),
+            Some(from) if !first => Event::FailedOver {
+                to: live.link,
+                from,
+            },
+            Some(_) | None => Event::Connected(live.link),
+        });
+        self.stand(live, cx);
+        Answer::Taken
+    }
+
+    pub(super) fn on_failed(
+        &mut self,
+        attempt: AttemptId,
+        failure: Failure,
+        cx: &mut Cx<'_>,
+    ) -> Answer {
+        let Some(attempt) = self.take_attempt(attempt) else {
+            return Answer::Stale;
+        };
+        let mark = cx.out.mark();
+        cx.out.tell(attempt.ended(Err(failure), cx.now));
+        if attempt.is_awaited() && !self.is_on_the_side(attempt.order.attempt) {
+            self.outage.last_failure = Some(failure);
+            self.main_failed(&attempt, failure, cx);
+            cx.out.amend(mark, self.planned(cx.now));
+        } else {
+            self.side_dial_failed(&attempt, failure, cx);
+        }
+        Answer::Taken
+    }
+
+    fn main_failed(&mut self, attempt: &Attempt, failure: Failure, cx: &mut Cx<'_>) {
+        if let Some(route) = self.next_route(attempt, failure) {
+            let at = self.pool.slot(attempt.slot).not_before().max(cx.now);
+            let slot = attempt.slot;
+            if self.attempts.iter().any(Attempt::is_awaited) {
+                // Rivals are under way: the floor may not hold this route up, so it is left out
+                // of the race unless it may go now.
+                if at <= cx.now {
+                    self.dial(Plan { at, slot, route }, cx);
+                }
+                return;
+            }
+            return self.enter(Plan { at, slot, route }, cx);
+        }
+        if self.failed_in_resume_window(attempt, failure, cx) {
+            return;
+        }
+        let reaction = self.reaction(attempt.slot, &failure, cx);
+        self.book(attempt.slot, &failure, reaction, Counted::Yes, cx);
+        if reaction == Reaction::Stop {
+            return self.close(CloseReason::Fatal(failure), cx);
+        }
+        if let Some(reason) = self.limit_reached(cx.now) {
+            return self.close(reason, cx);
+        }
+        if self.attempts.iter().any(Attempt::is_awaited) {
+            self.next_in_race(cx);
+        } else {
+            self.advance(cx);
+        }
+    }
+
+    /// What a failure of this endpoint means: the policy's word, or the user's.
+    pub(super) fn reaction(&self, slot: SlotIndex, failure: &Failure, cx: &mut Cx<'_>) -> Reaction {
+        cx.hooks.judge(&JudgeAsked {
+            endpoint: self.pool.id(slot),
+            failure: *failure,
+            suggested: self.policy.reactions().to(failure),
+        })
+    }
+
+    /// Books a failed turn of an endpoint: its series, its rest, its pace, its limit.
+    pub(super) fn book(
+        &mut self,
+        index: SlotIndex,
+        failure: &Failure,
+        reaction: Reaction,
+        counted: Counted,
+        cx: &mut Cx<'_>,
+    ) {
+        let outage = self.outage.number;
+        let health = self.policy.health();
+        if counted == Counted::Yes {
+            self.outage.failed_turns = self.outage.failed_turns.saturating_add(1);
+            self.pool.slot_mut(index).failed(outage);
+            if self.policy.pace().every == Every::Endpoint {
+                self.pace_endpoint(index, cx);
+            }
+        }
+        let slot = self.pool.slot_mut(index);
+        let before = slot.condition(outage);
+        match reaction {
+            Reaction::Next | Reaction::Stop => {}
+            Reaction::Mark => slot.mark(&health, cx.now),
+            Reaction::Suspend => slot.suspend(&health, cx.now),
+            Reaction::Remove => slot.switch_off(Condition::Off),
+        }
+        if let Some(hint) = failure.retry_after {
+            slot.hint(hint, &health, cx.now);
+        }
+        if counted == Counted::Yes
+            && self
+                .limits()
+                .per_endpoint
+                .is_reached(self.pool.slot(index).failures)
+        {
+            self.pool.slot_mut(index).retire(outage);
+        }
+        let slot = self.pool.slot(index);
+        if slot.condition(outage) == Condition::Suspended {
+            self.outage.suspended = self.outage.suspended.saturating_add(1);
+            if before != Condition::Suspended {
+                cx.out.tell(Event::Suspended {
+                    endpoint: self.pool.id(index),
+                    until: slot.not_before(),
+                });
+            }
+        }
+    }
+
+    /// The route to try next within this turn, if the failure is one that another may avoid.
+    fn next_route(&self, failed: &Attempt, failure: Failure) -> Option<u8> {
+        if failure.scope == Scope::Fatal || !failure.kind.invites_next_route() {
+            return None;
+        }
+        let slot = self.pool.slot(failed.slot);
+        slot.ready_at(self.outage.number)?;
+        let traits = self.pool.traits(failed.slot);
+        let tried_tls = traits.security(failed.order.route) == Security::Tls;
+        let no_plain = tried_tls && self.policy.plain_fallback() == PlainFallback::Refuse;
+        // The route that worked last went first, then the others in their order.
+        let first = slot.route;
+        let mut order =
+            core::iter::once(first).chain((0..traits.routes()).filter(|&route| route != first));
+        order.find(|&route| route == failed.order.route)?;
+        order.find(|&route| !(no_plain && traits.security(route) == Security::Plain))
+    }
+
+    pub(super) fn on_learned(&mut self, attempt: AttemptId, security: Security) -> Answer {
+        let Some(attempt) = self.attempts.iter().find(|a| a.order.attempt == attempt) else {
+            return Answer::Stale;
+        };
+        let (slot, route) = (attempt.slot, attempt.order.route);
+        self.pool.learn(slot, route, security);
+        Answer::Taken
+    }
+
+    pub(super) fn take_attempt(&mut self, attempt: AttemptId) -> Option<Attempt> {
+        let at = self
+            .attempts
+            .iter()
+            .position(|a| a.order.attempt == attempt)?;
+        Some(self.attempts.remove(at))
+    }
+
+    /// Cancels every dial in flight.
+    pub(super) fn cancel_all(&mut self, cx: &mut Cx<'_>) {
+        self.cancel_where(|_| true, cx);
+        if let Some(extras) = &mut self.extras {
+            extras.forget_dials();
+        }
+    }
+
+    /// Cancels these dials. They are no failures.
+    pub(super) fn cancel_where(&mut self, which: impl Fn(&Attempt) -> bool, cx: &mut Cx<'_>) {
+        self.attempts.retain(|attempt| {
+            if !which(attempt) {
+                return true;
+            }
+            cx.out.push(Output::Cancel(attempt.order.attempt));
+            cx.out
+                .tell(attempt.ended(Err(Failure::new(Kind::Cancelled)), cx.now));
+            false
+        });
+    }
+
+    /// How long this wait is spread before a side dial.
+    pub(super) fn spread(&mut self, wait: Duration, slot: SlotIndex) -> u64 {
+        let security = self.pool.security(slot);
+        self.policy
+            .spread(crate::time::nanos(wait), security, &mut self.rng)
+    }
+}

@@ -1,0 +1,283 @@
+//! Who is next, and when: the questions in the order of their priority.
+
+use core::time::Duration;
+
+use rand::Rng;
+
+use crate::endpoint::Security;
+use crate::machine::outage::Plan;
+use crate::machine::{CloseReason, Cx, Machine, Next, Stage};
+use crate::policy::{
+    Choice, ChoiceAsked, CustomDelay, DelayAnswer, DelayAsked, Every, Limit, Lost, MIN_REDIAL,
+    NobodyReady, Shuffle, Start, Walk,
+};
+use crate::pool::{Condition, SlotIndex, Special, Wanted};
+use crate::time::{Time, nanos};
+
+/// Who is next, and whether its rest is heeded.
+enum Picked {
+    Ready(SlotIndex),
+    /// Dialled although it rests.
+    Resting(SlotIndex),
+    Nobody,
+    Closes(CloseReason),
+}
+
+impl Machine {
+    /// Shall it end? Is there anybody? Who is next? When?
+    pub(super) fn decide(&mut self, cx: &mut Cx<'_>) -> Next {
+        if let Some(reason) = self.limit_reached(cx.now) {
+            return Next::Close(reason);
+        }
+        let (slot, heeds_rest) = match self.pick(cx.now) {
+            Picked::Ready(slot) => (slot, true),
+            Picked::Resting(slot) => (slot, false),
+            Picked::Nobody => return Next::Starve,
+            Picked::Closes(reason) => return Next::Close(reason),
+        };
+        // Completing a sweep may have reached its limit.
+        if let Some(reason) = self.limit_reached(cx.now) {
+            return Next::Close(reason);
+        }
+        let (slot, own_wait) = self.choose(slot, cx);
+        let at = match own_wait {
+            Some(wait) => cx.now + wait,
+            None => self.paced(slot, cx),
+        };
+        let rest = self.pool.slot(slot).not_before();
+        let at = match heeds_rest || rest <= cx.now {
+            true => at.max(rest),
+            false => at.max(cx.now + MIN_REDIAL),
+        };
+        let route = self.pool.slot(slot).route;
+        Next::Dial(Plan { at, slot, route })
+    }
+
+    pub(super) fn limit_reached(&self, now: Time) -> Option<CloseReason> {
+        let limits = self.limits();
+        if let Limit::AtMost(most) = limits.turns
+            && self.outage.failed_turns >= most
+        {
+            return Some(CloseReason::Turns(most));
+        }
+        if let Limit::AtMost(most) = limits.sweeps
+            && self.outage.sweeps >= most
+        {
+            return Some(CloseReason::Sweeps(most));
+        }
+        if let Limit::AtMost(most) = limits.per_endpoint
+            && (most == 0 || self.all_retired())
+        {
+            return Some(CloseReason::PerEndpoint(most));
+        }
+        self.elapsed(now)
+    }
+
+    /// Whether every endpoint that is in the list and not switched off is retired, and one is.
+    fn all_retired(&self) -> bool {
+        let mut conditions = self
+            .pool
+            .slots()
+            .map(|(_, slot)| slot.condition(self.outage.number))
+            .filter(|condition| *condition < Condition::Off)
+            .peekable();
+        conditions.peek().is_some() && conditions.all(|condition| condition == Condition::Retired)
+    }
+
+    /// The next endpoint: one of this sweep that is ready; else the first of the next sweep; else
+    /// what the policy says when all rest.
+    fn pick(&mut self, now: Time) -> Picked {
+        if let Some(found) = self.pick_in_sweep(now) {
+            return Picked::Ready(found);
+        }
+        let Some(soonest) = self.soonest() else {
+            return Picked::Nobody;
+        };
+        if let Stage::StartUp { .. } = self.stage
+            && self.outage.turns > 0
+            && self.outage.suspended >= self.outage.turns
+            && soonest > now
+        {
+            return Picked::Closes(CloseReason::AllRefused);
+        }
+        let ready = soonest.max(now);
+        let found = match self.pick_in_sweep(ready) {
+            Some(found) => Some(found),
+            None => {
+                self.next_sweep();
+                self.pick_in_sweep(ready)
+            }
+        };
+        match (found, self.policy.nobody_ready()) {
+            (None, _) => Picked::Nobody,
+            (Some(found), _) if soonest <= now => Picked::Ready(found),
+            (Some(found), NobodyReady::Wait) => Picked::Ready(found),
+            (Some(found), NobodyReady::LeastBad) => Picked::Resting(found),
+            (Some(_), NobodyReady::Fail) => Picked::Closes(CloseReason::NobodyReady),
+        }
+    }
+
+    /// When the first candidate is ready.
+    fn soonest(&self) -> Option<Time> {
+        self.pool
+            .slots()
+            .filter(|(index, _)| self.may_be_dialled(*index))
+            .filter_map(|(_, slot)| slot.ready_at(self.outage.number))
+            .min()
+    }
+
+    /// The next endpoint that has not had its turn in this sweep and is ready at this time.
+    pub(super) fn pick_in_sweep(&mut self, ready: Time) -> Option<SlotIndex> {
+        let order = self.policy.order();
+        let lost = self.outage.lost.and_then(|id| self.pool.find(id));
+        let special = match self.outage.place_of_lost(order.lost) {
+            Lost::InPlace | Lost::TurnTaken => None,
+            Lost::First if self.outage.dials == 0 => Some(Special::First),
+            Lost::First => None,
+            Lost::Last => Some(Special::Last),
+        };
+        let wanted = Wanted {
+            walk: order.walk,
+            ready,
+            outage: self.outage.number,
+            special: lost.zip(special),
+        };
+        let mut rng = self.rng.clone();
+        let found = self
+            .pool
+            .pick_fresh(wanted, &mut rng, |index| self.may_be_dialled(index));
+        self.rng = rng;
+        found
+    }
+
+    fn next_sweep(&mut self) {
+        self.outage.next_sweep();
+        self.pool.next_sweep();
+        if self.policy.order().walk == Walk::Shuffled(Shuffle::EachSweep) {
+            self.pool.shuffle(&mut self.rng);
+        }
+    }
+
+    /// Asks the user's hook; an endpoint that may not be dialled now is not heeded.
+    fn choose(&self, suggested: SlotIndex, cx: &mut Cx<'_>) -> (SlotIndex, Option<Duration>) {
+        let choice = cx.hooks.choose(&ChoiceAsked {
+            dials: self.outage.dials,
+            lost: self.outage.lost,
+            suggested: self.pool.id(suggested),
+        });
+        let (endpoint, wait) = match choice {
+            Choice::AsSuggested => return (suggested, None),
+            Choice::Endpoint(endpoint) => (endpoint, None),
+            Choice::EndpointAfter(endpoint, wait) => (endpoint, Some(wait)),
+        };
+        let found = self.pool.find(endpoint).filter(|&index| {
+            let ready = self.pool.slot(index).ready_at(self.outage.number);
+            ready.is_some_and(|at| at <= cx.now) && self.may_be_dialled(index)
+        });
+        match found {
+            Some(index) => (index, wait),
+            None => (suggested, None),
+        }
+    }
+
+    /// When the pace lets this endpoint be dialled.
+    fn paced(&mut self, index: SlotIndex, cx: &mut Cx<'_>) -> Time {
+        let now = cx.now;
+        match self.policy.pace().every {
+            _ if self.is_first_dial() => now.after(self.first_wait(index)),
+            Every::Attempt if self.outage.dials == 0 => now,
+            Every::Sweep if !self.outage.owes_wait => now,
+            Every::Attempt | Every::Sweep => {
+                self.outage.owes_wait = false;
+                let security = self.pool.security(index);
+                self.outage.wait = self
+                    .policy
+                    .next_wait(self.outage.wait, security, &mut self.rng);
+                now.after(self.wait(index, self.outage.wait, cx))
+            }
+            // Booked with its failure.
+            Every::Endpoint => now,
+        }
+    }
+
+    /// Books the wait of an endpoint that failed, under a pace per endpoint.
+    pub(super) fn pace_endpoint(&mut self, index: SlotIndex, cx: &mut Cx<'_>) {
+        let security = self.pool.security(index);
+        let previous = self.pool.slot(index).wait;
+        let wait = self.policy.next_wait(previous, security, &mut self.rng);
+        let at = cx.now.after(self.wait(index, wait, cx));
+        let slot = self.pool.slot_mut(index);
+        slot.wait = wait;
+        slot.pace(at);
+    }
+
+    /// Whether this is the first dial after a loss.
+    fn is_first_dial(&self) -> bool {
+        self.stage == Stage::After && self.outage.dials == 0 && !self.outage.owes_wait
+    }
+
+    fn first_wait(&mut self, index: SlotIndex) -> u64 {
+        match self.policy.pace().first {
+            Duration::ZERO => 0,
+            first => self.spread(first, index),
+        }
+    }
+
+    /// A wait in nanoseconds: this one spread by the jitter, or the hook's.
+    pub(super) fn wait(&mut self, index: SlotIndex, base: u64, cx: &mut Cx<'_>) -> u64 {
+        self.outage.waits = self.outage.waits.saturating_add(1);
+        let security = self.pool.security(index);
+        let suggested = self.policy.spread(base, security, &mut self.rng);
+        let pace = self.policy.pace();
+        if pace.custom == CustomDelay::Off {
+            return suggested;
+        }
+        let answer = cx.hooks.delay(&DelayAsked {
+            waits: self.outage.waits,
+            dials: self.outage.dials,
+            endpoint: self.pool.id(index),
+            security,
+            failure: self.outage.last_failure,
+            suggested: Duration::from_nanos(suggested),
+            random: self.rng.next_u64(),
+        });
+        match answer {
+            DelayAnswer::AsSuggested => suggested,
+            DelayAnswer::Exactly(delay) => bounded(nanos(delay), pace.custom, pace.min, pace.cap),
+            DelayAnswer::PlusJitter(delay) => self.plus_jitter(nanos(delay), security),
+        }
+    }
+
+    /// The hook's delay spread by the policy's jitter. What an unbounded one asks beyond the cap is
+    /// spread like a wait at the cap.
+    fn plus_jitter(&mut self, delay: u64, security: Security) -> u64 {
+        let pace = self.policy.pace();
+        let beyond = match pace.custom {
+            CustomDelay::Unbounded => delay.saturating_sub(nanos(pace.cap)),
+            CustomDelay::Bounded | CustomDelay::Off => 0,
+        };
+        let within = self.policy.spread(delay - beyond, security, &mut self.rng);
+        within.saturating_add(beyond)
+    }
+
+    /// Whether it may be dialled at all in this outage, now or later, by the client's main dial.
+    fn may_be_dialled(&self, index: SlotIndex) -> bool {
+        let pinned = match (self.stage, self.policy.start()) {
+            (
+                Stage::StartUp {
+                    pinned: Some(pinned),
+                },
+                Start::FirstOnly,
+            ) => index == pinned,
+            (Stage::StartUp { .. }, _) | (Stage::After, _) => true,
+        };
+        pinned && !self.attempts.iter().any(|attempt| attempt.slot == index)
+    }
+}
+
+fn bounded(delay: u64, custom: CustomDelay, min: Duration, cap: Duration) -> u64 {
+    match custom {
+        CustomDelay::Unbounded => delay,
+        CustomDelay::Bounded | CustomDelay::Off => delay.clamp(nanos(min), nanos(cap)),
+    }
+}

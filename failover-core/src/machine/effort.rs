@@ -1,0 +1,547 @@
+//! Dials on the side, while a connection stands: spares, probes, a move.
+
+use alloc::vec::Vec;
+
+use crate::attempt::{AttemptId, Purpose, Role};
+use crate::failure::Failure;
+use crate::machine::attempts::{Attempt, Counted};
+use crate::machine::{Answer, Cx, Event, Live, Machine, Move, Output, State};
+use crate::policy::{Lost, MIN_REDIAL};
+use crate::pool::{SlotIndex, Wanted};
+use crate::race::Trainer;
+use crate::time::{Time, nanos};
+
+/// What few machines need.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Extras {
+    pub(super) efforts: Vec<Effort>,
+    pub(super) spares: Vec<Live>,
+    /// When and why the connection will be left.
+    pub(super) leave: Option<(Time, Move)>,
+    /// The preferred endpoint whose probes succeed.
+    good: Option<Good>,
+    /// Until when only the lost server is dialled.
+    pub(super) resume_until: Option<Time>,
+    /// When the next rival of the dial in flight starts.
+    pub(super) rival_at: Option<Time>,
+    pub(super) trainer: Trainer,
+    pub(super) paused: bool,
+}
+
+/// One thing to reach on the side, by dials one after the other.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Effort {
+    goal: Goal,
+    /// When the next dial is made, if none is in flight.
+    at: Time,
+    /// The last wait before jitter, in nanoseconds.
+    wait: u64,
+    /// Dials so far.
+    dials: u32,
+    in_flight: Option<AttemptId>,
+}
+
+/// What a side dial is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    Spare,
+    Probe,
+    Move {
+        why: Move,
+        wanted: Option<SlotIndex>,
+    },
+}
+
+/// Good probes of one endpoint.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Good {
+    slot: SlotIndex,
+    probes: u8,
+    since: Time,
+}
+
+impl Extras {
+    /// When it is due, in this state of the machine.
+    pub(super) fn next_wake(&self, state: &State) -> Option<Time> {
+        match state {
+            State::Connected(_) if self.paused => None,
+            State::Connected(_) => {
+                let idle = self
+                    .efforts
+                    .iter()
+                    .filter(|effort| effort.in_flight.is_none());
+                let leave = self.leave.map(|(at, _)| at);
+                idle.map(|effort| effort.at).chain(leave).min()
+            }
+            State::Waiting(_) => self.resume_until,
+            State::Dialing => self.rival_at.into_iter().chain(self.resume_until).min(),
+            State::Idle | State::Paused | State::Starved | State::Closed(_) => None,
+        }
+    }
+
+    /// Its dials in flight were cancelled.
+    pub(super) fn forget_dials(&mut self) {
+        self.rival_at = None;
+        for effort in &mut self.efforts {
+            effort.in_flight = None;
+        }
+    }
+}
+
+impl Machine {
+    /// A connection stands: what the policy wants beside it is begun.
+    pub(super) fn stand(&mut self, live: Live, cx: &mut Cx<'_>) {
+        self.state = State::Connected(live);
+        if let Some(extras) = &mut self.extras {
+            extras.efforts.clear();
+            extras.leave = None;
+            extras.good = None;
+            extras.resume_until = None;
+            extras.rival_at = None;
+        }
+        let standing = self.policy.standing();
+        if let Some(max_age) = standing.max_age {
+            let spread = crate::policy::draw(0, nanos(max_age.spread), &mut self.rng);
+            let age = nanos(max_age.age).saturating_sub(spread);
+            self.leave_by(cx.now.after(age), Move::Age);
+        }
+        if standing.failback.is_some() && self.has_lower_tier(live) {
+            let at = cx.now.after(self.probe_wait());
+            self.begin_effort(Goal::Probe, at);
+        }
+        self.want_spares(cx.now);
+        self.work_on_the_side(cx);
+    }
+
+    /// The connection shall be left at this time, or sooner if that was planned.
+    pub(super) fn leave_by(&mut self, at: Time, why: Move) {
+        let extras = self.extras_mut();
+        if extras.leave.is_none_or(|(planned, _)| at < planned) {
+            extras.leave = Some((at, why));
+        }
+    }
+
+    pub(super) fn begin_effort(&mut self, goal: Goal, at: Time) {
+        self.extras_mut().efforts.push(Effort {
+            goal,
+            at,
+            wait: 0,
+            dials: 0,
+            in_flight: None,
+        });
+    }
+
+    pub(super) fn is_moving(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| {
+            let mut efforts = extras.efforts.iter();
+            efforts.any(|effort| matches!(effort.goal, Goal::Move { .. }))
+        })
+    }
+
+    pub(super) fn is_on_the_side(&self, attempt: AttemptId) -> bool {
+        self.effort_of(attempt).is_some()
+    }
+
+    /// The next dials on the side are made at this time, if they were planned for later.
+    pub(super) fn hurry_on_the_side(&mut self, at: Time) {
+        if let Some(extras) = &mut self.extras {
+            for effort in &mut extras.efforts {
+                effort.at = effort.at.min(at);
+            }
+        }
+    }
+
+    /// Leaves the connection and dials on the side, as far as it is time.
+    pub(super) fn work_on_the_side(&mut self, cx: &mut Cx<'_>) {
+        let State::Connected(live) = self.state else {
+            return;
+        };
+        let Some(extras) = &mut self.extras else {
+            return;
+        };
+        if extras.paused {
+            return;
+        }
+        if let Some((at, why)) = extras.leave
+            && at <= cx.now
+        {
+            extras.leave = None;
+            // Comes back here when the move has begun.
+            return self.leave(live, why, None, cx);
+        }
+        for at in 0..extras.efforts.len() {
+            self.dial_on_the_side(at, live, cx);
+        }
+    }
+
+    fn dial_on_the_side(&mut self, at: usize, live: Live, cx: &mut Cx<'_>) {
+        let Some(effort) = self
+            .extras
+            .as_ref()
+            .and_then(|extras| extras.efforts.get(at))
+        else {
+            return;
+        };
+        if effort.in_flight.is_some() || effort.at > cx.now {
+            return;
+        }
+        let (goal, number) = (effort.goal, effort.dials.saturating_add(1));
+        let next = match self.pick_on_the_side(goal, live, cx.now) {
+            Some(slot)
+                if self.pool.slot(slot).not_before() <= cx.now || self.is_wanted(goal, slot) =>
+            {
+                let (role, purpose) = match goal {
+                    Goal::Spare => (Role::Spare, Purpose::Spare),
+                    Goal::Probe => (Role::Probe, Purpose::Probe),
+                    Goal::Move { .. } if slot == live.slot => (Role::Main, Purpose::Reconnect),
+                    Goal::Move { .. } => (Role::Main, Purpose::Failover),
+                };
+                let route = self.pool.slot(slot).route;
+                self.pool.take_turn(slot);
+                Ok(self.start(slot, route, role, purpose, number, cx))
+            }
+            Some(slot) => Err(self.pool.slot(slot).not_before()),
+            // Nobody is there for it: it is looked for again later.
+            None if goal == Goal::Probe => {
+                self.extras_mut().good = None;
+                Err(cx.now.after(self.probe_wait()))
+            }
+            None => Err(cx
+                .now
+                .after(self.side_wait(at, live.slot).max(nanos(MIN_REDIAL)))),
+        };
+        let Some(effort) = self.extras_mut().efforts.get_mut(at) else {
+            return;
+        };
+        match next {
+            Ok(attempt) => {
+                effort.in_flight = Some(attempt);
+                effort.dials = number;
+            }
+            Err(later) => effort.at = later.max(cx.now + MIN_REDIAL),
+        }
+    }
+
+    /// An endpoint that the user named is dialled although it rests, as soon as the floor allows.
+    fn is_wanted(&self, goal: Goal, slot: SlotIndex) -> bool {
+        matches!(goal, Goal::Move { wanted: Some(wanted), .. } if wanted == slot)
+            && self.pool.slot(slot).condition(self.outage.number) != crate::pool::Condition::Active
+    }
+
+    /// Whom to dial on the side: nobody who is connected or being dialled already.
+    fn pick_on_the_side(&mut self, goal: Goal, live: Live, now: Time) -> Option<SlotIndex> {
+        if let Goal::Move {
+            wanted: Some(slot), ..
+        } = goal
+        {
+            let may = self.pool.slot(slot).ready_at(self.outage.number).is_some();
+            return may.then_some(slot);
+        }
+        let tier = self.pool.traits(live.slot).in_tier();
+        let wanted = Wanted {
+            walk: self.policy.order().walk,
+            ready: now,
+            outage: self.outage.number,
+            special: None,
+        };
+        let pool = &self.pool;
+        let attempts = &self.attempts;
+        let spares = self
+            .extras
+            .as_ref()
+            .map_or(&[][..], |extras| &extras.spares);
+        let is_free = |slot: SlotIndex| {
+            attempts.iter().all(|attempt| attempt.slot != slot)
+                && spares.iter().all(|spare| spare.slot != slot)
+        };
+        let good = self.extras.as_ref().and_then(|extras| extras.good);
+        let fits = |slot: SlotIndex| match goal {
+            // One whose probes succeed is probed again, or the count would never be full.
+            Goal::Probe if good.is_some_and(|good| good.slot != slot) => false,
+            Goal::Probe => pool.traits(slot).in_tier() < tier,
+            Goal::Spare | Goal::Move { .. } => slot != live.slot,
+        };
+        let rng = &mut self.rng;
+        let found = pool.pick_any(wanted, rng, |slot| is_free(slot) && fits(slot));
+        match goal {
+            // With nobody else in the list, a move leads to the same server again.
+            Goal::Move { .. }
+                if found.is_none() && pool.is_alone(live.slot, self.outage.number) =>
+            {
+                Some(live.slot)
+            }
+            Goal::Move { .. } | Goal::Spare | Goal::Probe => found,
+        }
+    }
+
+    /// A connection on the side stands. False: it was no dial on the side.
+    pub(super) fn side_dial_done(
+        &mut self,
+        attempt: &Attempt,
+        live: Live,
+        cx: &mut Cx<'_>,
+    ) -> bool {
+        let Some(goal) = self.end_side_dial(attempt.order.attempt) else {
+            return false;
+        };
+        match goal {
+            Goal::Spare => {
+                self.extras_mut().spares.push(live);
+                cx.out.tell(Event::SpareReady(live.link));
+                self.finish_effort(Goal::Spare);
+            }
+            Goal::Probe => self.probe_succeeded(live, cx),
+            Goal::Move { why, .. } => self.move_to(live, why, cx),
+        }
+        true
+    }
+
+    /// A dial on the side failed: it is booked with its endpoint, no limit counts it, and the next
+    /// one is paced.
+    pub(super) fn side_dial_failed(
+        &mut self,
+        attempt: &Attempt,
+        failure: Failure,
+        cx: &mut Cx<'_>,
+    ) {
+        let reaction = self.reaction(attempt.slot, &failure, cx);
+        self.book(attempt.slot, &failure, reaction, Counted::No, cx);
+        let Some(at) = self.effort_of(attempt.order.attempt) else {
+            return;
+        };
+        let goal = self.end_side_dial(attempt.order.attempt);
+        let wait = match goal {
+            Some(Goal::Probe) => {
+                self.extras_mut().good = None;
+                self.probe_wait()
+            }
+            Some(Goal::Spare | Goal::Move { .. }) | None => self.side_wait(at, attempt.slot),
+        };
+        let later = cx.now.after(wait).max(cx.now + MIN_REDIAL);
+        if let Some(effort) = self.extras_mut().efforts.get_mut(at) {
+            effort.at = later;
+            // Whom the user named has had its chance.
+            if let Goal::Move { wanted, .. } = &mut effort.goal {
+                *wanted = None;
+            }
+        }
+    }
+
+    fn probe_succeeded(&mut self, live: Live, cx: &mut Cx<'_>) {
+        let Some(failback) = self.policy.standing().failback else {
+            return;
+        };
+        let extras = self.extras_mut();
+        let good = match extras.good {
+            Some(good) if good.slot == live.slot => Good {
+                probes: good.probes.saturating_add(1),
+                ..good
+            },
+            Some(_) | None => Good {
+                slot: live.slot,
+                probes: 1,
+                since: cx.now,
+            },
+        };
+        extras.good = Some(good);
+        if good.probes >= failback.good_probes && cx.now.since(good.since) >= failback.settle {
+            if let State::Connected(from) = self.state {
+                cx.out.tell(Event::Switching {
+                    from: from.link,
+                    why: Move::Failback,
+                });
+            }
+            return self.move_to(live, Move::Failback, cx);
+        }
+        cx.out.push(Output::HangUp {
+            attempt: live.link.attempt,
+            grace: core::time::Duration::ZERO,
+        });
+        let at = cx.now.after(self.probe_wait());
+        let efforts = &mut self.extras_mut().efforts;
+        if let Some(effort) = efforts.iter_mut().find(|effort| effort.goal == Goal::Probe) {
+            effort.at = at;
+        }
+    }
+
+    /// The new connection takes over from the old one, which may finish.
+    fn move_to(&mut self, live: Live, why: Move, cx: &mut Cx<'_>) {
+        let State::Connected(old) = self.state else {
+            return;
+        };
+        self.abandon_side_dials(cx);
+        if cx.now.since(old.since) >= self.policy.stable_after() {
+            self.outage = self.outage.next(cx.now);
+            self.pool.next_sweep();
+            self.pool.slot_mut(old.slot).proved_stable();
+        }
+        self.pool.take_turn(live.slot);
+        if self.policy.order().lost == Lost::TurnTaken {
+            self.pool.skip_turn(old.slot);
+        }
+        cx.out.tell(Event::Moved {
+            to: live.link,
+            from: old.link.endpoint,
+            why,
+        });
+        self.hang_up(old, cx);
+        self.stand(live, cx);
+    }
+
+    pub(super) fn on_spare_lost(
+        &mut self,
+        attempt: AttemptId,
+        failure: Failure,
+        cx: &mut Cx<'_>,
+    ) -> Answer {
+        let Some(extras) = &mut self.extras else {
+            return Answer::Stale;
+        };
+        let Some(at) = extras
+            .spares
+            .iter()
+            .position(|spare| spare.link.attempt == attempt)
+        else {
+            return Answer::Stale;
+        };
+        let spare = extras.spares.remove(at);
+        cx.out.tell(Event::SpareLost {
+            link: spare.link,
+            failure,
+        });
+        let reaction = self.reaction(spare.slot, &failure, cx);
+        self.book(spare.slot, &failure, reaction, Counted::No, cx);
+        let wait = self
+            .policy
+            .next_wait(0, self.pool.security(spare.slot), &mut self.rng);
+        let wait = self.spread(core::time::Duration::from_nanos(wait), spare.slot);
+        self.want_spares(cx.now.after(wait).max(cx.now + MIN_REDIAL));
+        Answer::Taken
+    }
+
+    /// The spare to promote: of the lowest tier, the oldest.
+    pub(super) fn take_spare(&mut self) -> Option<Live> {
+        let spares = &self.extras.as_ref()?.spares;
+        let best = spares
+            .iter()
+            .enumerate()
+            .min_by_key(|(at, spare)| (self.pool.traits(spare.slot).in_tier(), *at))?
+            .0;
+        Some(self.extras_mut().spares.remove(best))
+    }
+
+    /// As many efforts for spares as spares are missing.
+    pub(super) fn want_spares(&mut self, at: Time) {
+        let most = usize::from(self.policy.standing().spares);
+        if most == 0 || !matches!(self.state, State::Connected(_)) {
+            return;
+        }
+        let extras = self.extras_mut();
+        let under_way = extras
+            .efforts
+            .iter()
+            .filter(|effort| effort.goal == Goal::Spare)
+            .count();
+        for _ in extras.spares.len() + under_way..most {
+            self.begin_effort(Goal::Spare, at);
+        }
+    }
+
+    /// Cancels the dials on the side and forgets what they were for; spares stay.
+    pub(super) fn abandon_side_dials(&mut self, cx: &mut Cx<'_>) {
+        self.cancel_all(cx);
+        if let Some(extras) = &mut self.extras {
+            extras.efforts.clear();
+        }
+    }
+
+    /// The connection is lost: dials on the side that are in flight become the client's own.
+    pub(super) fn adopt_side_dials(&mut self, cx: &mut Cx<'_>) -> bool {
+        let Some(extras) = &mut self.extras else {
+            return false;
+        };
+        extras.efforts.clear();
+        extras.leave = None;
+        extras.good = None;
+        for attempt in &mut self.attempts {
+            attempt.order.role = Role::Raced;
+            self.pool.take_turn(attempt.slot);
+            self.outage.turns = self.outage.turns.saturating_add(1);
+            self.outage.dials = self.outage.dials.saturating_add(1);
+        }
+        self.arm_race(cx.now);
+        !self.attempts.is_empty()
+    }
+
+    fn effort_of(&self, attempt: AttemptId) -> Option<usize> {
+        let efforts = &self.extras.as_ref()?.efforts;
+        efforts
+            .iter()
+            .position(|effort| effort.in_flight == Some(attempt))
+    }
+
+    fn end_side_dial(&mut self, attempt: AttemptId) -> Option<Goal> {
+        let at = self.effort_of(attempt)?;
+        let effort = self.extras_mut().efforts.get_mut(at)?;
+        effort.in_flight = None;
+        Some(effort.goal)
+    }
+
+    /// Its dial is cancelled: the next one is made at once.
+    pub(super) fn release_effort(&mut self, attempt: AttemptId, now: Time) {
+        if let Some(at) = self.effort_of(attempt)
+            && let Some(effort) = self.extras_mut().efforts.get_mut(at)
+        {
+            effort.in_flight = None;
+            effort.at = now;
+        }
+    }
+
+    /// One effort of this kind that has nothing in flight is over.
+    fn finish_effort(&mut self, goal: Goal) {
+        let efforts = &mut self.extras_mut().efforts;
+        let done = efforts
+            .iter()
+            .position(|e| e.goal == goal && e.in_flight.is_none());
+        if let Some(at) = done {
+            efforts.remove(at);
+        }
+    }
+
+    /// The next wait of an effort, in nanoseconds.
+    fn side_wait(&mut self, at: usize, slot: SlotIndex) -> u64 {
+        let security = self.pool.security(slot);
+        let previous = match self
+            .extras
+            .as_ref()
+            .and_then(|extras| extras.efforts.get(at))
+        {
+            Some(effort) => effort.wait,
+            None => 0,
+        };
+        let wait = self.policy.next_wait(previous, security, &mut self.rng);
+        if let Some(effort) = self.extras_mut().efforts.get_mut(at) {
+            effort.wait = wait;
+        }
+        self.policy.spread(wait, security, &mut self.rng)
+    }
+
+    /// The time to the next probe, in nanoseconds.
+    fn probe_wait(&mut self) -> u64 {
+        let failback = self.policy.standing().failback.unwrap_or_default();
+        self.half_spread(failback.every)
+    }
+
+    /// `U[d/2, d)`, in nanoseconds: keeps the probes of many clients apart.
+    fn half_spread(&mut self, interval: core::time::Duration) -> u64 {
+        let interval = nanos(interval);
+        crate::policy::draw(interval / 2, interval, &mut self.rng)
+    }
+
+    fn has_lower_tier(&self, live: Live) -> bool {
+        let tier = self.pool.traits(live.slot).in_tier();
+        self.pool
+            .slots()
+            .any(|(index, _)| self.pool.traits(index).in_tier() < tier)
+    }
+}

@@ -1,0 +1,331 @@
+//! Connections that end: lost, left, drained.
+
+use crate::attempt::AttemptId;
+use crate::failure::{Failure, Kind};
+use crate::machine::attempts::{Attempt, Counted};
+use crate::machine::effort::Goal;
+use crate::machine::outage::Plan;
+use crate::machine::{
+    Answer, CloseReason, Cx, Event, Live, Machine, Move, Next, State, Verdict, Whither, Why,
+};
+use crate::policy::{Lost, MIN_REDIAL, Overlap, Reaction, Resume, Shuffle, Walk};
+use crate::pool::SlotIndex;
+use crate::time::Time;
+
+enum Proved {
+    Stable,
+    Unstable,
+}
+
+impl Machine {
+    pub(super) fn on_lost(
+        &mut self,
+        attempt: AttemptId,
+        failure: Failure,
+        verdict: Verdict,
+        cx: &mut Cx<'_>,
+    ) -> Answer {
+        let live = match self.state {
+            State::Connected(live) if live.link.attempt == attempt => live,
+            State::Idle
+            | State::Waiting(_)
+            | State::Dialing
+            | State::Connected(_)
+            | State::Paused
+            | State::Starved
+            | State::Closed(_) => return self.on_spare_lost(attempt, failure, cx),
+        };
+        let reaction = match verdict {
+            Verdict::AsPolicy | Verdict::Retry => self.reaction(live.slot, &failure, cx),
+            Verdict::Next => Reaction::Next,
+            Verdict::Suspend => Reaction::Suspend,
+            Verdict::Remove => Reaction::Remove,
+            Verdict::Stop => Reaction::Stop,
+        };
+        let mark = cx.out.mark();
+        self.tell_disconnected(live, Why::Lost(failure), cx);
+        let counted = match self.begin_outage(live, verdict, cx.now) {
+            Proved::Stable => Counted::No,
+            Proved::Unstable => Counted::Yes,
+        };
+        self.outage.last_failure = Some(failure);
+        self.book(live.slot, &failure, reaction, counted, cx);
+        if reaction == Reaction::Stop {
+            self.close(CloseReason::Fatal(failure), cx);
+        } else if let Some(reason) = self.limit_reached(cx.now) {
+            self.close(reason, cx);
+        } else {
+            self.replace(live, failure, reaction, verdict, cx);
+        }
+        cx.out.amend(mark, self.planned(cx.now));
+        Answer::Taken
+    }
+
+    /// After a loss: a spare, or the same server for a while, or a dial that is under way, or what
+    /// the policy decides.
+    fn replace(
+        &mut self,
+        lost: Live,
+        failure: Failure,
+        reaction: Reaction,
+        verdict: Verdict,
+        cx: &mut Cx<'_>,
+    ) {
+        if let Some(spare) = self.take_spare() {
+            let from = lost.link.endpoint;
+            self.abandon_side_dials(cx);
+            cx.out.tell(match spare.link.endpoint == from {
+                true => Event::Reconnected(spare.link),
+                false => Event::FailedOver {
+                    to: spare.link,
+                    from,
+                },
+            });
+            let since = cx.now;
+            return self.stand(Live { since, ..spare }, cx);
+        }
+        let adopted = self.adopt_side_dials(cx);
+        let resumes = verdict == Verdict::AsPolicy
+            && matches!(reaction, Reaction::Next | Reaction::Mark)
+            && may_resume(failure.kind);
+        match self.policy.resume() {
+            Some(resume) if resumes && !adopted => self.begin_resume_window(lost.slot, resume, cx),
+            Some(_) | None if adopted => self.state = State::Dialing,
+            Some(_) | None => self.advance(cx),
+        }
+    }
+
+    /// A connection ended: an outage begins, or, if it did not prove stable, the one before it goes
+    /// on with its counters.
+    fn begin_outage(&mut self, live: Live, verdict: Verdict, now: Time) -> Proved {
+        self.outage.lost = Some(live.link.endpoint);
+        self.outage.verdict = verdict;
+        let order = self.policy.order();
+        if order.walk == Walk::Shuffled(Shuffle::EachLoss) {
+            self.pool.shuffle(&mut self.rng);
+        }
+        let lived = now.since(live.since);
+        if lived < self.policy.stable_after() {
+            // The time with a connection does not count as time without one.
+            self.outage.since = self.outage.since + lived;
+            return Proved::Unstable;
+        }
+        self.outage = self.outage.next(now);
+        self.pool.next_sweep();
+        self.pool.slot_mut(live.slot).proved_stable();
+        if order.walk == Walk::Shuffled(Shuffle::EachSweep) {
+            self.pool.shuffle(&mut self.rng);
+        }
+        if self.outage.place_of_lost(order.lost) == Lost::TurnTaken {
+            self.pool.skip_turn(live.slot);
+        }
+        Proved::Stable
+    }
+
+    fn begin_resume_window(&mut self, slot: SlotIndex, resume: Resume, cx: &mut Cx<'_>) {
+        self.extras_mut().resume_until = Some(cx.now + resume.window);
+        if self.extras.as_ref().is_some_and(|extras| extras.paused) {
+            self.state = State::Paused;
+            return;
+        }
+        let at = self.pool.slot(slot).not_before().max(cx.now);
+        let route = self.pool.slot(slot).route;
+        self.enter(Plan { at, slot, route }, cx);
+    }
+
+    /// In the window a failure only leads to the next try, unless it says that the session is lost.
+    pub(super) fn failed_in_resume_window(
+        &mut self,
+        attempt: &Attempt,
+        failure: Failure,
+        cx: &mut Cx<'_>,
+    ) -> bool {
+        let (Some(resume), Some(until)) = (self.policy.resume(), self.resume_until()) else {
+            return false;
+        };
+        let reaction = self.reaction(attempt.slot, &failure, cx);
+        let wait = self.spread(resume.every, attempt.slot).max(1);
+        let at = cx.now.after(wait).max(cx.now + MIN_REDIAL);
+        if at >= until || !matches!(reaction, Reaction::Next | Reaction::Mark) {
+            self.tell_session_gone(cx);
+            return false;
+        }
+        let (slot, route) = (attempt.slot, attempt.order.route);
+        self.enter(Plan { at, slot, route }, cx);
+        true
+    }
+
+    /// The window is over: what was planned in it is decided anew.
+    pub(super) fn end_resume_window(&mut self, cx: &mut Cx<'_>) {
+        if self.resume_until().is_some_and(|until| until <= cx.now) {
+            self.tell_session_gone(cx);
+            if let State::Waiting(_) = self.state {
+                self.advance(cx);
+            }
+        }
+    }
+
+    fn tell_session_gone(&mut self, cx: &mut Cx<'_>) {
+        self.extras_mut().resume_until = None;
+        cx.out.tell(Event::SessionGone);
+    }
+
+    fn resume_until(&self) -> Option<Time> {
+        self.extras.as_ref()?.resume_until
+    }
+
+    /// A dial in the resume window ends with it.
+    pub(super) fn resume_deadline(&self, deadline: Time) -> Time {
+        deadline.min(self.resume_until().unwrap_or(Time::MAX))
+    }
+
+    pub(super) fn on_drain(&mut self, attempt: AttemptId, cx: &mut Cx<'_>) -> Answer {
+        let State::Connected(live) = self.state else {
+            return Answer::Stale;
+        };
+        if live.link.attempt != attempt {
+            return Answer::Stale;
+        }
+        let spread = crate::time::nanos(self.policy.standing().drain_spread);
+        let at = cx.now.after(crate::policy::draw(0, spread, &mut self.rng));
+        self.leave_by(at, Move::Drain);
+        cx.out.tell(Event::Draining {
+            link: live.link,
+            after: at.since(cx.now),
+        });
+        self.work_on_the_side(cx);
+        Answer::Taken
+    }
+
+    pub(super) fn on_reconnect(&mut self, whither: Whither, cx: &mut Cx<'_>) -> Answer {
+        let wanted = match whither {
+            Whither::Any | Whither::Other => None,
+            Whither::This(endpoint) => match self.wanted(endpoint) {
+                Some(slot) => Some(slot),
+                None => return Answer::Stale,
+            },
+        };
+        match self.state {
+            State::Connected(live) => {
+                self.leave(live, Move::Forced, wanted, cx);
+                Answer::Taken
+            }
+            State::Waiting(plan) => {
+                self.extras_mut().resume_until = None;
+                let plan = match (whither, wanted) {
+                    (_, Some(slot)) => self.plan_for(slot, cx.now),
+                    (Whither::Other, None) if Some(self.pool.id(plan.slot)) == self.outage.lost => {
+                        self.plan_for_another(plan, cx.now)
+                    }
+                    (Whither::Any | Whither::Other | Whither::This(_), None) => plan,
+                };
+                let at = self.hurried(plan, cx.now);
+                self.enter(Plan { at, ..plan }, cx);
+                Answer::Taken
+            }
+            State::Dialing => match wanted {
+                Some(slot) if self.attempts.iter().all(|attempt| attempt.slot != slot) => {
+                    self.cancel_all(cx);
+                    let plan = self.plan_for(slot, cx.now);
+                    let at = self.hurried(plan, cx.now);
+                    self.enter(Plan { at, ..plan }, cx);
+                    Answer::Taken
+                }
+                Some(_) | None => Answer::Stale,
+            },
+            State::Idle | State::Paused | State::Starved | State::Closed(_) => Answer::Stale,
+        }
+    }
+
+    /// An endpoint that the user names, if it may be dialled at all.
+    fn wanted(&self, endpoint: crate::endpoint::EndpointId) -> Option<SlotIndex> {
+        let slot = self.pool.find(endpoint)?;
+        self.pool.slot(slot).ready_at(self.outage.number)?;
+        Some(slot)
+    }
+
+    fn plan_for(&self, slot: SlotIndex, now: Time) -> Plan {
+        Plan {
+            at: now + MIN_REDIAL,
+            slot,
+            route: self.pool.slot(slot).route,
+        }
+    }
+
+    fn plan_for_another(&mut self, plan: Plan, now: Time) -> Plan {
+        self.pool.skip_turn(plan.slot);
+        match self.pick_in_sweep(now) {
+            Some(slot) => self.plan_for(slot, now),
+            None => plan,
+        }
+    }
+
+    /// Leaves a connection: with overlap the new one comes first; without, the old one goes first.
+    pub(super) fn leave(
+        &mut self,
+        live: Live,
+        why: Move,
+        wanted: Option<SlotIndex>,
+        cx: &mut Cx<'_>,
+    ) {
+        match self.policy.standing().overlap {
+            Overlap::Allowed => self.begin_move(live, why, wanted, cx),
+            Overlap::Forbidden => {
+                let mark = cx.out.mark();
+                self.tell_disconnected(live, Why::Left(why), cx);
+                self.hang_up(live, cx);
+                self.begin_outage(live, Verdict::Next, cx.now);
+                // Leaving is no failure: nothing is booked, no limit is asked, no wait is owed.
+                let next = match wanted {
+                    Some(slot) => Next::Dial(self.plan_for(slot, cx.now)),
+                    None => self.decide(cx),
+                };
+                match next {
+                    Next::Dial(plan) => {
+                        let at = self.hurried(plan, cx.now);
+                        self.enter(Plan { at, ..plan }, cx);
+                    }
+                    other @ (Next::Close(_) | Next::Starve) => self.enter_next(other, cx),
+                }
+                cx.out.amend(mark, self.planned(cx.now));
+            }
+        }
+    }
+
+    fn begin_move(&mut self, live: Live, why: Move, wanted: Option<SlotIndex>, cx: &mut Cx<'_>) {
+        if self.is_moving() {
+            self.hurry_on_the_side(cx.now);
+        } else {
+            cx.out.tell(Event::Switching {
+                from: live.link,
+                why,
+            });
+            self.begin_effort(Goal::Move { why, wanted }, cx.now);
+        }
+        self.work_on_the_side(cx);
+    }
+}
+
+/// Whether the session may still be there after such a loss. (Diffusion: transport errors and
+/// idle; not a refusal or a close by either side.)
+fn may_resume(kind: Kind) -> bool {
+    match kind {
+        Kind::Refused
+        | Kind::Unreachable
+        | Kind::Timeout
+        | Kind::Reset
+        | Kind::Stale
+        | Kind::Other => true,
+        Kind::Resolve
+        | Kind::Closed
+        | Kind::Tls
+        | Kind::Upgrade
+        | Kind::Protocol
+        | Kind::Auth
+        | Kind::WrongRole
+        | Kind::Cancelled
+        | Kind::Exhausted
+        | Kind::Draining
+        | Kind::NoneReady => false,
+    }
+}

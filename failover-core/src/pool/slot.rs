@@ -1,0 +1,298 @@
+//! One endpoint and what happened to it.
+
+use core::time::Duration;
+
+use crate::policy::Health;
+use crate::time::{Time, nanos};
+
+/// What happened to one endpoint, as far as decisions need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    /// Not dialled before this time: the hard floor, the pace per endpoint, a rest.
+    until: Time,
+    /// The last wait under a pace per endpoint, before jitter, in nanoseconds. For a retired one,
+    /// the number of the outage.
+    pub(crate) wait: u64,
+    /// Failed turns in a row.
+    pub(crate) failures: u32,
+    condition: Condition,
+    /// Marks since it last proved stable.
+    marks: u8,
+    /// Suspensions since it last proved stable.
+    suspensions: u8,
+    /// The route that worked last, which goes first.
+    pub(crate) route: u8,
+}
+
+/// Whether an endpoint may be dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Condition {
+    /// It may.
+    Active,
+    /// It failed and rests until its retry delay is over.
+    Marked,
+    /// It is suspended; when its time is up, the next dial is its probe.
+    Suspended,
+    /// It had as many failed turns in this outage as the policy allows.
+    Retired,
+    /// Switched off, by the user or by a reaction, until it is switched on.
+    Off,
+    /// Removed from the list. Its id does not come back.
+    Removed,
+}
+
+impl Slot {
+    pub(crate) const fn new() -> Self {
+        Self {
+            until: Time::ZERO,
+            wait: 0,
+            failures: 0,
+            condition: Condition::Active,
+            marks: 0,
+            suspensions: 0,
+            route: 0,
+        }
+    }
+
+    /// Its condition in this outage.
+    pub(crate) const fn condition(&self, outage: u32) -> Condition {
+        if matches!(self.condition, Condition::Retired) && self.wait != outage as u64 {
+            return Condition::Active;
+        }
+        self.condition
+    }
+
+    /// When it is ready, as far as its condition goes: never, for some.
+    pub(crate) const fn ready_at(&self, outage: u32) -> Option<Time> {
+        match self.condition(outage) {
+            Condition::Active => Some(Time::ZERO),
+            Condition::Marked | Condition::Suspended => Some(self.until),
+            Condition::Retired | Condition::Off | Condition::Removed => None,
+        }
+    }
+
+    /// The earliest time for its next dial: its condition, its pace and the hard floor.
+    pub(crate) const fn not_before(&self) -> Time {
+        self.until
+    }
+
+    /// It is dialled: not again before `floor`.
+    pub(crate) fn dialled(&mut self, floor: Time, outage: u32) {
+        self.come_back(outage);
+        self.until = self.until.max(floor);
+    }
+
+    /// It failed: one more in its series.
+    pub(crate) fn failed(&mut self, outage: u32) {
+        self.come_back(outage);
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// Not again before this time, for the pace's sake.
+    pub(crate) fn pace(&mut self, at: Time) {
+        self.until = self.until.max(at);
+    }
+
+    /// It had as many failed turns in this outage as the policy allows.
+    pub(crate) fn retire(&mut self, outage: u32) {
+        if self.condition <= Condition::Suspended {
+            self.condition = Condition::Retired;
+            self.wait = u64::from(outage);
+        }
+    }
+
+    /// A mark: it rests for the retry delay, or is suspended when it has none left. While it is
+    /// suspended a mark changes nothing; a probe that is marked suspends again.
+    pub(crate) fn mark(&mut self, health: &Health, now: Time) {
+        match self.condition {
+            Condition::Suspended if now < self.until => {}
+            Condition::Active | Condition::Marked if self.marks < health.retries => {
+                self.marks += 1;
+                self.condition = Condition::Marked;
+                self.until = self.until.max(now + health.retry_delay);
+            }
+            Condition::Active | Condition::Marked | Condition::Suspended => {
+                self.suspend(health, now)
+            }
+            Condition::Retired | Condition::Off | Condition::Removed => {}
+        }
+    }
+
+    /// Suspended for the next time of its series.
+    pub(crate) fn suspend(&mut self, health: &Health, now: Time) {
+        if self.condition > Condition::Suspended {
+            return;
+        }
+        self.suspensions = self.suspensions.saturating_add(1);
+        self.marks = health.retries;
+        self.condition = Condition::Suspended;
+        let rest = suspension(health, self.suspensions);
+        self.until = self.until.max(now.after(rest));
+    }
+
+    /// The server's hint: not before this much time has passed.
+    pub(crate) fn hint(&mut self, after: Duration, health: &Health, now: Time) {
+        if self.condition > Condition::Suspended {
+            return;
+        }
+        if self.condition == Condition::Active {
+            self.condition = Condition::Marked;
+        }
+        self.until = self.until.max(now + after.min(health.maximum));
+    }
+
+    /// It answered: it rests no more, but its series go on until it proves stable. The hard floor
+    /// of the dial that it answered stays.
+    pub(crate) fn answered(&mut self, floor: Time) {
+        if self.condition <= Condition::Suspended {
+            self.condition = Condition::Active;
+            self.until = floor;
+        }
+    }
+
+    /// It proved stable: its series begin anew.
+    pub(crate) fn proved_stable(&mut self) {
+        self.wait = 0;
+        self.failures = 0;
+        self.marks = 0;
+        self.suspensions = 0;
+        if self.condition <= Condition::Retired {
+            self.condition = Condition::Active;
+        }
+    }
+
+    /// Switched off, until it is switched on; or removed for good.
+    pub(crate) fn switch_off(&mut self, how: Condition) {
+        if self.condition != Condition::Removed {
+            self.condition = how;
+        }
+    }
+
+    /// Switched on: it begins anew, no sooner than this.
+    pub(crate) fn switch_on(&mut self, floor: Time) {
+        if self.condition == Condition::Off {
+            self.condition = Condition::Active;
+            self.until = floor;
+            self.proved_stable();
+        }
+    }
+
+    /// Retired in an earlier outage, it begins anew.
+    fn come_back(&mut self, outage: u32) {
+        if self.condition == Condition::Retired && self.wait != u64::from(outage) {
+            self.proved_stable();
+        }
+    }
+}
+
+/// The `k`-th suspension in a row, in nanoseconds.
+fn suspension(health: &Health, k: u8) -> u64 {
+    let maximum = nanos(health.maximum);
+    let mut rest = nanos(health.initial).min(maximum);
+    for _ in 1..k {
+        let next = health.factor.of(rest).min(maximum);
+        if next == rest {
+            break;
+        }
+        rest = next;
+    }
+    rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Ratio;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn health() -> Health {
+        Health::default()
+            .initial(SECOND)
+            .factor(Ratio::TWO)
+            .maximum(4 * SECOND)
+    }
+
+    fn rests(slot: &Slot) -> Option<Duration> {
+        slot.ready_at(1).map(|at| at.since(Time::ZERO))
+    }
+
+    #[test]
+    fn suspensions_grow_up_to_the_maximum_and_only_stability_resets_them() {
+        let mut slot = Slot::new();
+        for rest in [1, 2, 4, 4] {
+            slot.suspend(&health(), Time::ZERO);
+            assert_eq!(rests(&slot), Some(rest * SECOND));
+        }
+        slot.answered(Time::ZERO);
+        assert_eq!(rests(&slot), Some(Duration::ZERO));
+        slot.suspend(&health(), Time::ZERO);
+        assert_eq!(rests(&slot), Some(4 * SECOND));
+        slot.answered(Time::ZERO);
+        slot.proved_stable();
+        slot.suspend(&health(), Time::ZERO);
+        assert_eq!(rests(&slot), Some(SECOND));
+    }
+
+    #[test]
+    fn the_mark_after_the_last_suspends() {
+        let health = health().retries(2).retry_delay(SECOND / 10);
+        let mut slot = Slot::new();
+        for _ in 0..2 {
+            slot.mark(&health, Time::ZERO);
+            assert_eq!(
+                (slot.condition(1), rests(&slot)),
+                (Condition::Marked, Some(SECOND / 10))
+            );
+        }
+        slot.mark(&health, Time::ZERO);
+        assert_eq!(
+            (slot.condition(1), rests(&slot)),
+            (Condition::Suspended, Some(SECOND))
+        );
+    }
+
+    #[test]
+    fn a_mark_neither_shortens_a_suspension_nor_prolongs_it() {
+        let mut slot = Slot::new();
+        slot.suspend(&health(), Time::ZERO);
+        slot.mark(&health(), Time::ZERO + SECOND / 2);
+        assert_eq!(rests(&slot), Some(SECOND));
+    }
+
+    #[test]
+    fn the_maximum_bounds_the_first_suspension_too() {
+        let mut slot = Slot::new();
+        slot.suspend(&health().initial(60 * SECOND), Time::ZERO);
+        assert_eq!(rests(&slot), Some(4 * SECOND));
+    }
+
+    #[test]
+    fn nothing_but_switching_on_brings_an_endpoint_back_that_is_off() {
+        let mut slot = Slot::new();
+        slot.switch_off(Condition::Off);
+        slot.suspend(&health(), Time::ZERO);
+        slot.mark(&health(), Time::ZERO);
+        slot.hint(SECOND, &health(), Time::ZERO);
+        slot.answered(Time::ZERO);
+        slot.proved_stable();
+        slot.retire(1);
+        assert_eq!(slot.condition(1), Condition::Off);
+        slot.switch_on(Time::ZERO);
+        assert_eq!(rests(&slot), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_retired_endpoint_comes_back_in_the_next_outage_with_a_clean_slate() {
+        let mut slot = Slot::new();
+        slot.failed(1);
+        slot.retire(1);
+        assert_eq!(
+            (slot.ready_at(1), slot.ready_at(2)),
+            (None, Some(Time::ZERO))
+        );
+        slot.failed(2);
+        assert_eq!(slot.failures, 1);
+    }
+}

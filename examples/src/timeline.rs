@@ -118,9 +118,43 @@ fn in_words(what: &What) -> Option<(Mark, &'static str, String)> {
             let text = format!("{name} after {}: {reason}", short(*lived));
             let (mark, word) = match why {
                 Why::Lost(_) => (Mark::Bad, "lost"),
-                Why::Forced | Why::ByUser | _ => (Mark::Note, "hung up"),
+                Why::Left(_) | Why::ByUser | _ => (Mark::Note, "hung up"),
             };
             (mark, word, text + &then(next.as_ref()))
+        }
+        What::SessionGone => (
+            Mark::Bad,
+            "session gone",
+            "the next connection begins a new one".to_string(),
+        ),
+        What::Switching { from, why } => {
+            let name = from.target.endpoint().name();
+            let text = format!("away from {name} ({}), which still stands", why.as_str());
+            (Mark::Note, "switching", text)
+        }
+        What::Moved { to, from, why } => {
+            let text = format!(
+                "{}, from {} ({})",
+                named(&to.target),
+                from.name(),
+                why.as_str()
+            );
+            (Mark::Good, "moved", text)
+        }
+        What::Draining { link, after } => {
+            let name = link.target.endpoint().name();
+            let text = format!("{name} will be left in {}", short(*after));
+            (Mark::Warning, "draining", text)
+        }
+        What::Suspended { endpoint, until } => {
+            let until = until.since(Time::ZERO).as_secs_f64();
+            let text = format!("{} until {until:.3}", endpoint.name());
+            (Mark::Note, "suspended", text)
+        }
+        What::SpareReady(link) => (Mark::Note, "spare", named(&link.target)),
+        What::SpareLost { link, failure } => {
+            let text = format!("{}: {failure}", link.target.endpoint().name());
+            (Mark::Warning, "spare lost", text)
         }
         What::Starved => (
             Mark::Bad,
@@ -163,7 +197,7 @@ fn named(target: &Target) -> String {
 fn said(why: &Why) -> String {
     match why {
         Why::Lost(failure) => failure.to_string(),
-        Why::Forced => "a reconnect was asked for".to_string(),
+        Why::Left(what_for) => format!("left ({})", what_for.as_str()),
         Why::ByUser => "closed by this side".to_string(),
         other => format!("{other:?}"),
     }
@@ -276,6 +310,37 @@ fn as_json(event: &Event) -> Value {
                 put("error", said(why).into());
             }
             put("next", next_as_json(next.as_ref()));
+        }
+        What::SessionGone => put("event", "session-gone".into()),
+        What::Switching { from, why } => {
+            put("event", "switching".into());
+            put_target(&mut put, &from.target);
+            put("why", why.as_str().into());
+        }
+        What::Moved { to, from, why } => {
+            put("event", "moved".into());
+            put_target(&mut put, &to.target);
+            put("from", from.name().into());
+            put("why", why.as_str().into());
+        }
+        What::Draining { link, after } => {
+            put("event", "draining".into());
+            put_target(&mut put, &link.target);
+            put("after_ms", millis(*after));
+        }
+        What::Suspended { endpoint, until } => {
+            put("event", "suspended".into());
+            put("endpoint", endpoint.name().into());
+            put("until_ms", millis_at(*until));
+        }
+        What::SpareReady(link) => {
+            put("event", "spare-ready".into());
+            put_target(&mut put, &link.target);
+        }
+        What::SpareLost { link, failure } => {
+            put("event", "spare-lost".into());
+            put_target(&mut put, &link.target);
+            put_failure(&mut put, failure, None);
         }
         What::Starved => put("event", "starved".into()),
         What::HookPanicked { message } => {

@@ -1,1 +1,11 @@
-//! x
+//! What the `failover` tool and the stories are made of.
+//!
+//! Nothing here reconnects: there is one loop, the connector's. [`demo`] takes servers away from
+//! it, [`cat`] gives it standard input and output, [`timeline`] prints its events.
+
+pub mod cat;
+pub mod demo;
+mod registry;
+pub mod timeline;
+
+pub use self::registry::registry;

@@ -243,13 +243,19 @@ impl Failure {
         self
     }
 
-    /// The failure that an I/O error stands for. Descriptors, ports and memory that ran out on
+    /// The failure that an I/O error stands for.
+    ///
+    /// A [`Failure`] in the error's chain of sources is taken as it is: so a layer that hands out
+    /// plain I/O errors (a stream) says what it knows. Otherwise the error's kind decides. Descriptors, ports and memory that ran out on
     /// our side are [`Kind::Exhausted`], recognised by the system's error number (errno 12, 23,
     /// 24, 99 and 105 on Linux: ENOMEM, ENFILE, EMFILE, EADDRNOTAVAIL, ENOBUFS).
     #[cfg(feature = "std")]
     #[must_use]
     pub fn from_io(error: &std::io::Error) -> Self {
         use std::io::ErrorKind;
+        if let Some(left) = left_in(error) {
+            return left;
+        }
         if cfg!(target_os = "linux")
             && matches!(error.raw_os_error(), Some(12 | 23 | 24 | 99 | 105))
         {
@@ -273,6 +279,22 @@ impl Failure {
             _ => Kind::Other,
         })
     }
+}
+
+/// The failure that a layer left in the chain of sources.
+#[cfg(feature = "std")]
+fn left_in(error: &std::io::Error) -> Option<Failure> {
+    let mut next: Option<&(dyn core::error::Error + 'static)> = match error.get_ref() {
+        Some(inner) => Some(inner),
+        None => None,
+    };
+    while let Some(inner) = next {
+        if let Some(failure) = inner.downcast_ref() {
+            return Some(*failure);
+        }
+        next = inner.source();
+    }
+    None
 }
 
 impl fmt::Display for Failure {

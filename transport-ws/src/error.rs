@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::http::header::{
 
 use crate::refusal::Refusal;
 use crate::request::ConfigError;
-use crate::session::{io_failure, or_at};
+use crate::session::or_at;
 
 /// Why a WebSocket dial failed. `E` is the inner dialer's error.
 ///
@@ -63,7 +63,7 @@ impl<E: Classify> Classify for WsError<E> {
             Self::Answer(_) => here(Kind::Upgrade).scope(Scope::Endpoint),
             Self::TooLong => here(Kind::Protocol),
             Self::Cut => here(Kind::Closed),
-            Self::Io(error) => or_at(io_failure(error), Phase::Upgrade),
+            Self::Io(error) => or_at(Failure::from_io(error), Phase::Upgrade),
         }
     }
 }

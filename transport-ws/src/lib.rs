@@ -49,5 +49,5 @@ pub use self::error::{BadAnswer, WsError};
 pub use self::messages::MessageStream;
 pub use self::refusal::{MAX_EXCERPT, Refusal};
 pub use self::request::ConfigError;
-pub use self::session::{Breach, SessionError, TRY_AGAIN_PAUSE, close_failure, io_failure};
+pub use self::session::{Breach, SessionError, TRY_AGAIN_PAUSE, close_failure};
 pub use self::stream::WsStream;

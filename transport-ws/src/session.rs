@@ -1,5 +1,6 @@
 //! Why an established WebSocket connection ended.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 /// Why an established WebSocket connection ended, or a message was not taken.
 ///
 /// A [`WsStream`](crate::WsStream) wraps it in an [`io::Error`] (an error of the connection below
-/// is handed on as it is): [`io_failure`] classifies both, and `get_ref` with `downcast_ref` finds
-/// it.
+/// is handed on as it is), which [`Failure::from_io`] classifies as this error would be;
+/// [`SessionError::in_io`] finds it there.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SessionError {
@@ -58,6 +59,12 @@ impl SessionError {
             code: frame.code.into(),
             reason: frame.reason.as_str().to_owned(),
         })
+    }
+
+    /// The session error in an I/O error of a [`WsStream`](crate::WsStream), if it is one.
+    #[must_use]
+    pub fn in_io(error: &io::Error) -> Option<&Self> {
+        Some(&error.get_ref()?.downcast_ref::<Told>()?.error)
     }
 
     /// The code with which the server is told.
@@ -108,7 +115,27 @@ impl From<SessionError> for io::Error {
             SessionError::Ended => io::ErrorKind::NotConnected,
             SessionError::Unsent(_) => io::ErrorKind::InvalidInput,
         };
-        Self::new(kind, error)
+        let failure = error.failure();
+        Self::new(kind, Told { error, failure })
+    }
+}
+
+/// A session error on its way through an I/O error: what it stands for ends its chain.
+#[derive(Debug)]
+struct Told {
+    error: SessionError,
+    failure: Failure,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.error, f)
+    }
+}
+
+impl std::error::Error for Told {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source().or(Some(&self.failure))
     }
 }
 
@@ -118,7 +145,7 @@ impl Classify for SessionError {
             Self::Closed { code, .. } => close_failure(*code),
             Self::Cut | Self::Ended => Failure::new(Kind::Closed),
             Self::Breach(_) => Failure::new(Kind::Protocol),
-            Self::Io(error) => io_failure(error),
+            Self::Io(error) => Failure::from_io(error),
             Self::Unsent(_) => Failure::new(Kind::Other),
         };
         or_at(failure, Phase::Session)
@@ -181,27 +208,6 @@ pub fn close_failure(code: u16) -> Failure {
 /// How long an endpoint is left alone after close code 1013 (try again later), which has no field
 /// for a time: 5 s, the lower end of what the registry of close codes advises for a restart.
 pub const TRY_AGAIN_PAUSE: Duration = Duration::from_secs(5);
-
-/// The failure that an I/O error of a [`WsStream`](crate::WsStream) stands for: that of the
-/// [`SessionError`] or the [`Failure`] in its chain of sources, if there is one (a layer below may
-/// put one there), otherwise [`Failure::from_io`].
-#[must_use]
-pub fn io_failure(error: &io::Error) -> Failure {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = match error.get_ref() {
-        Some(inner) => Some(inner),
-        None => None,
-    };
-    while let Some(inner) = next {
-        if let Some(session) = inner.downcast_ref::<SessionError>() {
-            return session.failure();
-        }
-        if let Some(failure) = inner.downcast_ref::<Failure>() {
-            return *failure;
-        }
-        next = inner.source();
-    }
-    Failure::from_io(error)
-}
 
 /// In this phase, unless a layer below said a better one.
 pub(crate) fn or_at(failure: Failure, phase: Phase) -> Failure {

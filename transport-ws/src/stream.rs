@@ -22,7 +22,7 @@ use crate::session::SessionError;
 ///
 /// The end of file is a close frame with code 1000 or without a code, and nothing else. Another
 /// code, a connection that just ends, and a broken protocol are errors; they hold a
-/// [`SessionError`], and [`io_failure`](crate::io_failure) classifies them. Pings are answered
+/// [`SessionError`], and `Failure::from_io` classifies them. Pings are answered
 /// while the stream is read. [`AsyncBufRead`] reads without copying.
 ///
 /// # Writing

@@ -10,7 +10,6 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
-use transport_ws::io_failure;
 
 use crate::cat::supply::{Stuck, Supply};
 
@@ -38,7 +37,7 @@ impl Classify for SessionError {
     fn failure(&self) -> Failure {
         match self {
             Self::Closed => Failure::new(Kind::Closed),
-            Self::Io(error) => io_failure(error),
+            Self::Io(error) => Failure::from_io(error),
         }
     }
 }

@@ -12,7 +12,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 use transport_tcp::ByteStream;
-use transport_ws::io_failure;
 
 /// A line goes out this often.
 pub(crate) const EVERY: Duration = Duration::from_millis(20);
@@ -73,7 +72,7 @@ impl Classify for EchoError {
     fn failure(&self) -> Failure {
         match self {
             Self::Closed => Failure::new(Kind::Closed),
-            Self::Io(error) => io_failure(error),
+            Self::Io(error) => Failure::from_io(error),
             Self::Silent { .. } => Failure::new(Kind::Stale),
             Self::Wrong(_) => Failure::new(Kind::Protocol),
         }

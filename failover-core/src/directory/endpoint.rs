@@ -24,16 +24,19 @@ use crate::endpoint::MAX_ROUTES;
 #[derive(Clone)]
 pub struct Endpoint {
     name: String,
+    named: Named,
     routes: Vec<Url>,
     options: Options,
 }
 
 impl Endpoint {
-    /// The server at this URL, named after its host and port.
+    /// The server at this URL, named after its host and port (or after the whole URL, where a list
+    /// has several of that name).
     #[must_use]
     pub fn new(url: Url) -> Self {
         Self {
             name: url.authority(),
+            named: Named::AfterAddress,
             routes: Vec::from([url]),
             options: Options::default(),
         }
@@ -51,6 +54,15 @@ impl Endpoint {
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
+        self.named = Named::ByUser;
+        self
+    }
+
+    /// The same with its URL as its name (without credentials), if nobody gave it one.
+    pub(crate) fn named_after_url(mut self) -> Self {
+        if self.named == Named::AfterAddress {
+            self.name = self.routes[0].to_string();
+        }
         self
     }
 
@@ -86,6 +98,13 @@ impl Endpoint {
     pub fn options(&self) -> &Options {
         &self.options
     }
+}
+
+/// Where an endpoint has its name from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    AfterAddress,
+    ByUser,
 }
 
 impl fmt::Debug for Endpoint {

@@ -7,7 +7,7 @@ mod endpoint;
 mod options;
 mod url;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::string::{String, ToString};
 use std::sync::Arc;
 use std::vec::Vec;
@@ -32,9 +32,9 @@ impl Directory {
     /// When two endpoints have one name or one first URL, or an endpoint has too many routes.
     pub fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Result<Self, DirectoryError> {
         let mut directory = Self::default();
-        let mut names = BTreeMap::new();
-        let mut urls = BTreeMap::new();
-        for endpoint in endpoints {
+        let mut names = BTreeSet::new();
+        let mut urls = BTreeSet::new();
+        for mut endpoint in endpoints {
             let routes = endpoint.routes().len();
             if routes > MAX_ROUTES {
                 return Err(DirectoryError::TooManyRoutes {
@@ -43,12 +43,17 @@ impl Directory {
                 });
             }
             let identity = endpoint.routes()[0].clone().without_userinfo().expose();
-            if urls.insert(identity, ()).is_some() {
+            if !urls.insert(identity) {
                 return Err(DirectoryError::TwiceTheSame {
                     url: endpoint.routes()[0].to_string(),
                 });
             }
-            if names.insert(endpoint.name().to_string(), ()).is_some() {
+            if names.contains(endpoint.name()) {
+                // Host and port may be the same over two transports; the whole URL then tells them
+                // apart.
+                endpoint = endpoint.named_after_url();
+            }
+            if !names.insert(endpoint.name().to_string()) {
                 return Err(DirectoryError::SameName {
                     name: endpoint.name().to_string(),
                 });
@@ -129,10 +134,22 @@ mod tests {
     }
 
     #[test]
-    fn the_same_server_over_two_transports_needs_two_names() {
-        let two = || ["tcp://a:1", "tls://a:1"].map(|url| Endpoint::parse(url).unwrap());
-        assert!(Directory::new(two()).is_err());
-        let [tcp, tls] = two();
-        assert!(Directory::new([tcp, tls.named("a over tls")]).is_ok());
+    fn the_same_host_and_port_over_two_transports_are_told_apart_by_the_url() {
+        let two = ["tcp://a:1", "tls://joe:secret@a:1"].map(|url| Endpoint::parse(url).unwrap());
+        let directory = Directory::new(two).unwrap();
+        let names: Vec<&str> = directory
+            .iter()
+            .map(|(_, endpoint)| endpoint.name())
+            .collect();
+        assert_eq!(names, ["a:1", "tls://***@a:1"]);
+    }
+
+    #[test]
+    fn a_name_that_was_given_twice_is_refused() {
+        let two = ["tcp://a:1", "tcp://b:1"].map(|url| Endpoint::parse(url).unwrap().named("x"));
+        assert!(matches!(
+            Directory::new(two),
+            Err(DirectoryError::SameName { .. })
+        ));
     }
 }

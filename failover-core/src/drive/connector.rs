@@ -176,6 +176,9 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
 
     /// The next connection: the first one, or, after [`lost`](Self::lost), the one that follows.
     ///
+    /// Between two calls nothing is polled, so that spares, probes and moves, which happen while a
+    /// connection stands, need [`run`](Self::run).
+    ///
     /// A connection handed out before and not reported as lost counts as closed by the peer now, so
     /// that `while let Ok(link) = connector.connect().await { … }` does what it seems to.
     ///

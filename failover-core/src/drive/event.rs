@@ -186,7 +186,8 @@ pub(crate) fn write_chain(
     let mut cause = error.source();
     while let Some(error) = cause {
         let text = std::format!("{error}");
-        if !said.contains(&text) {
+        // A failure in the chain is for the machine; its words were said by the error above it.
+        if !error.is::<Failure>() && !said.contains(&text) {
             write!(f, ": {text}")?;
             said = text;
         }

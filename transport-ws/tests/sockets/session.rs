@@ -18,9 +18,7 @@ use tokio::sync::oneshot;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
-use transport_ws::{
-    Breach, Message, SessionError, TRY_AGAIN_PAUSE, Ws, WsConfig, WsStream, io_failure,
-};
+use transport_ws::{Breach, Message, SessionError, TRY_AGAIN_PAUSE, Ws, WsConfig, WsStream};
 
 #[tokio::test]
 async fn a_million_bytes_come_back_whatever_the_chunks() {
@@ -148,7 +146,7 @@ async fn each_close_code_is_judged() {
         let mut stream = dial(&Ws::new(Tcp), port).await.unwrap();
         let (read, ended) = read_all(&mut stream).await;
         assert_eq!(read, b"last");
-        let found = ended.as_ref().err().map(io_failure);
+        let found = ended.as_ref().err().map(Failure::from_io);
         assert_eq!(
             found,
             expected.map(|failure| failure.at(Phase::Session)),
@@ -178,7 +176,7 @@ async fn an_end_without_goodbye_is_an_error_and_no_end_of_file() {
     assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
     assert!(matches!(inner(&error), SessionError::Cut));
     assert_eq!(
-        io_failure(&error),
+        Failure::from_io(&error),
         Failure::new(Kind::Closed).at(Phase::Session)
     );
 }
@@ -198,7 +196,7 @@ async fn a_reset_is_an_error_and_no_end_of_file() {
     cut.send(()).unwrap();
     let error = soon(stream.read(&mut [0; 9])).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-    assert_eq!(io_failure(&error).kind, Kind::Reset);
+    assert_eq!(Failure::from_io(&error).kind, Kind::Reset);
 }
 
 #[tokio::test]
@@ -235,7 +233,7 @@ async fn a_server_that_breaks_the_protocol_is_told_so() {
         let error = read_all(&mut stream).await.1.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData);
         assert_eq!(
-            io_failure(&error),
+            Failure::from_io(&error),
             Failure::new(Kind::Protocol).at(Phase::Session)
         );
         assert!(
@@ -400,13 +398,16 @@ async fn shutdown_says_goodbye_and_what_still_comes_can_be_read() {
 }
 
 #[test]
-fn io_failure_finds_a_failure_that_a_layer_below_left() {
+fn a_failure_that_a_layer_below_left_is_found() {
     let left = Failure::new(Kind::Tls).scope(Scope::Endpoint);
     assert_eq!(
-        io_failure(&io::Error::new(ErrorKind::InvalidData, left)),
+        Failure::from_io(&io::Error::new(ErrorKind::InvalidData, left)),
         left
     );
-    assert_eq!(io_failure(&ErrorKind::TimedOut.into()).kind, Kind::Timeout);
+    assert_eq!(
+        Failure::from_io(&ErrorKind::TimedOut.into()).kind,
+        Kind::Timeout
+    );
     let below = SessionError::Io(io::Error::new(ErrorKind::InvalidData, left));
     assert_eq!(below.failure(), left.at(Phase::Session));
 
@@ -479,5 +480,5 @@ async fn read_error(port: u16) -> io::Error {
 }
 
 fn inner(error: &io::Error) -> &SessionError {
-    error.get_ref().unwrap().downcast_ref().unwrap()
+    SessionError::in_io(error).unwrap()
 }

@@ -129,13 +129,17 @@ struct Told {
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.error, f)
+        fmt::Display::fmt(&self.error, f)?;
+        match std::error::Error::source(&self.error) {
+            Some(cause) => write!(f, ": {cause}"),
+            None => Ok(()),
+        }
     }
 }
 
 impl std::error::Error for Told {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.error.source().or(Some(&self.failure))
+        Some(&self.failure)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use failover_core::dial::{Dial, DialContext};
-use failover_core::directory::Target;
+use failover_core::directory::{CertificateName, Target};
 use failover_core::endpoint::Security;
 use failover_core::failure::Phase;
 use rustls::ClientConfig;
@@ -17,7 +17,8 @@ use crate::name::ServerName;
 
 /// Any other dialer, with TLS over its connections: `Tls<Tcp>` is `tls`.
 ///
-/// The certificate must be valid for the URL's host, or for the endpoint's [`ServerName`] option.
+/// The certificate must be valid for the endpoint's [`ServerName`] option, or else for the name that a
+/// learned endpoint inherited ([`CertificateName`]), or else for the URL's host.
 /// There is no deadline here and no fallback to plain text. Clones share the configuration and so
 /// the sessions that a reconnect resumes.
 ///
@@ -93,5 +94,9 @@ fn server_name<E>(to: &Target) -> Result<ServerName, TlsError<E>> {
     if let Some(name) = to.option::<ServerName>() {
         return Ok(name.clone());
     }
-    ServerName::of_host(to.url().host()).map_err(TlsError::Name)
+    let host = match to.option::<CertificateName>() {
+        Some(CertificateName(inherited)) => inherited,
+        None => to.url().host(),
+    };
+    ServerName::of_host(host).map_err(TlsError::Name)
 }

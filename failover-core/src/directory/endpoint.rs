@@ -3,6 +3,7 @@
 use std::fmt;
 use std::string::String;
 use std::sync::Arc;
+use std::time::Duration;
 use std::vec::Vec;
 
 use crate::directory::options::Options;
@@ -25,6 +26,7 @@ use crate::endpoint::MAX_ROUTES;
 pub struct Endpoint {
     name: String,
     named: Named,
+    overrides: Overrides,
     routes: Vec<Url>,
     options: Options,
 }
@@ -37,6 +39,7 @@ impl Endpoint {
         Self {
             name: url.authority(),
             named: Named::AfterAddress,
+            overrides: Overrides::default(),
             routes: Vec::from([url]),
             options: Options::default(),
         }
@@ -81,6 +84,34 @@ impl Endpoint {
         self
     }
 
+    /// The same in this tier: lower ones are preferred. Default 0.
+    #[must_use]
+    pub fn tier(mut self, tier: u8) -> Self {
+        self.overrides.tier = tier;
+        self
+    }
+
+    /// The same with this weight, for [`Walk::Weighted`](crate::policy::Walk). Default 1; 0 counts
+    /// as 1.
+    #[must_use]
+    pub fn weight(mut self, weight: u16) -> Self {
+        self.overrides.weight = weight;
+        self
+    }
+
+    /// The same with a deadline of its own for each dial, instead of the policy's.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.overrides.deadline = Some(deadline);
+        self
+    }
+
+    /// What it has of its own where the policy speaks for all.
+    #[must_use]
+    pub fn overrides(&self) -> Overrides {
+        self.overrides
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -93,10 +124,38 @@ impl Endpoint {
         &self.routes
     }
 
+    /// The same with all the options of another endpoint, and none of its own.
+    pub(crate) fn with_options_of(mut self, other: &Self) -> Self {
+        self.options = other.options.clone();
+        self
+    }
+
     /// The options.
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.options
+    }
+}
+
+/// What an endpoint has of its own where the policy speaks for all: it beats the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Overrides {
+    /// Its tier. Default 0.
+    pub tier: u8,
+    /// Its weight. Default 1.
+    pub weight: u16,
+    /// How long a dial of it may take. Default: the policy's.
+    pub deadline: Option<Duration>,
+}
+
+impl Default for Overrides {
+    fn default() -> Self {
+        Self {
+            tier: 0,
+            weight: 1,
+            deadline: None,
+        }
     }
 }
 

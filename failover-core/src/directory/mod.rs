@@ -4,25 +4,60 @@
 //! while a decision is made.
 
 mod endpoint;
+mod learned;
 mod options;
 mod url;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::string::{String, ToString};
 use std::sync::Arc;
 use std::vec::Vec;
 
 use thiserror::Error;
 
-pub use self::endpoint::{Endpoint, Target};
+pub use self::endpoint::{Endpoint, Overrides, Target};
+pub use self::learned::{CertificateName, Learned, Learner, Refused, RefusedBecause};
 pub use self::options::Options;
 pub use self::url::{MAX_URL, Secret, Url, UrlError, UrlProblem};
 use crate::endpoint::{EndpointId, MAX_ROUTES, Security, Traits};
+use crate::machine::Change;
 
-/// Endpoints by id. Ids are given in the order of the list and never used twice.
+/// Endpoints by id. Ids are given in the order of arrival and never used twice.
+///
+/// ```
+/// use failover_core::directory::{Directory, Endpoint};
+/// use failover_core::endpoint::Security;
+///
+/// let list = |urls: &[&str]| urls.iter().map(|url| Endpoint::parse(url)).collect::<Result<Vec<_>, _>>();
+/// let mut directory = Directory::new(list(&["tcp://a:1", "tcp://b:1"])?)?;
+///
+/// // The file changed: a stays with its id, b leaves, c comes.
+/// let changes = directory.replace(list(&["tcp://c:1", "tcp://a:1"])?, |_| Security::Plain)?;
+/// assert_eq!(changes.len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
-    entries: Vec<Arc<Endpoint>>,
+    entries: BTreeMap<EndpointId, Entry>,
+    /// The id of the next one.
+    next: u32,
+}
+
+/// One endpoint of a directory.
+#[derive(Clone, Debug)]
+struct Entry {
+    endpoint: Arc<Endpoint>,
+    origin: Origin,
+}
+
+/// Who named an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Origin {
+    /// The configuration or the user. A learned list never removes it.
+    Configured,
+    /// A server, in a list that it pushed.
+    Learned,
 }
 
 impl Directory {
@@ -32,33 +67,8 @@ impl Directory {
     /// When two endpoints have one name or one first URL, or an endpoint has too many routes.
     pub fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Result<Self, DirectoryError> {
         let mut directory = Self::default();
-        let mut names = BTreeSet::new();
-        let mut urls = BTreeSet::new();
-        for mut endpoint in endpoints {
-            let routes = endpoint.routes().len();
-            if routes > MAX_ROUTES {
-                return Err(DirectoryError::TooManyRoutes {
-                    name: endpoint.name().to_string(),
-                    routes,
-                });
-            }
-            let identity = endpoint.routes()[0].clone().without_userinfo().expose();
-            if !urls.insert(identity) {
-                return Err(DirectoryError::TwiceTheSame {
-                    url: endpoint.routes()[0].to_string(),
-                });
-            }
-            if names.contains(endpoint.name()) {
-                // Host and port may be the same over two transports; the whole URL then tells them
-                // apart.
-                endpoint = endpoint.named_after_url();
-            }
-            if !names.insert(endpoint.name().to_string()) {
-                return Err(DirectoryError::SameName {
-                    name: endpoint.name().to_string(),
-                });
-            }
-            directory.entries.push(Arc::new(endpoint));
+        for endpoint in checked(endpoints)? {
+            directory.insert(endpoint, Origin::Configured);
         }
         Ok(directory)
     }
@@ -66,12 +76,28 @@ impl Directory {
     /// The endpoint with this id.
     #[must_use]
     pub fn get(&self, id: EndpointId) -> Option<&Arc<Endpoint>> {
-        self.entries.get(usize::try_from(id.number()).ok()?)
+        self.entries.get(&id).map(|entry| &entry.endpoint)
+    }
+
+    /// Who named the endpoint with this id.
+    #[must_use]
+    pub fn origin(&self, id: EndpointId) -> Option<Origin> {
+        self.entries.get(&id).map(|entry| entry.origin)
+    }
+
+    /// The id of the endpoint with this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<EndpointId> {
+        self.iter()
+            .find(|(_, endpoint)| endpoint.name() == name)
+            .map(|(id, _)| id)
     }
 
     /// All endpoints with their ids.
     pub fn iter(&self) -> impl Iterator<Item = (EndpointId, &Arc<Endpoint>)> {
-        (0..).map(EndpointId::new).zip(&self.entries)
+        self.entries
+            .iter()
+            .map(|(id, entry)| (*id, &entry.endpoint))
     }
 
     /// Whether there is none.
@@ -83,20 +109,172 @@ impl Directory {
     /// What the machine needs to know of each endpoint; `security` answers for each route.
     pub fn traits(&self, security: impl Fn(&Target) -> Security) -> Vec<Traits> {
         self.iter()
-            .map(|(id, endpoint)| {
-                (0..endpoint.routes().len()).fold(Traits::new(id), |traits, route| {
-                    let route = u8::try_from(route).unwrap_or(u8::MAX);
-                    traits.route(security(&Target::new(Arc::clone(endpoint), route)))
-                })
-            })
+            .map(|(id, endpoint)| traits(id, endpoint, &security))
             .collect()
     }
+
+    /// Adds an endpoint, and says what the machine is to be told.
+    ///
+    /// # Errors
+    /// When its name or its first URL is in the directory already, or it has too many routes. The
+    /// directory is then as it was.
+    pub fn add(
+        &mut self,
+        endpoint: Endpoint,
+        security: impl Fn(&Target) -> Security,
+    ) -> Result<Change, DirectoryError> {
+        let present = self.iter().map(|(_, endpoint)| Endpoint::clone(endpoint));
+        let mut all = checked(present.chain([endpoint]))?;
+        let endpoint = all.pop().ok_or(DirectoryError::Empty)?;
+        let id = self.insert(endpoint, Origin::Configured);
+        Ok(Change::Add(traits(
+            id,
+            &self.entries[&id].endpoint,
+            &security,
+        )))
+    }
+
+    /// Removes an endpoint, and says what the machine is to be told; nothing for an unknown id.
+    pub fn remove(&mut self, id: EndpointId) -> Option<Change> {
+        self.entries.remove(&id).map(|_| Change::Remove(id))
+    }
+
+    /// Replaces the configured endpoints by these, and says what the machine is to be told. Those
+    /// that were there before (by their first URL) keep id and state, and take over the new name
+    /// and options. Learned endpoints stay; one that is now configured becomes so.
+    ///
+    /// # Errors
+    /// When two of them have one name or one first URL, or one has too many routes. The directory
+    /// is then as it was.
+    pub fn replace(
+        &mut self,
+        endpoints: impl IntoIterator<Item = Endpoint>,
+        security: impl Fn(&Target) -> Security,
+    ) -> Result<Vec<Change>, DirectoryError> {
+        let endpoints = checked(endpoints)?;
+        let mut stay = BTreeSet::new();
+        let mut changes = Vec::new();
+        for endpoint in endpoints {
+            let id = match self.find_url(&identity(&endpoint)) {
+                Some(id) => {
+                    let entry = Entry {
+                        endpoint: Arc::new(endpoint),
+                        origin: Origin::Configured,
+                    };
+                    self.entries.insert(id, entry);
+                    id
+                }
+                None => {
+                    let id = self.insert(endpoint, Origin::Configured);
+                    changes.push(Change::Add(traits(
+                        id,
+                        &self.entries[&id].endpoint,
+                        &security,
+                    )));
+                    id
+                }
+            };
+            stay.insert(id);
+        }
+        self.entries.retain(|id, entry| {
+            let stays = entry.origin == Origin::Learned || stay.contains(id);
+            if !stays {
+                changes.push(Change::Remove(*id));
+            }
+            stays
+        });
+        Ok(changes)
+    }
+
+    fn insert(&mut self, endpoint: Endpoint, origin: Origin) -> EndpointId {
+        let id = EndpointId::new(self.next);
+        self.next += 1;
+        let endpoint = Arc::new(endpoint);
+        self.entries.insert(id, Entry { endpoint, origin });
+        id
+    }
+
+    fn find_url(&self, identity: &str) -> Option<EndpointId> {
+        let mut all = self.iter();
+        all.find(|(_, endpoint)| self::identity(endpoint) == identity)
+            .map(|(id, _)| id)
+    }
+}
+
+/// The same endpoints, if none is there twice and none has too many routes.
+fn checked(endpoints: impl IntoIterator<Item = Endpoint>) -> Result<Vec<Endpoint>, DirectoryError> {
+    let mut names = BTreeSet::new();
+    let mut urls = BTreeSet::new();
+    let mut list = Vec::new();
+    for mut endpoint in endpoints {
+        let routes = endpoint.routes().len();
+        if routes > MAX_ROUTES {
+            return Err(DirectoryError::TooManyRoutes {
+                name: endpoint.name().to_string(),
+                routes,
+            });
+        }
+        if !urls.insert(identity(&endpoint)) {
+            return Err(DirectoryError::TwiceTheSame {
+                url: endpoint.routes()[0].to_string(),
+            });
+        }
+        if names.contains(endpoint.name()) {
+            // Host and port may be the same over two transports; the whole URL then tells them
+            // apart.
+            endpoint = endpoint.named_after_url();
+        }
+        if !names.insert(endpoint.name().to_string()) {
+            return Err(DirectoryError::SameName {
+                name: endpoint.name().to_string(),
+            });
+        }
+        list.push(endpoint);
+    }
+    Ok(list)
+}
+
+/// What makes two spellings the same endpoint: the first URL, normalised, without credentials.
+fn identity(endpoint: &Endpoint) -> String {
+    let url = endpoint.routes()[0].clone();
+    let default = match url.scheme() {
+        "ws" => Some(80),
+        "wss" => Some(443),
+        _ => None,
+    };
+    let rest = match url.rest() {
+        "" => "/",
+        rest => rest,
+    };
+    let port = url.port().or(default);
+    format!("{}|{}|{port:?}|{rest}", url.scheme(), url.host())
+}
+
+fn traits(
+    id: EndpointId,
+    endpoint: &Arc<Endpoint>,
+    security: impl Fn(&Target) -> Security,
+) -> Traits {
+    let overrides = endpoint.overrides();
+    let mut traits = Traits::new(id)
+        .tier(overrides.tier)
+        .weight(overrides.weight);
+    if let Some(deadline) = overrides.deadline {
+        traits = traits.deadline(deadline);
+    }
+    (0..endpoint.routes().len()).fold(traits, |traits, route| {
+        let route = u8::try_from(route).unwrap_or(u8::MAX);
+        traits.route(security(&Target::new(Arc::clone(endpoint), route)))
+    })
 }
 
 /// Why a list of endpoints is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DirectoryError {
+    /// No endpoint at all.
+    #[error("there is no endpoint")]
+    Empty,
     /// Two endpoints with one name.
     #[error("two endpoints are named `{name}`: give one of them another name")]
     SameName {
@@ -151,5 +329,48 @@ mod tests {
             Directory::new(two),
             Err(DirectoryError::SameName { .. })
         ));
+    }
+
+    #[test]
+    fn default_ports_and_empty_paths_are_other_spellings_of_one_address() {
+        for two in [["ws://a", "WS://A:80/"], ["wss://a:443", "wss://a/"]] {
+            let two = two.map(|url| Endpoint::parse(url).unwrap());
+            assert!(matches!(
+                Directory::new(two),
+                Err(DirectoryError::TwiceTheSame { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn what_stays_in_a_replaced_list_keeps_its_id_and_what_leaves_never_gives_it_back() {
+        let list = |urls: &[&str]| -> Vec<Endpoint> {
+            urls.iter()
+                .map(|url| Endpoint::parse(url).unwrap())
+                .collect()
+        };
+        let plain = |_: &Target| Security::Plain;
+        let mut directory = Directory::new(list(&["tcp://a:1", "tcp://b:1"])).unwrap();
+        let b = directory.find("b:1").unwrap();
+        directory
+            .replace(list(&["tcp://b:1", "tcp://c:1"]), plain)
+            .unwrap();
+        assert_eq!(directory.find("b:1"), Some(b));
+        directory.replace(list(&["tcp://a:1"]), plain).unwrap();
+        assert_eq!(directory.find("a:1"), Some(EndpointId::new(3)));
+    }
+
+    #[test]
+    fn a_bad_list_leaves_the_directory_as_it_was() {
+        let mut directory = Directory::new([Endpoint::parse("tcp://a:1").unwrap()]).unwrap();
+        let twice = ["tcp://b:1", "tcp://b:1"].map(|url| Endpoint::parse(url).unwrap());
+        assert!(directory.replace(twice, |_| Security::Plain).is_err());
+        assert!(
+            directory
+                .add(Endpoint::parse("tcp://A:1").unwrap(), |_| Security::Plain)
+                .is_err()
+        );
+        assert_eq!(directory.iter().count(), 1);
+        assert!(directory.find("a:1").is_some());
     }
 }

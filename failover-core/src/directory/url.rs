@@ -181,6 +181,14 @@ pub struct UrlError {
     pub problem: UrlProblem,
 }
 
+impl UrlError {
+    /// The text, without what may be its credentials.
+    #[must_use]
+    pub fn input(&self) -> &str {
+        &self.input
+    }
+}
+
 /// What is wrong with a URL, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]

@@ -680,8 +680,10 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     }
 
     fn report(&mut self, endpoint: EndpointId) -> Option<&mut EndpointReport> {
+        let name = self.directory.get(endpoint)?;
         self.reports
-            .get_mut(usize::try_from(endpoint.number()).ok()?)
+            .iter_mut()
+            .find(|report| Arc::ptr_eq(&report.endpoint, name))
     }
 }
 

@@ -335,11 +335,7 @@ impl World {
 
     fn tell(&mut self, input: Input) {
         let back = core::mem::take(&mut self.back);
-        let at = Time::from_nanos(
-            self.now
-                .as_nanos()
-                .saturating_sub(crate::time::nanos(back)),
-        );
+        let at = Time::from_nanos(self.now.as_nanos().saturating_sub(crate::time::nanos(back)));
         let answer = self
             .machine
             .handle(input, &mut self.hooks, &mut self.out, at);

@@ -166,6 +166,9 @@ impl Machine {
     }
 
     fn main_failed(&mut self, attempt: &Attempt, failure: Failure, cx: &mut Cx<'_>) {
+        if let Some(reason) = self.elapsed(cx.now) {
+            return self.close(reason, cx);
+        }
         if let Some(route) = self.next_route(attempt, failure) {
             let at = self.pool.slot(attempt.slot).not_before().max(cx.now);
             let slot = attempt.slot;

@@ -29,16 +29,27 @@ impl Machine {
         if let Some(reason) = self.limit_reached(cx.now) {
             return Next::Close(reason);
         }
-        let (slot, heeds_rest) = match self.pick(cx.now) {
+        let picked = self.pick(cx.now);
+        // Completing a sweep may have reached its limit.
+        match self.limit_reached(cx.now) {
+            Some(reason) => Next::Close(reason),
+            None => self.decide_when(picked, cx),
+        }
+    }
+
+    /// The same for a connection that is left: that is no failure, and no limit is asked.
+    pub(super) fn decide_whom(&mut self, cx: &mut Cx<'_>) -> Next {
+        let picked = self.pick(cx.now);
+        self.decide_when(picked, cx)
+    }
+
+    fn decide_when(&mut self, picked: Picked, cx: &mut Cx<'_>) -> Next {
+        let (slot, heeds_rest) = match picked {
             Picked::Ready(slot) => (slot, true),
             Picked::Resting(slot) => (slot, false),
             Picked::Nobody => return Next::Starve,
             Picked::Closes(reason) => return Next::Close(reason),
         };
-        // Completing a sweep may have reached its limit.
-        if let Some(reason) = self.limit_reached(cx.now) {
-            return Next::Close(reason);
-        }
         let (slot, own_wait) = self.choose(slot, cx);
         let at = match own_wait {
             Some(wait) => cx.now + wait,

@@ -198,6 +198,9 @@ impl Machine {
     }
 
     pub(super) fn on_reconnect(&mut self, whither: Whither, cx: &mut Cx<'_>) -> Answer {
+        if self.is_out_of_patience(cx) {
+            return Answer::Taken;
+        }
         let wanted = match whither {
             Whither::Any | Whither::Other => None,
             Whither::This(endpoint) => match self.wanted(endpoint) {
@@ -278,7 +281,7 @@ impl Machine {
                 // Leaving is no failure: nothing is booked, no limit is asked, no wait is owed.
                 let next = match wanted {
                     Some(slot) => Next::Dial(self.plan_for(slot, cx.now)),
-                    None => self.decide(cx),
+                    None => self.decide_whom(cx),
                 };
                 match next {
                     Next::Dial(plan) => {

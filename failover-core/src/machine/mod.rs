@@ -294,8 +294,7 @@ impl Machine {
     }
 
     fn on_wake(&mut self, cx: &mut Cx<'_>) -> Answer {
-        if let Some(reason) = self.elapsed(cx.now) {
-            self.close(reason, cx);
+        if self.is_out_of_patience(cx) {
             return Answer::Taken;
         }
         while let Some(late) = self.attempts.iter().find(|a| a.order.deadline <= cx.now) {
@@ -325,6 +324,9 @@ impl Machine {
     }
 
     fn on_resume(&mut self, cx: &mut Cx<'_>) -> Answer {
+        if self.is_out_of_patience(cx) {
+            return Answer::Taken;
+        }
         if let Some(extras) = &mut self.extras {
             extras.paused = false;
         }
@@ -473,10 +475,16 @@ impl Machine {
         }
     }
 
-    fn elapsed(&self, now: Time) -> Option<CloseReason> {
-        if let State::Idle | State::Connected(_) | State::Paused = self.state {
-            return None;
+    /// Closes if the limit of time struck.
+    fn is_out_of_patience(&mut self, cx: &mut Cx<'_>) -> bool {
+        let over = self.end_of_patience().is_some_and(|end| end <= cx.now);
+        if let Some(reason) = self.elapsed(cx.now).filter(|_| over) {
+            self.close(reason, cx);
         }
+        over
+    }
+
+    fn elapsed(&self, now: Time) -> Option<CloseReason> {
         let most = self.limits().elapsed?;
         (now.since(self.outage.since) >= most).then_some(CloseReason::Elapsed(most))
     }

@@ -1,0 +1,258 @@
+//! What the machine does from a loss to the next connection: scenarios of the systems that its
+//! policy takes in, and the bugs that the laws found.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    missing_docs
+)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use failover_core::attempt::AttemptId;
+use failover_core::endpoint::{EndpointId, Security, Traits};
+use failover_core::failure::{Failure, Kind, Scope};
+use failover_core::machine::{
+    Answer, Change, CloseReason, Event, Input, Machine, Outbox, Output, Status, Verdict, Whither,
+};
+use failover_core::policy::{
+    Backoff, Every, Health, Jitter, Limit, Limits, Lost, NoHooks, NobodyReady, On, Order, Overlap,
+    Pace, PlainFallback, Policy, PolicyBuilder, Ratio, Reaction, Reactions, Resume, Seed, Standing,
+    Start, Walk,
+};
+use failover_core::race::{Race, Stagger};
+use failover_core::time::Time;
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const REFUSED: Failure = Failure::new(Kind::Refused);
+const RESET: Failure = Failure::new(Kind::Reset);
+const AUTH: Failure = Failure::new(Kind::Auth).scope(Scope::Endpoint);
+
+mod limits {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_no_time_closes_at_the_loss() {
+        let limits = Limits::UNLIMITED.elapsed(Duration::ZERO);
+        let mut stage = Stage::new(2, policy().limits(limits));
+        stage.connect(0);
+        stage.lose(RESET);
+        assert_eq!(stage.closed(), Some(CloseReason::Elapsed(Duration::ZERO)));
+        assert_eq!(stage.dials(), "");
+    }
+
+    #[test]
+    fn a_route_that_fails_after_the_limit_of_time_is_not_followed_by_another() {
+        let limits = Limits::UNLIMITED.elapsed(SECOND);
+        let both = traits(0).route(Security::Plain);
+        let mut stage = Stage::of(vec![both], policy().start_up_limits(limits));
+        stage.start();
+        stage.pass(2 * SECOND);
+        stage.fail(0, REFUSED);
+        assert_eq!(stage.closed(), Some(CloseReason::Elapsed(SECOND)));
+        assert_eq!(stage.dials(), "0");
+    }
+
+    #[test]
+    fn a_forced_reconnect_after_the_limit_of_time_dials_nobody() {
+        let limits = Limits::UNLIMITED.elapsed(SECOND / 2);
+        let mut stage = Stage::new(1, policy().limits(limits));
+        stage.connect(0);
+        stage.lose(RESET);
+        stage.pass(2 * SECOND);
+        stage.input(Input::Reconnect(Whither::Any));
+        assert_eq!(stage.closed(), Some(CloseReason::Elapsed(SECOND / 2)));
+        assert_eq!(stage.dials(), "");
+    }
+
+    #[test]
+    fn leaving_a_connection_is_no_loss_even_where_a_loss_closes() {
+        let policy = policy()
+            .limits(Limits::UNLIMITED.turns(Limit::AtMost(0)))
+            .standing(Standing::default().overlap(Overlap::Forbidden));
+        let mut stage = Stage::new(2, policy);
+        stage.connect(0);
+        stage.input(Input::Reconnect(Whither::Any));
+        assert_eq!(stage.closed(), None);
+        stage.accept(1);
+        stage.pass(20 * SECOND);
+        stage.lose(RESET);
+        assert_eq!(stage.closed(), Some(CloseReason::Turns(0)));
+    }
+}
+
+/// A machine on a stage: who is dialled, and when.
+struct Stage {
+    machine: Machine,
+    out: Outbox,
+    now: Time,
+    since: Time,
+    in_flight: BTreeMap<AttemptId, (u32, u8)>,
+    dialled: Vec<String>,
+    events: Vec<Event>,
+}
+
+impl Stage {
+    fn new(endpoints: u32, policy: PolicyBuilder) -> Self {
+        Self::of((0..endpoints).map(traits).collect(), policy)
+    }
+
+    fn of(endpoints: Vec<Traits>, policy: PolicyBuilder) -> Self {
+        let policy = Arc::new(policy.build().unwrap());
+        Self {
+            machine: Machine::new(policy, endpoints, Seed::new(1)),
+            out: Outbox::default(),
+            now: Time::ZERO,
+            since: Time::ZERO,
+            in_flight: BTreeMap::new(),
+            dialled: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    fn start(&mut self) {
+        self.input(Input::Start);
+    }
+
+    /// Connects to this endpoint first, and lets the connection prove stable.
+    fn connect(&mut self, endpoint: u32) {
+        self.start();
+        self.accept(endpoint);
+        self.pass(20 * SECOND);
+        self.since = self.now;
+        self.dialled.clear();
+        self.events.clear();
+    }
+
+    fn input(&mut self, input: Input) -> Answer {
+        let answer = self
+            .machine
+            .handle(input, &mut NoHooks, &mut self.out, self.now);
+        for output in self.out.drain() {
+            match output {
+                Output::Dial(order) => {
+                    let (id, route) = (order.endpoint.number(), order.route);
+                    let at = self.now.since(self.since).as_millis();
+                    let mut words = id.to_string();
+                    if route > 0 {
+                        words += &format!("/{route}");
+                    }
+                    if at > 0 {
+                        words += &format!("@{at}");
+                    }
+                    self.dialled.push(words);
+                    self.in_flight.insert(order.attempt, (id, route));
+                }
+                Output::Cancel(attempt) => drop(self.in_flight.remove(&attempt)),
+                Output::Event(event) => self.events.push(event),
+                _ => {}
+            }
+        }
+        answer
+    }
+
+    fn accept(&mut self, endpoint: u32) {
+        let attempt = self.take(endpoint);
+        assert_eq!(self.input(Input::Connected { attempt }), Answer::Taken);
+    }
+
+    fn fail(&mut self, endpoint: u32, failure: Failure) {
+        let attempt = self.take(endpoint);
+        assert_eq!(
+            self.input(Input::Failed { attempt, failure }),
+            Answer::Taken
+        );
+    }
+
+    fn lose(&mut self, failure: Failure) {
+        self.lose_with(failure, Verdict::AsPolicy);
+    }
+
+    fn lose_with(&mut self, failure: Failure, verdict: Verdict) {
+        let Status::Connected { link, .. } = self.machine.status() else {
+            panic!("not connected: {:?}", self.machine.status());
+        };
+        let attempt = link.attempt;
+        let lost = Input::Lost {
+            attempt,
+            failure,
+            verdict,
+        };
+        assert_eq!(self.input(lost), Answer::Taken);
+    }
+
+    fn take(&mut self, endpoint: u32) -> AttemptId {
+        let found = self.in_flight.iter().find(|(_, (id, _))| *id == endpoint);
+        let attempt = *found.unwrap_or_else(|| panic!("no dial of {endpoint}")).0;
+        self.in_flight.remove(&attempt);
+        attempt
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+    }
+
+    /// Time passes until the next dial, or until nothing more is due.
+    fn until_a_dial(&mut self) {
+        while self.in_flight.is_empty()
+            && let Some(wake) = self.machine.next_wake()
+        {
+            self.now = self.now.max(wake);
+            self.input(Input::Wake);
+        }
+    }
+
+    /// Every dial fails at once, until there were so many, or it closed.
+    fn refuse(&mut self, dials: usize) -> String {
+        self.refuse_with(dials, REFUSED)
+    }
+
+    fn refuse_with(&mut self, dials: usize, failure: Failure) -> String {
+        self.until_a_dial();
+        while self.dialled.len() < dials
+            && let Some((attempt, _)) = self.in_flight.pop_first()
+        {
+            self.input(Input::Failed { attempt, failure });
+            self.until_a_dial();
+        }
+        self.dials()
+    }
+
+    /// Whom it dialled, over which route but the first, and after how many milliseconds.
+    fn dials(&mut self) -> String {
+        std::mem::take(&mut self.dialled).join(" ")
+    }
+
+    fn closed(&self) -> Option<CloseReason> {
+        match self.machine.status() {
+            Status::Closed(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    fn starved(&self) -> usize {
+        let starved = |event: &&Event| matches!(event, Event::Starved);
+        self.events.iter().filter(starved).count()
+    }
+}
+
+fn traits(n: u32) -> Traits {
+    Traits::new(EndpointId::new(n)).route(Security::Plain)
+}
+
+fn change(id: u32, change: fn(EndpointId) -> Change) -> Input {
+    Input::Change(change(EndpointId::new(id)))
+}
+
+/// Rotates from the top, waits a second before each sweep, without jitter.
+fn policy() -> PolicyBuilder {
+    Policy::builder()
+        .order(Order::new(Walk::Rotate))
+        .pace(Pace::new(Backoff::Constant(SECOND)))
+        .jitter(Jitter::None)
+        .tls_jitter(Jitter::None)
+}

@@ -85,6 +85,7 @@ impl Machine {
         cx: &mut Cx<'_>,
     ) -> AttemptId {
         self.last_attempt += 1;
+        self.told_starved = false;
         let traits = self.pool.traits(slot);
         let deadline = traits.own_deadline().unwrap_or(self.policy.deadline());
         let order = DialOrder {

@@ -3,7 +3,7 @@
 use crate::endpoint::{EndpointId, Traits};
 use crate::machine::attempts::Attempt;
 use crate::machine::outage::Plan;
-use crate::machine::{Answer, Change, Cx, Machine, Move, Next, Output, State};
+use crate::machine::{Answer, Change, Cx, Machine, Move, Next, Output, Stage, State};
 use crate::policy::MIN_REDIAL;
 use crate::pool::{Condition, SlotIndex};
 
@@ -47,6 +47,12 @@ impl Machine {
             return Answer::Stale;
         };
         self.pool.slot_mut(slot).switch_off(how);
+        if let Stage::StartUp { pinned } = &mut self.stage
+            && how == Condition::Removed
+            && *pinned == Some(slot)
+        {
+            *pinned = None;
+        }
         self.cancel_dials_of(slot, cx);
         self.drop_spares_of(slot, cx);
         match self.state {

@@ -84,11 +84,13 @@ impl Machine {
         self.elapsed(now)
     }
 
-    /// Whether every endpoint that is in the list and not switched off is retired, and one is.
+    /// Whether every endpoint that the client may dial at this stage, and that is in the list and not
+    /// switched off, is retired, and one is.
     fn all_retired(&self) -> bool {
         let mut conditions = self
             .pool
             .slots()
+            .filter(|(index, _)| self.is_admitted(*index))
             .map(|(_, slot)| slot.condition(self.outage.number))
             .filter(|condition| *condition < Condition::Off)
             .peekable();
@@ -273,7 +275,12 @@ impl Machine {
 
     /// Whether it may be dialled at all in this outage, now or later, by the client's main dial.
     fn may_be_dialled(&self, index: SlotIndex) -> bool {
-        let pinned = match (self.stage, self.policy.start()) {
+        self.is_admitted(index) && !self.attempts.iter().any(|attempt| attempt.slot == index)
+    }
+
+    /// Whether the client's main dial may go there at this stage.
+    fn is_admitted(&self, index: SlotIndex) -> bool {
+        match (self.stage, self.policy.start()) {
             (
                 Stage::StartUp {
                     pinned: Some(pinned),
@@ -281,8 +288,7 @@ impl Machine {
                 Start::FirstOnly,
             ) => index == pinned,
             (Stage::StartUp { .. }, _) | (Stage::After, _) => true,
-        };
-        pinned && !self.attempts.iter().any(|attempt| attempt.slot == index)
+        }
     }
 }
 

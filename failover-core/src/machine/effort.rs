@@ -266,7 +266,9 @@ impl Machine {
         match goal {
             // With nobody else in the list, a move leads to the same server again.
             Goal::Move { .. }
-                if found.is_none() && pool.is_alone(live.slot, self.outage.number) =>
+                if found.is_none()
+                    && pool.is_alone(live.slot, self.outage.number)
+                    && pool.slot(live.slot).ready_at(self.outage.number).is_some() =>
             {
                 Some(live.slot)
             }

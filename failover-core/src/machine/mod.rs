@@ -88,6 +88,8 @@ pub struct Machine {
     state: State,
     stage: Stage,
     outage: Outage,
+    /// Whether starvation was told since the last dial.
+    told_starved: bool,
     /// What few machines need: spares, probes, moves, races, a resume window.
     extras: Option<Box<Extras>>,
 }
@@ -176,6 +178,7 @@ impl Machine {
             state: State::Idle,
             stage: Stage::StartUp { pinned: None },
             outage: Outage::new(1, Time::ZERO),
+            told_starved: false,
             extras: None,
         }
     }
@@ -382,7 +385,9 @@ impl Machine {
             Next::Close(reason) => self.close(reason, cx),
             Next::Starve => {
                 self.state = State::Starved;
-                cx.out.tell(Event::Starved);
+                if !core::mem::replace(&mut self.told_starved, true) {
+                    cx.out.tell(Event::Starved);
+                }
             }
             Next::Dial(plan) => self.enter(plan, cx),
         }

@@ -19,9 +19,9 @@ use failover_core::machine::{
     Answer, Change, CloseReason, Event, Input, Machine, Outbox, Output, Status, Verdict, Whither,
 };
 use failover_core::policy::{
-    Backoff, Every, Health, Jitter, Limit, Limits, Lost, NoHooks, NobodyReady, On, Order, Overlap,
-    Pace, PlainFallback, Policy, PolicyBuilder, Ratio, Reaction, Reactions, Resume, Seed, Standing,
-    Start, Walk,
+    Backoff, CustomDelay, DelayAnswer, DelayHook, Every, Health, Hooks, Jitter, Limit, Limits,
+    Lost, NoHooks, NobodyReady, On, Order, Overlap, Pace, PlainFallback, Policy, PolicyBuilder,
+    Ratio, Reaction, Reactions, Resume, Seed, Standing, Start, Walk,
 };
 use failover_core::race::{Race, Stagger};
 use failover_core::time::Time;
@@ -136,9 +136,175 @@ mod starvation {
     }
 }
 
+mod the_floor {
+    use super::*;
+
+    #[test]
+    fn a_server_named_by_the_user_is_not_redialled_within_the_millisecond() {
+        let mut stage = Stage::new(2, policy());
+        stage.start();
+        stage.fail(0, AUTH);
+        stage.accept(1);
+        stage.input(Input::Reconnect(Whither::This(EndpointId::new(0))));
+        assert_eq!(stage.dials(), "0 1");
+        stage.input(Input::Reconnect(Whither::Any));
+        assert_eq!(stage.dials(), "");
+        stage.until_a_dial();
+        assert_eq!(stage.dials(), "0@1");
+    }
+
+    #[test]
+    fn a_wait_that_a_forced_reconnect_cut_short_is_over_for_good() {
+        let pace = Pace::new(Backoff::Constant(SECOND))
+            .every(Every::Endpoint)
+            .custom(CustomDelay::Unbounded);
+        let mut stage = Stage::new(1, policy().pace(pace));
+        let mut answers = vec![SECOND, 3600 * SECOND];
+        stage.hooks = Box::new(DelayHook(move |_: &_| {
+            answers
+                .pop()
+                .map_or(DelayAnswer::AsSuggested, DelayAnswer::Exactly)
+        }));
+        stage.start();
+        stage.fail(0, REFUSED);
+        stage.input(Input::Reconnect(Whither::Any));
+        assert_eq!(stage.refuse(3), "0 0@1 0@1001");
+    }
+
+    #[test]
+    fn the_least_bad_of_endpoints_that_rest_is_dialled_at_its_own_pace() {
+        let policy = policy()
+            .pace(Pace::new(Backoff::Constant(SECOND)).every(Every::Endpoint))
+            .nobody_ready(NobodyReady::LeastBad);
+        let mut stage = Stage::new(1, policy);
+        stage.connect(0);
+        stage.lose(AUTH);
+        assert_eq!(stage.refuse_with(3, AUTH), "0 0@1000 0@2000");
+    }
+
+    #[test]
+    fn in_a_race_a_route_that_failed_within_the_millisecond_is_followed_by_the_next() {
+        let race = Race::new(2, Stagger::Fixed(10 * MS)).unwrap();
+        let both = traits(1).route(Security::Plain);
+        let mut stage = Stage::of(vec![traits(0), both], policy().race(race));
+        stage.start();
+        stage.input(Input::Wake);
+        stage.pass(10 * MS);
+        stage.input(Input::Wake);
+        assert_eq!(stage.dials(), "0 1@10");
+        stage.fail(1, REFUSED);
+        stage.pass(MS);
+        stage.input(Input::Wake);
+        assert_eq!(stage.dials(), "1/1@11");
+        stage.accept(1);
+        assert!(matches!(stage.machine.status(), Status::Connected { .. }));
+    }
+
+    #[test]
+    fn in_a_race_a_route_that_has_to_wait_is_not_forgotten_when_the_rival_fails() {
+        let race = Race::new(2, Stagger::Fixed(10 * MS)).unwrap();
+        let limits = Limits::UNLIMITED.turns(Limit::AtMost(2));
+        let both = traits(1).route(Security::Plain);
+        let policy = policy().race(race).start_up_limits(limits);
+        let mut stage = Stage::of(vec![traits(0), both], policy);
+        stage.start();
+        stage.pass(10 * MS);
+        stage.input(Input::Wake);
+        stage.fail(1, REFUSED);
+        stage.fail(0, REFUSED);
+        assert_eq!(stage.closed(), None);
+        stage.until_a_dial();
+        assert_eq!(stage.dials(), "0 1@10 1/1@11");
+        stage.fail(1, REFUSED);
+        assert_eq!(stage.closed(), Some(CloseReason::Turns(2)));
+    }
+}
+
+mod the_resume_window {
+    use super::*;
+
+    fn resuming() -> PolicyBuilder {
+        policy().resume(Resume::new(12 * SECOND, 5 * SECOND))
+    }
+
+    fn gone(stage: &Stage) -> usize {
+        let gone = |event: &&Event| matches!(event, Event::SessionGone);
+        stage.events.iter().filter(gone).count()
+    }
+
+    #[test]
+    fn it_does_not_lead_to_a_server_that_is_off() {
+        let mut stage = Stage::new(2, resuming());
+        stage.connect(0);
+        stage.input(change(1, Change::Off));
+        stage.input(change(0, Change::Off));
+        stage.lose(RESET);
+        assert_eq!((stage.dials().as_str(), stage.starved()), ("", 1));
+    }
+
+    #[test]
+    fn it_ends_in_words_when_its_server_leaves_the_list() {
+        let mut stage = Stage::new(2, resuming());
+        stage.connect(0);
+        stage.lose(RESET);
+        stage.input(change(0, Change::Off));
+        assert_eq!((stage.dials().as_str(), gone(&stage)), ("0 1", 1));
+    }
+
+    #[test]
+    fn it_ends_in_words_when_the_user_wants_another_server() {
+        let mut stage = Stage::new(2, resuming());
+        stage.connect(0);
+        stage.lose(RESET);
+        stage.fail(0, REFUSED);
+        stage.input(Input::Reconnect(Whither::Other));
+        stage.until_a_dial();
+        assert_eq!((stage.dials().as_str(), gone(&stage)), ("0 1", 1));
+    }
+
+    #[test]
+    fn in_a_pause_it_runs_on_and_after_it_the_server_comes_first_if_there_is_time() {
+        for (pause, dials, told) in [(3, "0", 0), (13, "1", 1)] {
+            let mut stage = Stage::new(2, resuming());
+            stage.connect(0);
+            stage.input(Input::Pause);
+            stage.lose(RESET);
+            stage.pass(pause * SECOND);
+            stage.input(Input::Wake);
+            assert_eq!(gone(&stage), 0);
+            stage.input(Input::Resume);
+            stage.until_a_dial();
+            let dialled = stage.dials();
+            assert_eq!(
+                (dialled.split('@').next(), gone(&stage)),
+                (Some(dials), told)
+            );
+        }
+    }
+}
+
+mod time_with_a_connection {
+    use super::*;
+
+    #[test]
+    fn does_not_count_as_time_without_one_after_a_move_either() {
+        let limits = Limits::UNLIMITED.elapsed(8 * SECOND);
+        let mut stage = Stage::new(2, policy().limits(limits));
+        stage.start();
+        stage.accept(0);
+        stage.pass(9 * SECOND);
+        stage.input(Input::Reconnect(Whither::Any));
+        stage.accept(1);
+        stage.pass(9 * SECOND);
+        stage.lose(RESET);
+        assert_eq!(stage.closed(), None);
+    }
+}
+
 /// A machine on a stage: who is dialled, and when.
 struct Stage {
     machine: Machine,
+    hooks: Box<dyn Hooks>,
     out: Outbox,
     now: Time,
     since: Time,
@@ -156,6 +322,7 @@ impl Stage {
         let policy = Arc::new(policy.build().unwrap());
         Self {
             machine: Machine::new(policy, endpoints, Seed::new(1)),
+            hooks: Box::new(NoHooks),
             out: Outbox::default(),
             now: Time::ZERO,
             since: Time::ZERO,
@@ -182,7 +349,7 @@ impl Stage {
     fn input(&mut self, input: Input) -> Answer {
         let answer = self
             .machine
-            .handle(input, &mut NoHooks, &mut self.out, self.now);
+            .handle(input, &mut *self.hooks, &mut self.out, self.now);
         for output in self.out.drain() {
             match output {
                 Output::Dial(order) => {

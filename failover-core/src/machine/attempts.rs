@@ -174,10 +174,10 @@ impl Machine {
             let at = self.pool.slot(attempt.slot).not_before().max(cx.now);
             let slot = attempt.slot;
             if self.attempts.iter().any(Attempt::is_awaited) {
-                // Rivals are under way: the floor may not hold this route up, so it is left out
-                // of the race unless it may go now.
-                if at <= cx.now {
-                    self.dial(Plan { at, slot, route }, cx);
+                // Rivals are under way: the floor may hold this route up beside them.
+                match at <= cx.now {
+                    true => self.dial(Plan { at, slot, route }, cx),
+                    false => self.extras_mut().routes.push(Plan { at, slot, route }),
                 }
                 return;
             }
@@ -196,6 +196,8 @@ impl Machine {
         }
         if self.attempts.iter().any(Attempt::is_awaited) {
             self.next_in_race(cx);
+        } else if let Some(plan) = self.next_held_up_route() {
+            self.enter(plan, cx);
         } else {
             self.advance(cx);
         }

@@ -54,6 +54,12 @@ impl Machine {
             *pinned = None;
         }
         self.cancel_dials_of(slot, cx);
+        if let Some(extras) = &mut self.extras {
+            extras.routes.retain(|plan| plan.slot != slot);
+        }
+        if self.outage.lost == Some(endpoint) {
+            self.give_up_session(cx);
+        }
         self.drop_spares_of(slot, cx);
         match self.state {
             State::Connected(live) if live.slot == slot => {
@@ -61,7 +67,12 @@ impl Machine {
                 self.work_on_the_side(cx);
             }
             State::Waiting(plan) if plan.slot == slot => self.pick_again(plan, cx),
-            State::Dialing if !self.attempts.iter().any(Attempt::is_awaited) => self.advance(cx),
+            State::Dialing if !self.attempts.iter().any(Attempt::is_awaited) => {
+                match self.next_held_up_route() {
+                    Some(plan) => self.enter(plan, cx),
+                    None => self.advance(cx),
+                }
+            }
             State::Idle
             | State::Waiting(_)
             | State::Dialing

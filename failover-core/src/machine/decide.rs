@@ -8,8 +8,8 @@ use crate::endpoint::Security;
 use crate::machine::outage::Plan;
 use crate::machine::{CloseReason, Cx, Machine, Next, Stage};
 use crate::policy::{
-    Choice, ChoiceAsked, CustomDelay, DelayAnswer, DelayAsked, Every, Limit, Lost, MIN_REDIAL,
-    NobodyReady, Shuffle, Start, Walk,
+    Choice, ChoiceAsked, CustomDelay, DelayAnswer, DelayAsked, Every, Limit, Lost, NobodyReady,
+    Shuffle, Start, Walk,
 };
 use crate::pool::{Condition, SlotIndex, Special, Wanted};
 use crate::time::{Time, nanos};
@@ -55,11 +55,10 @@ impl Machine {
             Some(wait) => cx.now + wait,
             None => self.paced(slot, cx),
         };
-        let rest = self.pool.slot(slot).not_before();
-        let at = match heeds_rest || rest <= cx.now {
-            true => at.max(rest),
-            false => at.max(cx.now + MIN_REDIAL),
-        };
+        let at = at.max(match heeds_rest {
+            true => self.pool.slot(slot).not_before(),
+            false => self.pool.slot(slot).not_before_resting(),
+        });
         let route = self.pool.slot(slot).route;
         Next::Dial(Plan { at, slot, route })
     }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use crate::attempt::{AttemptId, Purpose, Role};
 use crate::failure::Failure;
 use crate::machine::attempts::{Attempt, Counted};
+use crate::machine::outage::Plan;
 use crate::machine::{Answer, Cx, Event, Live, Machine, Move, Output, State};
 use crate::policy::{Lost, MIN_REDIAL};
 use crate::pool::{SlotIndex, Wanted};
@@ -24,6 +25,8 @@ pub(crate) struct Extras {
     pub(super) resume_until: Option<Time>,
     /// When the next rival of the dial in flight starts.
     pub(super) rival_at: Option<Time>,
+    /// Next routes of rivals that failed, held up by the floor while others are in flight.
+    pub(super) routes: Vec<Plan>,
     pub(super) trainer: Trainer,
     pub(super) paused: bool,
 }
@@ -74,7 +77,11 @@ impl Extras {
                 idle.map(|effort| effort.at).chain(leave).min()
             }
             State::Waiting(_) => self.resume_until,
-            State::Dialing => self.rival_at.into_iter().chain(self.resume_until).min(),
+            State::Dialing => {
+                let routes = self.routes.iter().map(|plan| plan.at);
+                let others = self.rival_at.into_iter().chain(self.resume_until);
+                others.chain(routes).min()
+            }
             State::Idle | State::Paused | State::Starved | State::Closed(_) => None,
         }
     }
@@ -82,6 +89,7 @@ impl Extras {
     /// Its dials in flight were cancelled.
     pub(super) fn forget_dials(&mut self) {
         self.rival_at = None;
+        self.routes.clear();
         for effort in &mut self.efforts {
             effort.in_flight = None;
         }
@@ -142,11 +150,20 @@ impl Machine {
         self.effort_of(attempt).is_some()
     }
 
-    /// The next dials on the side are made at this time, if they were planned for later.
+    /// The next dials on the side are made at this time, if they were planned for later; the one
+    /// that the user named comes within the floor anyway.
     pub(super) fn hurry_on_the_side(&mut self, at: Time) {
         if let Some(extras) = &mut self.extras {
             for effort in &mut extras.efforts {
-                effort.at = effort.at.min(at);
+                if !matches!(
+                    effort.goal,
+                    Goal::Move {
+                        wanted: Some(_),
+                        ..
+                    }
+                ) {
+                    effort.at = effort.at.min(at);
+                }
             }
         }
     }
@@ -187,9 +204,7 @@ impl Machine {
         }
         let (goal, number) = (effort.goal, effort.dials.saturating_add(1));
         let next = match self.pick_on_the_side(goal, live, cx.now) {
-            Some(slot)
-                if self.pool.slot(slot).not_before() <= cx.now || self.is_wanted(goal, slot) =>
-            {
+            Some(slot) if self.pool.slot(slot).not_before() <= cx.now || is_wanted(goal, slot) => {
                 let (role, purpose) = match goal {
                     Goal::Spare => (Role::Spare, Purpose::Spare),
                     Goal::Probe => (Role::Probe, Purpose::Probe),
@@ -220,12 +235,6 @@ impl Machine {
             }
             Err(later) => effort.at = later.max(cx.now + MIN_REDIAL),
         }
-    }
-
-    /// An endpoint that the user named is dialled although it rests, as soon as the floor allows.
-    fn is_wanted(&self, goal: Goal, slot: SlotIndex) -> bool {
-        matches!(goal, Goal::Move { wanted: Some(wanted), .. } if wanted == slot)
-            && self.pool.slot(slot).condition(self.outage.number) != crate::pool::Condition::Active
     }
 
     /// Whom to dial on the side: nobody who is connected or being dialled already.
@@ -372,7 +381,11 @@ impl Machine {
             return;
         };
         self.abandon_side_dials(cx);
-        if cx.now.since(old.since) >= self.policy.stable_after() {
+        let lived = cx.now.since(old.since);
+        if lived < self.policy.stable_after() {
+            // The time with a connection does not count as time without one.
+            self.outage.since = self.outage.since + lived;
+        } else {
             self.outage = self.outage.next(cx.now);
             self.pool.next_sweep();
             self.pool.slot_mut(old.slot).proved_stable();
@@ -546,4 +559,9 @@ impl Machine {
             .slots()
             .any(|(index, _)| self.pool.traits(index).in_tier() < tier)
     }
+}
+
+/// An endpoint that the user named is dialled although it rests: its effort waits for the floor.
+fn is_wanted(goal: Goal, slot: SlotIndex) -> bool {
+    matches!(goal, Goal::Move { wanted: Some(wanted), .. } if wanted == slot)
 }

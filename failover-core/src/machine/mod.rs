@@ -338,7 +338,11 @@ impl Machine {
         match self.state {
             State::Paused => {
                 // The pause stood in for the wait; the spread keeps clients apart.
-                match self.decide(cx) {
+                let next = match self.resume_after_pause(cx) {
+                    Some(plan) => Next::Dial(plan),
+                    None => self.decide(cx),
+                };
+                match next {
                     Next::Dial(plan) => {
                         let at = self.hurried(plan, cx.now).max(soon);
                         self.enter(Plan { at, ..plan }, cx);

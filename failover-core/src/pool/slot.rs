@@ -8,8 +8,10 @@ use crate::time::{Time, nanos};
 /// What happened to one endpoint, as far as decisions need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
-    /// Not dialled before this time: the hard floor, the pace per endpoint, a rest.
+    /// Not dialled before this time: the hard floor, the pace per endpoint.
     until: Time,
+    /// Until when it rests, if it is marked or suspended.
+    rest: Time,
     /// The last wait under a pace per endpoint, before jitter, in nanoseconds. For a retired one,
     /// the number of the outage.
     pub(crate) wait: u64,
@@ -46,6 +48,7 @@ impl Slot {
     pub(crate) const fn new() -> Self {
         Self {
             until: Time::ZERO,
+            rest: Time::ZERO,
             wait: 0,
             failures: 0,
             condition: Condition::Active,
@@ -67,20 +70,31 @@ impl Slot {
     pub(crate) const fn ready_at(&self, outage: u32) -> Option<Time> {
         match self.condition(outage) {
             Condition::Active => Some(Time::ZERO),
-            Condition::Marked | Condition::Suspended => Some(self.until),
+            Condition::Marked | Condition::Suspended => Some(self.rest),
             Condition::Retired | Condition::Off | Condition::Removed => None,
         }
     }
 
     /// The earliest time for its next dial: its condition, its pace and the hard floor.
-    pub(crate) const fn not_before(&self) -> Time {
+    pub(crate) fn not_before(&self) -> Time {
+        match self.condition {
+            Condition::Marked | Condition::Suspended => self.until.max(self.rest),
+            Condition::Active | Condition::Retired | Condition::Off | Condition::Removed => {
+                self.until
+            }
+        }
+    }
+
+    /// The same as if it did not rest.
+    pub(crate) const fn not_before_resting(&self) -> Time {
         self.until
     }
 
     /// It is dialled: not again before `floor`.
     pub(crate) fn dialled(&mut self, floor: Time, outage: u32) {
         self.come_back(outage);
-        self.until = self.until.max(floor);
+        // A wait that was cut short is over, too.
+        self.until = floor;
     }
 
     /// It failed: one more in its series.
@@ -106,11 +120,11 @@ impl Slot {
     /// suspended a mark changes nothing; a probe that is marked suspends again.
     pub(crate) fn mark(&mut self, health: &Health, now: Time) {
         match self.condition {
-            Condition::Suspended if now < self.until => {}
+            Condition::Suspended if now < self.rest => {}
             Condition::Active | Condition::Marked if self.marks < health.retries => {
                 self.marks += 1;
                 self.condition = Condition::Marked;
-                self.until = self.until.max(now + health.retry_delay);
+                self.rest = self.rest.max(now + health.retry_delay);
             }
             Condition::Active | Condition::Marked | Condition::Suspended => {
                 self.suspend(health, now)
@@ -128,7 +142,7 @@ impl Slot {
         self.marks = health.retries;
         self.condition = Condition::Suspended;
         let rest = suspension(health, self.suspensions);
-        self.until = self.until.max(now.after(rest));
+        self.rest = self.rest.max(now.after(rest));
     }
 
     /// The server's hint: not before this much time has passed.
@@ -139,7 +153,7 @@ impl Slot {
         if self.condition == Condition::Active {
             self.condition = Condition::Marked;
         }
-        self.until = self.until.max(now + after.min(health.maximum));
+        self.rest = self.rest.max(now + after.min(health.maximum));
     }
 
     /// It answered: it rests no more, but its series go on until it proves stable. The hard floor
@@ -148,6 +162,7 @@ impl Slot {
         if self.condition <= Condition::Suspended {
             self.condition = Condition::Active;
             self.until = floor;
+            self.rest = Time::ZERO;
         }
     }
 
@@ -174,6 +189,7 @@ impl Slot {
         if self.condition == Condition::Off {
             self.condition = Condition::Active;
             self.until = floor;
+            self.rest = Time::ZERO;
             self.proved_stable();
         }
     }

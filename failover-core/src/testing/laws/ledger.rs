@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::attempt::AttemptId;
 use crate::endpoint::{EndpointId, Security, Traits};
 use crate::failure::{Failure, Kind, Scope};
-use crate::machine::{Answer, Change, DialOrder, Event, Input, Link, Output};
-use crate::policy::{PlainFallback, Policy, Reaction};
+use crate::machine::{Answer, Change, DialOrder, Event, Input, Link, Output, Verdict};
+use crate::policy::{PlainFallback, Policy, Reaction, Start};
 use crate::sim::{Asked, Step, Trace};
 use crate::time::Time;
 
@@ -28,6 +28,8 @@ pub(super) struct Ledger<'a> {
     /// Switched off, or removed for good.
     pub(super) gone: BTreeSet<EndpointId>,
     removed: BTreeSet<EndpointId>,
+    /// The one that alone is dialled at start-up.
+    pinned: Option<EndpointId>,
     /// Which outage it is, and when it began; time with a connection is left out.
     pub(super) outage: u32,
     pub(super) outage_since: Time,
@@ -64,6 +66,7 @@ impl<'a> Ledger<'a> {
             first_route: BTreeMap::new(),
             gone: BTreeSet::new(),
             removed: BTreeSet::new(),
+            pinned: None,
             outage: 1,
             outage_since: Time::ZERO,
             rests: BTreeMap::new(),
@@ -85,8 +88,21 @@ impl<'a> Ledger<'a> {
                     traits.learn(order.route, security);
                 }
             }
-            Input::Lost { attempt, .. } => {
+            Input::Lost {
+                attempt,
+                failure,
+                verdict,
+            } => {
                 self.open.remove(&attempt);
+                if let Some((link, _)) = self.main
+                    && link.attempt == attempt
+                {
+                    let rests = verdict == Verdict::Suspend || failure.retry_after.is_some();
+                    *self.rests.entry(link.endpoint).or_default() |= rests;
+                    if verdict == Verdict::Remove {
+                        self.gone.insert(link.endpoint);
+                    }
+                }
             }
             Input::Change(Change::Add(traits)) => {
                 self.traits.insert(traits.id(), traits);
@@ -129,6 +145,10 @@ impl<'a> Ledger<'a> {
         match output {
             Output::Dial(order) => {
                 self.in_flight.insert(order.attempt, *order);
+                let pins = self.policy.start() == Start::FirstOnly && !self.was_connected;
+                if pins && self.pinned.is_none_or(|id| self.removed.contains(&id)) {
+                    self.pinned = Some(order.endpoint);
+                }
                 Fact::Other
             }
             Output::Cancel(_) => Fact::Other,
@@ -228,6 +248,15 @@ impl<'a> Ledger<'a> {
             || traits.security(failed.route) == Security::Plain;
         let mut later = routes.into_iter().skip(at + 1);
         later.find(|&route| may_be_plain || traits.security(route) == Security::Tls)
+    }
+
+    /// Whether this endpoint is in the list, on, and one that the client may dial at this stage.
+    pub(super) fn is_admitted(&self, endpoint: EndpointId) -> bool {
+        let alone = match self.was_connected {
+            true => None,
+            false => self.pinned.filter(|id| !self.removed.contains(id)),
+        };
+        !self.gone.contains(&endpoint) && alone.is_none_or(|id| id == endpoint)
     }
 
     /// Whether this endpoint may rest: since its last answer a failure asked for it.

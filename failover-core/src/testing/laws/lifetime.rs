@@ -114,6 +114,12 @@ pub fn l17_recovery(trace: &Trace, healed: Time) -> Result<(), Violation> {
     let mut ledger = Ledger::new(trace);
     let mut rested = false;
     let mut connected_at = None;
+    let before = trace.timed().take_while(|(now, _)| *now <= healed).last();
+    if let Some((_, step)) = before
+        && let Status::Connected { .. } = step.status
+    {
+        return Ok(());
+    }
     for step in &trace.steps {
         ledger.hear(step);
         rested |= ledger.rests.values().any(|rests| *rests);
@@ -121,9 +127,13 @@ pub fn l17_recovery(trace: &Trace, healed: Time) -> Result<(), Violation> {
             ledger.take(output);
         }
         connected_at = match step.status {
-            Status::Connected { .. } => connected_at.or(Some(ledger.now)),
-            Status::Closed(_) | Status::Starved | Status::Paused | Status::Idle => return Ok(()),
-            Status::Waiting { .. } | Status::Dialing { .. } => None,
+            Status::Connected { .. } if ledger.now >= healed => connected_at.or(Some(ledger.now)),
+            Status::Closed(_) | Status::Starved | Status::Paused | Status::Idle
+                if connected_at.is_none() && ledger.now >= healed =>
+            {
+                return Ok(());
+            }
+            _ => connected_at,
         };
     }
     if trace.policy.pace().custom == CustomDelay::Unbounded {

@@ -173,7 +173,7 @@ impl<'a> Count<'a> {
             .ledger
             .traits
             .keys()
-            .filter(|id| !self.ledger.gone.contains(id))
+            .filter(|id| self.ledger.is_admitted(**id))
             .peekable();
         there.peek().is_some() && there.all(|id| self.is_retired(*id))
     }

@@ -150,7 +150,9 @@ mod its_backoff {
         check("L3", waiting(), &steps, |(case, security)| {
             let policy = &case.policy;
             let ladder = matches!(policy.pace().backoff, Backoff::PhaseLadder { .. });
-            if width(&case, security) < Duration::from_millis(1) {
+            if case.policy.pace().cap < Duration::from_millis(20)
+                || width(&case, security) < Duration::from_millis(1)
+            {
                 return Ok(());
             }
             let of_seed = |seed| {

@@ -255,7 +255,7 @@ impl Machine {
             if before != Condition::Suspended {
                 cx.out.tell(Event::Suspended {
                     endpoint: self.pool.id(index),
-                    until: slot.not_before(),
+                    until: slot.ready_at(outage).unwrap_or(Time::MAX),
                 });
             }
         }

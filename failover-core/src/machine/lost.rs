@@ -255,7 +255,10 @@ impl Machine {
                     }
                     (Whither::Any | Whither::Other | Whither::This(_), None) => plan,
                 };
-                let at = self.hurried(plan, cx.now);
+                let at = match wanted {
+                    Some(_) => self.forced(plan, cx.now),
+                    None => self.hurried(plan, cx.now),
+                };
                 self.enter(Plan { at, ..plan }, cx);
                 Answer::Taken
             }
@@ -264,7 +267,7 @@ impl Machine {
                     self.cancel_all(cx);
                     self.give_up_session(cx);
                     let plan = self.plan_for(slot, cx.now);
-                    let at = self.hurried(plan, cx.now);
+                    let at = self.forced(plan, cx.now);
                     self.enter(Plan { at, ..plan }, cx);
                     Answer::Taken
                 }
@@ -321,7 +324,10 @@ impl Machine {
                 };
                 match next {
                     Next::Dial(plan) => {
-                        let at = self.hurried(plan, cx.now);
+                        let at = match wanted {
+                            Some(_) => self.forced(plan, cx.now),
+                            None => self.hurried(plan, cx.now),
+                        };
                         self.enter(Plan { at, ..plan }, cx);
                     }
                     other @ (Next::Close(_) | Next::Starve) => self.enter_next(other, cx),

@@ -128,11 +128,6 @@ pub fn l17_recovery(trace: &Trace, healed: Time) -> Result<(), Violation> {
         }
         connected_at = match step.status {
             Status::Connected { .. } if ledger.now >= healed => connected_at.or(Some(ledger.now)),
-            Status::Closed(_) | Status::Starved | Status::Paused | Status::Idle
-                if connected_at.is_none() && ledger.now >= healed =>
-            {
-                return Ok(());
-            }
             _ => connected_at,
         };
     }
@@ -145,7 +140,15 @@ pub fn l17_recovery(trace: &Trace, healed: Time) -> Result<(), Violation> {
         } else {
             Duration::ZERO
         };
+    let last = trace.steps.last().map(|step| step.status);
     match connected_at {
+        None if !matches!(
+            last,
+            Some(Status::Waiting { .. } | Status::Dialing { .. } | Status::Connected { .. })
+        ) =>
+        {
+            Ok(())
+        }
         Some(at) if at <= healed + bound => Ok(()),
         Some(at) => {
             let took = at.since(healed);

@@ -90,6 +90,13 @@ impl<'a> Count<'a> {
             if let Output::Dial(order) = output {
                 self.dial(at, order.endpoint)?;
             }
+            if let Output::Event(Event::Disconnected {
+                why: Why::Left(_), ..
+            }) = output
+            {
+                // Leaving asks no limit.
+                self.forced = Forced::Once;
+            }
             let fact = self.ledger.take(output);
             booked |= self.book(fact);
             booked |= matches!(

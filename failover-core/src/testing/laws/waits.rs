@@ -153,6 +153,7 @@ pub fn l13_custom(trace: &Trace) -> Result<(), Violation> {
                 given.insert(asked.endpoint, (ledger.now, least));
                 let longest = longest(&trace.policy, asked, *answer).max(MIN_REDIAL);
                 if let crate::machine::Status::Waiting { endpoint, until } = step.status
+                    && !overruled
                     && endpoint == asked.endpoint
                     && !ledger.rests(endpoint)
                     && until.since(ledger.now) > longest

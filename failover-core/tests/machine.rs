@@ -340,6 +340,52 @@ mod rests {
     }
 }
 
+mod moves {
+    use super::*;
+    use failover_core::policy::Failback;
+
+    #[test]
+    fn a_failback_in_the_middle_of_another_move_is_announced_once() {
+        let failback = Failback::default()
+            .every(SECOND)
+            .good_probes(1)
+            .settle(0 * SECOND);
+        let policy = policy().standing(Standing::default().failback(failback));
+        let mut stage = Stage::of(
+            vec![traits(0), traits(1).tier(1), traits(2).tier(1)],
+            policy,
+        );
+        stage.start();
+        stage.fail(0, REFUSED);
+        stage.accept(1);
+        stage.input(Input::Reconnect(Whither::This(EndpointId::new(2))));
+        stage.until_next(0);
+        stage.accept(0);
+        let told = |event: &&Event| matches!(event, Event::Switching { .. });
+        assert_eq!(stage.events.iter().filter(told).count(), 1);
+        assert!(matches!(
+            stage.machine.status(),
+            Status::Connected { link, .. } if link.endpoint.number() == 0
+        ));
+    }
+}
+
+mod the_end_of_the_resume_window {
+    use super::*;
+
+    #[test]
+    fn starts_no_dial_that_has_no_time() {
+        let both = traits(0).route(Security::Plain);
+        let policy = policy().resume(Resume::new(SECOND, SECOND));
+        let mut stage = Stage::of(vec![both, traits(1)], policy);
+        stage.connect(0);
+        stage.lose(RESET);
+        stage.pass(SECOND);
+        stage.input(Input::Wake);
+        assert_eq!(stage.dials(), "0 1@1000");
+    }
+}
+
 /// A machine on a stage: who is dialled, and when.
 struct Stage {
     machine: Machine,
@@ -459,6 +505,14 @@ impl Stage {
             && let Some(wake) = self.machine.next_wake()
         {
             self.now = self.now.max(wake);
+            self.input(Input::Wake);
+        }
+    }
+
+    /// Time passes until this endpoint is dialled.
+    fn until_next(&mut self, endpoint: u32) {
+        while !self.in_flight.values().any(|(id, _)| *id == endpoint) {
+            self.now = self.machine.next_wake().expect("a wake-up is due");
             self.input(Input::Wake);
         }
     }

@@ -170,7 +170,8 @@ impl Machine {
         if let Some(reason) = self.elapsed(cx.now) {
             return self.close(reason, cx);
         }
-        if let Some(route) = self.next_route(attempt, failure) {
+        let out_of_time = self.resume_until().is_some_and(|until| until <= cx.now);
+        if let Some(route) = self.next_route(attempt, failure).filter(|_| !out_of_time) {
             let at = self.pool.slot(attempt.slot).not_before().max(cx.now);
             let slot = attempt.slot;
             if self.attempts.iter().any(Attempt::is_awaited) {

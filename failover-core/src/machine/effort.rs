@@ -356,7 +356,9 @@ impl Machine {
         };
         extras.good = Some(good);
         if good.probes >= failback.good_probes && cx.now.since(good.since) >= failback.settle {
-            if let State::Connected(from) = self.state {
+            if let State::Connected(from) = self.state
+                && !self.is_moving()
+            {
                 cx.out.tell(Event::Switching {
                     from: from.link,
                     why: Move::Failback,

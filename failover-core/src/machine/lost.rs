@@ -203,7 +203,7 @@ impl Machine {
         cx.out.tell(Event::SessionGone);
     }
 
-    fn resume_until(&self) -> Option<Time> {
+    pub(super) fn resume_until(&self) -> Option<Time> {
         self.extras.as_ref()?.resume_until
     }
 
@@ -345,7 +345,7 @@ impl Machine {
                 from: live.link,
                 why,
             });
-            let at = match wanted.map(|slot| self.pool.slot(slot).not_before()) {
+            let at = match wanted.map(|slot| self.pool.slot(slot).not_before_resting()) {
                 Some(not_before) if not_before > cx.now => cx.now + MIN_REDIAL,
                 Some(_) | None => cx.now,
             };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::endpoint::{EndpointId, Security, Traits};
 use crate::failure::{Failure, Kind, Scope};
-use crate::machine::{Change, Verdict, Whither};
+use crate::machine::{Change, Condition, Verdict, Whither};
 use crate::policy::{
     Backoff, CustomDelay, DelayAnswer, DelayAsked, Every, Failback, Health, Hooks, Jitter, Limit,
     Limits, Lost, MaxAge, NobodyReady, On, Order, Overlap, Pace, PlainFallback, Policy,
@@ -144,13 +144,18 @@ impl Case {
     }
 
     /// Lives through its storm; then one endpoint comes back, and all others are mute for ever.
+    /// Nothing if that endpoint is retired, switched off or removed by then.
     #[must_use]
-    pub fn storm_and_one_back(&self, back: EndpointId) -> (Trace, Time) {
+    pub fn storm_and_one_back(&self, back: EndpointId) -> Option<(Trace, Time)> {
         let mut world = self.stormy_world();
+        let (condition, _) = world.machine().condition(back)?;
+        if condition > Condition::Suspended {
+            return None;
+        }
         let healed = world.now();
         world.heal_partly(Weather::new(Meets::Mute).endpoint(Time::ZERO, back, Meets::ACCEPT));
         self.calm(&mut world);
-        (world.into_trace(), healed)
+        Some((world.into_trace(), healed))
     }
 
     fn stormy_world(&self) -> World {

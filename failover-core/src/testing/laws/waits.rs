@@ -42,7 +42,11 @@ pub fn l02_waits(trace: &Trace) -> Result<(), Violation> {
             return violation("L2", at, what);
         }
         let may_hop = match (pace.every, after) {
-            (Every::Attempt, After::Turn) => trace.policy.race().most() > 1,
+            // Beside rivals in flight the next one goes at once; so does the next route of a rival
+            // that failed before.
+            (Every::Attempt, After::Turn) => {
+                trace.policy.race().most() > 1 || !ledger.in_flight.is_empty()
+            }
             (Every::Attempt | Every::Sweep, _) => true,
             // It began with its failure, and has been running since.
             (Every::Endpoint, _) => return Ok(()),

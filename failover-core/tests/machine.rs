@@ -349,7 +349,7 @@ mod moves {
         let failback = Failback::default()
             .every(SECOND)
             .good_probes(1)
-            .settle(0 * SECOND);
+            .settle(Duration::ZERO);
         let policy = policy().standing(Standing::default().failback(failback));
         let mut stage = Stage::of(
             vec![traits(0), traits(1).tier(1), traits(2).tier(1)],
@@ -383,6 +383,401 @@ mod the_end_of_the_resume_window {
         stage.pass(SECOND);
         stage.input(Input::Wake);
         assert_eq!(stage.dials(), "0 1@1000");
+    }
+}
+
+mod sweeps {
+    use super::*;
+
+    #[test]
+    fn nats_dials_the_others_at_once_and_waits_before_the_lost_server() {
+        let mut stage = Stage::new(3, policy());
+        stage.connect(0);
+        stage.lose(RESET);
+        assert_eq!(
+            stage.refuse(8),
+            "1 2 0@1000 1@1000 2@1000 0@2000 1@2000 2@2000"
+        );
+    }
+
+    #[test]
+    fn nats_with_one_server_waits_before_every_attempt() {
+        let mut stage = Stage::new(1, policy());
+        stage.connect(0);
+        stage.lose(RESET);
+        assert_eq!(stage.refuse(3), "0@1000 0@2000 0@3000");
+    }
+
+    #[test]
+    fn nats_retires_a_server_at_its_limit_and_closes_when_all_are_retired() {
+        let limits = Limits::UNLIMITED.per_endpoint(Limit::AtMost(2));
+        let mut stage = Stage::new(3, policy().limits(limits));
+        stage.connect(0);
+        stage.lose(RESET);
+        assert_eq!(stage.refuse(99), "1 2 0@1000 1@1000 2@1000 0@2000");
+        assert_eq!(stage.closed(), Some(CloseReason::PerEndpoint(2)));
+    }
+
+    #[test]
+    fn a_server_that_other_servers_outlived_is_back_in_the_next_outage() {
+        let limits = Limits::UNLIMITED.per_endpoint(Limit::AtMost(2));
+        let mut stage = Stage::new(2, policy().limits(limits));
+        stage.connect(0);
+        stage.lose(RESET);
+        // Server 1 fails twice and is retired; server 0 answers.
+        stage.fail(1, REFUSED);
+        stage.until_a_dial();
+        stage.fail(0, REFUSED);
+        stage.fail(1, REFUSED);
+        stage.until_a_dial();
+        stage.accept(0);
+        assert_eq!(stage.dials(), "1 0@1000 1@1000 0@2000");
+        stage.pass(20 * SECOND);
+        stage.lose(RESET);
+        assert_eq!(stage.refuse(1), "1@22000");
+    }
+
+    #[test]
+    fn activemq_waits_a_little_first_and_tries_the_lost_server_last_in_every_pass() {
+        let pace = Pace::new(Backoff::Exponential {
+            base: 10 * MS,
+            factor: Ratio::TWO,
+        })
+        .first(10 * MS);
+        let order = Order::new(Walk::Listed).lost(Lost::Last);
+        let mut stage = Stage::new(3, policy().order(order).pace(pace));
+        stage.connect(0);
+        stage.lose(RESET);
+        assert_eq!(
+            stage.refuse(9),
+            "1@10 2@10 0@10 1@20 2@20 0@20 1@40 2@40 0@40"
+        );
+    }
+
+    #[test]
+    fn a_limit_of_sweeps_counts_passes_and_the_first_is_one() {
+        let limits = Limits::UNLIMITED.sweeps(Limit::AtMost(2));
+        let mut stage = Stage::new(2, policy().start_up_limits(limits));
+        stage.start();
+        assert_eq!(stage.refuse(99), "0 1 0@1000 1@1000");
+        assert_eq!(stage.closed(), Some(CloseReason::Sweeps(2)));
+    }
+
+    #[test]
+    fn stompit_waits_for_each_server_by_its_own_series() {
+        let pace = Pace::new(Backoff::Affine {
+            initial: 10 * MS,
+            factor: Ratio::TWO,
+        })
+        .every(Every::Endpoint);
+        let mut stage = Stage::new(2, policy().pace(pace));
+        stage.start();
+        assert_eq!(stage.refuse(8), "0 1 0@10 1@10 0@40 1@40 0@110 1@110");
+    }
+
+    #[test]
+    fn each_endpoint_has_an_exponential_series_of_its_own() {
+        let pace = Pace::new(Backoff::Exponential {
+            base: SECOND,
+            factor: Ratio::TWO,
+        })
+        .every(Every::Endpoint);
+        let mut stage = Stage::new(2, policy().pace(pace));
+        stage.connect(0);
+        stage.lose(RESET);
+        // The one that proved stable begins anew; so does its neighbour.
+        assert_eq!(stage.refuse(6), "1 0 1@1000 0@1000 1@3000 0@3000");
+    }
+
+    #[test]
+    fn the_lost_server_goes_where_the_policy_says() {
+        for (lost, dials) in [
+            (Lost::First, "1 2 0 1@1000"),
+            (Lost::InPlace, "2 0 1 2@1000"),
+            (Lost::Last, "2 0 1 2@1000"),
+            (Lost::TurnTaken, "2 0 1@1000 2@1000"),
+        ] {
+            let order = Order::new(Walk::Rotate).lost(lost);
+            let mut stage = Stage::new(3, policy().order(order));
+            stage.start();
+            stage.fail(0, REFUSED);
+            stage.accept(1);
+            stage.pass(20 * SECOND);
+            stage.since = stage.now;
+            stage.dials();
+            stage.lose(RESET);
+            assert_eq!(stage.refuse(4), dials, "{lost:?}");
+        }
+    }
+}
+
+mod the_start {
+    use super::*;
+
+    #[test]
+    fn the_first_connect_cascades_over_the_list() {
+        let mut stage = Stage::new(3, policy().order(Order::new(Walk::Listed)));
+        stage.start();
+        assert_eq!(stage.refuse(5), "0 1 2 0@1000 1@1000");
+    }
+
+    #[test]
+    fn without_cascading_only_the_first_is_dialled_until_it_answered() {
+        let mut stage = Stage::new(3, policy().start(Start::FirstOnly));
+        stage.start();
+        assert_eq!(stage.refuse(3), "0 0@1000 0@2000");
+        stage.accept(0);
+        stage.pass(20 * SECOND);
+        stage.lose(RESET);
+        assert_eq!(stage.refuse(2), "1@22000 2@22000");
+    }
+
+    #[test]
+    fn endpoints_that_all_refuse_for_reasons_of_their_own_end_the_start() {
+        let mut stage = Stage::new(2, policy());
+        stage.start();
+        assert_eq!(stage.refuse_with(99, AUTH), "0 1");
+        assert_eq!(stage.closed(), Some(CloseReason::AllRefused));
+    }
+
+    #[test]
+    fn one_that_may_come_back_keeps_the_start_alive() {
+        let mut stage = Stage::new(2, policy());
+        stage.start();
+        stage.fail(0, AUTH);
+        stage.fail(1, REFUSED);
+        stage.until_a_dial();
+        assert_eq!(stage.dials(), "0 1 1@1000");
+    }
+}
+
+mod losses {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_no_turns_closes_on_the_loss() {
+        let limits = Limits::UNLIMITED.turns(Limit::AtMost(0));
+        let mut stage = Stage::new(2, policy().limits(limits));
+        stage.connect(0);
+        stage.lose(RESET);
+        assert_eq!(stage.dials(), "");
+        assert_eq!(stage.closed(), Some(CloseReason::Turns(0)));
+    }
+
+    #[test]
+    fn a_server_that_accepts_and_drops_is_waited_for_longer_and_longer() {
+        let pace = Pace::new(Backoff::Exponential {
+            base: 100 * MS,
+            factor: Ratio::TWO,
+        });
+        for every in [Every::Attempt, Every::Endpoint, Every::Sweep] {
+            let mut stage = Stage::new(1, policy().pace(pace.every(every)));
+            stage.connect(0);
+            stage.lose(RESET);
+            for _ in 0..6 {
+                stage.until_a_dial();
+                stage.accept(0);
+                stage.lose(RESET);
+            }
+            stage.until_a_dial();
+            let dials = match every {
+                Every::Sweep => "0@100 0@300 0@700 0@1500 0@3100 0@6300 0@12700",
+                _ => "0 0@100 0@300 0@700 0@1500 0@3100 0@6300",
+            };
+            assert_eq!(stage.dials(), dials, "{every:?}");
+        }
+    }
+
+    #[test]
+    fn a_flapping_server_counts_as_failing_turns() {
+        let limits = Limits::UNLIMITED.turns(Limit::AtMost(3));
+        let mut stage = Stage::new(1, policy().limits(limits));
+        stage.connect(0);
+        for _ in 0..4 {
+            stage.lose(RESET);
+            stage.until_a_dial();
+            if stage.closed().is_none() {
+                stage.accept(0);
+            }
+        }
+        assert_eq!(stage.dials(), "0@1000 0@2000 0@3000");
+        assert_eq!(stage.closed(), Some(CloseReason::Turns(3)));
+    }
+
+    #[test]
+    fn a_connection_that_proved_stable_resets_the_count() {
+        let limits = Limits::UNLIMITED.turns(Limit::AtMost(3));
+        let mut stage = Stage::new(1, policy().limits(limits));
+        stage.connect(0);
+        for _ in 0..10 {
+            stage.lose(RESET);
+            stage.until_a_dial();
+            stage.fail(0, REFUSED);
+            stage.until_a_dial();
+            stage.accept(0);
+            stage.pass(20 * SECOND);
+        }
+        assert_eq!(stage.closed(), None);
+    }
+
+    #[test]
+    fn a_server_that_says_when_to_come_back_is_benched_until_then_and_no_longer_than_the_maximum() {
+        let busy = |seconds| Failure::new(Kind::Upgrade).retry_after(seconds * SECOND);
+        let mut stage = Stage::new(2, policy());
+        stage.start();
+        stage.fail(0, busy(5));
+        assert_eq!(
+            stage.refuse(8),
+            "0 1 1@1000 1@2000 1@3000 1@4000 1@5000 0@5000",
+            "the hint is a floor for its endpoint alone"
+        );
+        let mut alone = Stage::new(1, policy());
+        alone.connect(0);
+        alone.lose(busy(100_000));
+        assert_eq!(alone.refuse(1), "0@600000");
+    }
+
+    #[test]
+    fn a_failure_of_the_endpoints_own_benches_it_for_30_s_doubled_up_to_10_min() {
+        let mut stage = Stage::new(1, policy());
+        stage.connect(0);
+        stage.lose(AUTH);
+        assert_eq!(
+            stage.refuse_with(7, AUTH),
+            "0@30000 0@90000 0@210000 0@450000 0@930000 0@1530000 0@2130000"
+        );
+    }
+
+    #[test]
+    fn a_fatal_failure_closes() {
+        let fatal = RESET.scope(Scope::Fatal);
+        let mut stage = Stage::new(2, policy());
+        stage.connect(0);
+        stage.lose(fatal);
+        assert_eq!(stage.closed(), Some(CloseReason::Fatal(fatal)));
+    }
+
+    #[test]
+    fn the_verdict_of_the_application_comes_before_the_policy() {
+        for (verdict, dials) in [
+            (Verdict::AsPolicy, "1 2 0@1000"),
+            (Verdict::Retry, "0 1 2"),
+            (Verdict::Next, "1 2 0@1000"),
+            (Verdict::Suspend, "1 2 1@1000"),
+            (Verdict::Remove, "1 2 1@1000"),
+        ] {
+            let mut stage = Stage::new(3, policy());
+            stage.connect(0);
+            stage.lose_with(RESET, verdict);
+            assert_eq!(stage.refuse(3), dials, "{verdict:?}");
+        }
+        let mut stage = Stage::new(3, policy());
+        stage.connect(0);
+        stage.lose_with(RESET, Verdict::Stop);
+        assert_eq!(stage.closed(), Some(CloseReason::Fatal(RESET)));
+    }
+
+    #[test]
+    fn a_reaction_may_be_written_for_a_kind_of_failure() {
+        let reactions = Reactions::default().on(On::kind(Kind::Reset), Reaction::Suspend);
+        let health = Health::default().initial(5 * SECOND);
+        let mut stage = Stage::new(1, policy().reactions(reactions).health(health));
+        stage.connect(0);
+        stage.lose(RESET);
+        assert_eq!(stage.refuse_with(3, RESET), "0@5000 0@15000 0@35000");
+    }
+}
+
+mod forced_reconnects {
+    use super::*;
+
+    #[test]
+    fn cut_a_wait_short_once() {
+        let mut stage = Stage::new(1, policy());
+        stage.connect(0);
+        stage.lose(RESET);
+        stage.pass(SECOND / 4);
+        stage.input(Input::Reconnect(Whither::Any));
+        assert_eq!(stage.refuse(3), "0@250 0@1250 0@2250");
+    }
+
+    #[test]
+    fn a_thousand_of_them_in_a_wait_are_one_dial_and_book_nothing() {
+        let limits = Limits::UNLIMITED.turns(Limit::AtMost(2));
+        let mut stage = Stage::new(1, policy().limits(limits));
+        stage.connect(0);
+        stage.lose(RESET);
+        for _ in 0..1000 {
+            stage.input(Input::Reconnect(Whither::Any));
+        }
+        assert_eq!(stage.refuse(99), "0 0@1000");
+        assert_eq!(stage.closed(), Some(CloseReason::Turns(2)));
+    }
+}
+
+mod routes {
+    use super::*;
+
+    fn wss_tls_tcp() -> Traits {
+        Traits::new(EndpointId::new(0))
+            .route(Security::Tls)
+            .route(Security::Tls)
+            .route(Security::Plain)
+    }
+
+    #[test]
+    fn a_turn_tries_each_route_but_never_plain_after_tls() {
+        let mut stage = Stage::of(vec![wss_tls_tcp(), traits(1)], policy());
+        stage.start();
+        assert_eq!(stage.refuse(5), "0 0/1@1 1@1 0@1001 0/1@1002");
+    }
+
+    #[test]
+    fn plain_may_follow_tls_where_the_policy_allows_it() {
+        let policy = policy().plain_fallback(PlainFallback::Allow);
+        let mut stage = Stage::of(vec![wss_tls_tcp(), traits(1)], policy);
+        stage.start();
+        assert_eq!(stage.refuse(4), "0 0/1@1 0/2@2 1@2");
+    }
+
+    #[test]
+    fn what_the_server_said_ends_the_turn() {
+        let mut stage = Stage::of(vec![wss_tls_tcp(), traits(1)], policy());
+        stage.start();
+        assert_eq!(stage.refuse_with(2, Failure::new(Kind::Draining)), "0 1");
+    }
+
+    #[test]
+    fn the_route_that_worked_goes_first_next_time_and_the_turn_counts_once() {
+        let limits = Limits::UNLIMITED.turns(Limit::AtMost(2));
+        let policy = policy().limits(limits).plain_fallback(PlainFallback::Allow);
+        let mut stage = Stage::of(vec![wss_tls_tcp()], policy);
+        stage.start();
+        stage.pass(MS);
+        stage.fail(0, REFUSED);
+        stage.accept(0);
+        assert_eq!(stage.dials(), "0 0/1@1");
+        stage.pass(20 * SECOND);
+        stage.since = stage.now;
+        stage.lose(RESET);
+        assert_eq!(
+            stage.refuse(99),
+            "0/1@1000 0@1001 0/2@1002 0/1@2002 0@2003 0/2@2004"
+        );
+        assert_eq!(stage.closed(), Some(CloseReason::Turns(2)));
+    }
+
+    #[test]
+    fn a_route_that_turned_out_to_be_tls_is_not_followed_by_plain() {
+        let endpoint = Traits::new(EndpointId::new(0))
+            .route(Security::Plain)
+            .route(Security::Plain);
+        let mut stage = Stage::of(vec![endpoint, traits(1)], policy());
+        stage.start();
+        let attempt = *stage.in_flight.first_key_value().unwrap().0;
+        let security = Security::Tls;
+        stage.input(Input::Learned { attempt, security });
+        assert_eq!(stage.refuse(2), "0 1");
     }
 }
 

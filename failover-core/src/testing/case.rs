@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::endpoint::{EndpointId, Security, Traits};
 use crate::failure::{Failure, Kind, Scope};
-use crate::machine::{Change, Condition, Verdict, Whither};
+use crate::machine::{Change, Condition, Status, Verdict, Whither};
 use crate::policy::{
     Backoff, CustomDelay, DelayAnswer, DelayAsked, Every, Failback, Health, Hooks, Jitter, Limit,
     Limits, Lost, MaxAge, NobodyReady, On, Order, Overlap, Pace, PlainFallback, Policy,
@@ -103,7 +103,6 @@ impl Case {
     }
 
     /// The builder of the policy that these bytes stand for, for tests of one more part.
-    #[must_use]
     pub fn policy_from_bytes(bytes: &[u8]) -> PolicyBuilder {
         policy(&mut Bytes(bytes.iter()))
     }
@@ -137,8 +136,8 @@ impl Case {
     #[must_use]
     pub fn storm_and_calm(&self) -> (Trace, Time) {
         let mut world = self.stormy_world();
+        let healed = self.healed(&world);
         world.heal();
-        let healed = world.now();
         self.calm(&mut world);
         (world.into_trace(), healed)
     }
@@ -152,10 +151,23 @@ impl Case {
         if condition > Condition::Suspended {
             return None;
         }
-        let healed = world.now();
+        let healed = self.healed(&world);
         world.heal_partly(Weather::new(Meets::Mute).endpoint(Time::ZERO, back, Meets::ACCEPT));
         self.calm(&mut world);
         Some((world.into_trace(), healed))
+    }
+
+    /// Now; after a pause, when the spread of its end is over.
+    fn healed(&self, world: &World) -> Time {
+        match world.machine().status() {
+            Status::Paused => world.now() + self.policy.standing().wake_spread,
+            Status::Idle
+            | Status::Waiting { .. }
+            | Status::Dialing { .. }
+            | Status::Connected { .. }
+            | Status::Starved
+            | Status::Closed(_) => world.now(),
+        }
     }
 
     fn stormy_world(&self) -> World {
@@ -169,7 +181,8 @@ impl Case {
         let n = u32::try_from(self.endpoints.len()).unwrap_or(u32::MAX);
         let bound = self.policy.recovery_bound(n);
         let rest = self.policy.health().maximum;
-        world.run_until(world.now() + bound + 2 * rest, CALM_STEPS);
+        let spread = self.policy.standing().wake_spread;
+        world.run_until(world.now() + spread + bound + 2 * rest, CALM_STEPS);
     }
 }
 

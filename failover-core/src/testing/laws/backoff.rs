@@ -149,11 +149,11 @@ pub fn waits(policy: &Policy, security: Security, seed: Seed, most: usize) -> Ve
     let mut world = World::new(Arc::new(policy.clone()), [endpoint], seed, weather);
     world.start();
     world.run_until(Time::MAX, 2 * most);
-    let planned = world.trace().events().filter_map(|(_, event)| match event {
-        Event::Attempt(AttemptEnded {
-            next: Some(next), ..
-        }) => Some(next.wait),
-        _ => None,
+    let planned = world.trace().events().filter_map(|(_, event)| {
+        let Event::Attempt(AttemptEnded { next, .. }) = event else {
+            return None;
+        };
+        next.map(|next| next.wait)
     });
     planned.take(most).collect()
 }

@@ -189,8 +189,12 @@ impl<'a> Ledger<'a> {
                 };
                 self.stands(to);
                 match fact {
-                    Fact::TurnFailed(_) => Fact::Other,
-                    other => other,
+                    Fact::Stable(_) => fact,
+                    Fact::TurnFailed(_)
+                    | Fact::RouteFailed(_)
+                    | Fact::SideFailed
+                    | Fact::Cancelled
+                    | Fact::Other => Fact::Other,
                 }
             }
             Event::Disconnected { link, why, .. } => {

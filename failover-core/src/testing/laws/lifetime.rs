@@ -128,7 +128,13 @@ pub fn l17_recovery(trace: &Trace, healed: Time) -> Result<(), Violation> {
         }
         connected_at = match step.status {
             Status::Connected { .. } if ledger.now >= healed => connected_at.or(Some(ledger.now)),
-            _ => connected_at,
+            Status::Connected { .. }
+            | Status::Idle
+            | Status::Waiting { .. }
+            | Status::Dialing { .. }
+            | Status::Paused
+            | Status::Starved
+            | Status::Closed(_) => connected_at,
         };
     }
     if trace.policy.pace().custom == CustomDelay::Unbounded {

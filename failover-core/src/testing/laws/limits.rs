@@ -204,7 +204,14 @@ impl<'a> Count<'a> {
                 {
                     violation("L7", at, before + "too early")
                 }
-                _ => Ok(()),
+                CloseReason::Turns(_)
+                | CloseReason::PerEndpoint(_)
+                | CloseReason::Sweeps(_)
+                | CloseReason::Elapsed(_)
+                | CloseReason::ByUser
+                | CloseReason::Fatal(_)
+                | CloseReason::AllRefused
+                | CloseReason::NobodyReady => Ok(()),
             };
         }
         let goes_on = matches!(step.status, Status::Waiting { .. } | Status::Dialing { .. });

@@ -1,6 +1,6 @@
 //! The laws: numbered, public, each a plain function that says whether it holds.
 //!
-//! Those about a machine read a [`Trace`](crate::sim::Trace); those about a backoff take any
+//! Those about a machine read a [`Trace`]; those about a backoff take any
 //! `FnMut(u32) -> Duration`, so that they check other people's too. None of them asks the machine
 //! what it thinks: each recounts from what went in and what came out.
 //!

@@ -247,7 +247,11 @@ fn each_planned(
             let planned = match output {
                 Output::Event(Event::Attempt(ended)) => ended.next.map(|next| match fact {
                     Fact::TurnFailed(_) => (next, After::Turn),
-                    _ => (next, After::Route),
+                    Fact::RouteFailed(_)
+                    | Fact::SideFailed
+                    | Fact::Cancelled
+                    | Fact::Stable(_)
+                    | Fact::Other => (next, After::Route),
                 }),
                 Output::Event(Event::Disconnected { next, .. }) => {
                     next.map(|next| (next, After::Loss))

@@ -781,6 +781,22 @@ mod routes {
     }
 }
 
+mod news_that_is_older {
+    use super::*;
+
+    #[test]
+    fn a_connection_from_before_a_suspension_does_not_end_it_when_it_is_lost() {
+        let mut stage = Stage::new(1, policy());
+        stage.connect(0);
+        stage.input(Input::Reconnect(Whither::Any));
+        stage.fail(0, AUTH);
+        stage.pass(10 * SECOND);
+        stage.lose(RESET);
+        stage.until_a_dial();
+        assert_eq!(stage.dials(), "0 0@30000");
+    }
+}
+
 /// A machine on a stage: who is dialled, and when.
 struct Stage {
     machine: Machine,

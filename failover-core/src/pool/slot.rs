@@ -166,15 +166,18 @@ impl Slot {
         }
     }
 
-    /// It proved stable: its series begin anew.
+    /// It proved stable: its series begin anew. A rest is from a later failure than that connection,
+    /// which had ended those before it: it stays.
     pub(crate) fn proved_stable(&mut self) {
         self.wait = 0;
         self.failures = 0;
+        match self.condition {
+            Condition::Marked | Condition::Suspended => return,
+            Condition::Retired => self.condition = Condition::Active,
+            Condition::Active | Condition::Off | Condition::Removed => {}
+        }
         self.marks = 0;
         self.suspensions = 0;
-        if self.condition <= Condition::Retired {
-            self.condition = Condition::Active;
-        }
     }
 
     /// Switched off, until it is switched on; or removed for good.

@@ -797,6 +797,23 @@ mod news_that_is_older {
     }
 }
 
+mod pauses {
+    use super::*;
+
+    #[test]
+    fn do_not_lift_the_floor_of_a_move_to_a_named_server() {
+        let standing = Standing::default().wake_spread(Duration::ZERO);
+        let mut stage = Stage::new(2, policy().standing(standing));
+        stage.connect(0);
+        stage.input(Input::Reconnect(Whither::This(EndpointId::new(1))));
+        stage.input(Input::Pause);
+        stage.input(Input::Resume);
+        assert_eq!(stage.dials(), "1");
+        stage.until_a_dial();
+        assert_eq!(stage.dials(), "1@1");
+    }
+}
+
 /// A machine on a stage: who is dialled, and when.
 struct Stage {
     machine: Machine,

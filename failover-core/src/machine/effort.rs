@@ -150,20 +150,11 @@ impl Machine {
         self.effort_of(attempt).is_some()
     }
 
-    /// The next dials on the side are made at this time, if they were planned for later; the one
-    /// that the user named comes within the floor anyway.
+    /// The next dials on the side are made at this time, if they were planned for later.
     pub(super) fn hurry_on_the_side(&mut self, at: Time) {
         if let Some(extras) = &mut self.extras {
             for effort in &mut extras.efforts {
-                if !matches!(
-                    effort.goal,
-                    Goal::Move {
-                        wanted: Some(_),
-                        ..
-                    }
-                ) {
-                    effort.at = effort.at.min(at);
-                }
+                effort.at = effort.at.min(at);
             }
         }
     }
@@ -204,7 +195,7 @@ impl Machine {
         }
         let (goal, number) = (effort.goal, effort.dials.saturating_add(1));
         let next = match self.pick_on_the_side(goal, live, cx.now) {
-            Some(slot) if self.pool.slot(slot).not_before() <= cx.now || is_wanted(goal, slot) => {
+            Some(slot) if self.not_before_on_the_side(goal, slot) <= cx.now => {
                 let (role, purpose) = match goal {
                     Goal::Spare => (Role::Spare, Purpose::Spare),
                     Goal::Probe => (Role::Probe, Purpose::Probe),
@@ -215,7 +206,7 @@ impl Machine {
                 self.pool.take_turn(slot);
                 Ok(self.start(slot, route, role, purpose, number, cx))
             }
-            Some(slot) => Err(self.pool.slot(slot).not_before()),
+            Some(slot) => Err(self.not_before_on_the_side(goal, slot)),
             // Nobody is there for it: it is looked for again later.
             None if goal == Goal::Probe => {
                 self.extras_mut().good = None;
@@ -234,6 +225,18 @@ impl Machine {
                 effort.dials = number;
             }
             Err(later) => effort.at = later.max(cx.now + MIN_REDIAL),
+        }
+    }
+
+    /// An endpoint that the user named is dialled although it rests, as soon as the floor allows.
+    fn not_before_on_the_side(&self, goal: Goal, slot: SlotIndex) -> Time {
+        let known = self.pool.slot(slot);
+        match goal {
+            Goal::Move {
+                wanted: Some(wanted),
+                ..
+            } if wanted == slot => known.floor(),
+            Goal::Move { .. } | Goal::Spare | Goal::Probe => known.not_before(),
         }
     }
 
@@ -561,9 +564,4 @@ impl Machine {
             .slots()
             .any(|(index, _)| self.pool.traits(index).in_tier() < tier)
     }
-}
-
-/// An endpoint that the user named is dialled although it rests: its effort waits for the floor.
-fn is_wanted(goal: Goal, slot: SlotIndex) -> bool {
-    matches!(goal, Goal::Move { wanted: Some(wanted), .. } if wanted == slot)
 }

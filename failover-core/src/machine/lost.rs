@@ -345,11 +345,7 @@ impl Machine {
                 from: live.link,
                 why,
             });
-            let at = match wanted.map(|slot| self.pool.slot(slot).not_before_resting()) {
-                Some(not_before) if not_before > cx.now => cx.now + MIN_REDIAL,
-                Some(_) | None => cx.now,
-            };
-            self.begin_effort(Goal::Move { why, wanted }, at);
+            self.begin_effort(Goal::Move { why, wanted }, cx.now);
         }
         self.work_on_the_side(cx);
     }

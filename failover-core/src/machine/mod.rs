@@ -53,7 +53,7 @@ pub use self::io::{
 use self::outage::{Outage, Plan};
 use crate::endpoint::{EndpointId, Endpoints};
 use crate::failure::{Failure, Kind};
-use crate::policy::{Hooks, Limits, MIN_REDIAL, NobodyReady, Policy, Seed, Shuffle, Walk};
+use crate::policy::{Hooks, Limits, NobodyReady, Policy, Seed, Shuffle, Walk};
 pub use crate::pool::Condition;
 use crate::pool::{Pool, SlotIndex};
 use crate::time::Time;
@@ -406,8 +406,8 @@ impl Machine {
         }
     }
 
-    /// The earliest time for this plan, its wait left out: now, or what the hard floor may demand;
-    /// but not before its endpoint has rested.
+    /// The earliest time for this plan, its wait left out: now, or when the hard floor allows; but not
+    /// before its endpoint has rested.
     fn hurried(&self, plan: Plan, now: Time) -> Time {
         let rested = match self.policy.nobody_ready() {
             NobodyReady::LeastBad => None,
@@ -421,10 +421,7 @@ impl Machine {
 
     /// The same for an endpoint that the user named, which is dialled even if it rests.
     fn forced(&self, plan: Plan, now: Time) -> Time {
-        match self.pool.slot(plan.slot).not_before_resting() <= now {
-            true => now,
-            false => plan.at.min(now + MIN_REDIAL),
-        }
+        self.pool.slot(plan.slot).floor().max(now)
     }
 
     fn close(&mut self, reason: CloseReason, cx: &mut Cx<'_>) {

@@ -8,8 +8,10 @@ use crate::time::{Time, nanos};
 /// What happened to one endpoint, as far as decisions need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
-    /// Not dialled before this time: the hard floor, the pace per endpoint.
-    until: Time,
+    /// Not dialled before this time, whoever asks: the hard floor.
+    floor: Time,
+    /// Not dialled before this time: the pace per endpoint.
+    paced: Time,
     /// Until when it rests, if it is marked or suspended.
     rest: Time,
     /// The last wait under a pace per endpoint, before jitter, in nanoseconds. For a retired one,
@@ -47,7 +49,8 @@ pub enum Condition {
 impl Slot {
     pub(crate) const fn new() -> Self {
         Self {
-            until: Time::ZERO,
+            floor: Time::ZERO,
+            paced: Time::ZERO,
             rest: Time::ZERO,
             wait: 0,
             failures: 0,
@@ -78,23 +81,29 @@ impl Slot {
     /// The earliest time for its next dial: its condition, its pace and the hard floor.
     pub(crate) fn not_before(&self) -> Time {
         match self.condition {
-            Condition::Marked | Condition::Suspended => self.until.max(self.rest),
+            Condition::Marked | Condition::Suspended => self.not_before_resting().max(self.rest),
             Condition::Active | Condition::Retired | Condition::Off | Condition::Removed => {
-                self.until
+                self.not_before_resting()
             }
         }
     }
 
     /// The same as if it did not rest.
-    pub(crate) const fn not_before_resting(&self) -> Time {
-        self.until
+    pub(crate) fn not_before_resting(&self) -> Time {
+        self.floor.max(self.paced)
+    }
+
+    /// The hard floor alone.
+    pub(crate) const fn floor(&self) -> Time {
+        self.floor
     }
 
     /// It is dialled: not again before `floor`.
     pub(crate) fn dialled(&mut self, floor: Time, outage: u32) {
         self.come_back(outage);
         // A wait that was cut short is over, too.
-        self.until = floor;
+        self.floor = floor;
+        self.paced = Time::ZERO;
     }
 
     /// It failed: one more in its series.
@@ -105,7 +114,7 @@ impl Slot {
 
     /// Not again before this time, for the pace's sake.
     pub(crate) fn pace(&mut self, at: Time) {
-        self.until = self.until.max(at);
+        self.paced = self.paced.max(at);
     }
 
     /// It had as many failed turns in this outage as the policy allows.
@@ -161,7 +170,8 @@ impl Slot {
     pub(crate) fn answered(&mut self, floor: Time) {
         if self.condition <= Condition::Suspended {
             self.condition = Condition::Active;
-            self.until = floor;
+            self.floor = self.floor.max(floor);
+            self.paced = Time::ZERO;
             self.rest = Time::ZERO;
         }
     }
@@ -191,7 +201,8 @@ impl Slot {
     pub(crate) fn switch_on(&mut self, floor: Time) {
         if self.condition == Condition::Off {
             self.condition = Condition::Active;
-            self.until = floor;
+            self.floor = self.floor.max(floor);
+            self.paced = Time::ZERO;
             self.rest = Time::ZERO;
             self.proved_stable();
         }

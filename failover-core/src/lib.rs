@@ -20,5 +20,7 @@ pub mod dial;
 pub mod directory;
 #[cfg(feature = "std")]
 pub mod drive;
+#[cfg(feature = "sim")]
+pub mod sim;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -85,6 +85,7 @@ impl Machine {
         cx: &mut Cx<'_>,
     ) -> AttemptId {
         self.last_attempt += 1;
+        self.told_starved = false;
         let traits = self.pool.traits(slot);
         let deadline = traits.own_deadline().unwrap_or(self.policy.deadline());
         let order = DialOrder {
@@ -166,14 +167,18 @@ impl Machine {
     }
 
     fn main_failed(&mut self, attempt: &Attempt, failure: Failure, cx: &mut Cx<'_>) {
-        if let Some(route) = self.next_route(attempt, failure) {
+        if let Some(reason) = self.elapsed(cx.now) {
+            return self.close(reason, cx);
+        }
+        let out_of_time = self.resume_until().is_some_and(|until| until <= cx.now);
+        if let Some(route) = self.next_route(attempt, failure).filter(|_| !out_of_time) {
             let at = self.pool.slot(attempt.slot).not_before().max(cx.now);
             let slot = attempt.slot;
             if self.attempts.iter().any(Attempt::is_awaited) {
-                // Rivals are under way: the floor may not hold this route up, so it is left out
-                // of the race unless it may go now.
-                if at <= cx.now {
-                    self.dial(Plan { at, slot, route }, cx);
+                // Rivals are under way: the floor may hold this route up beside them.
+                match at <= cx.now {
+                    true => self.dial(Plan { at, slot, route }, cx),
+                    false => self.extras_mut().routes.push(Plan { at, slot, route }),
                 }
                 return;
             }
@@ -192,6 +197,8 @@ impl Machine {
         }
         if self.attempts.iter().any(Attempt::is_awaited) {
             self.next_in_race(cx);
+        } else if let Some(plan) = self.next_held_up_route() {
+            self.enter(plan, cx);
         } else {
             self.advance(cx);
         }
@@ -249,7 +256,7 @@ impl Machine {
             if before != Condition::Suspended {
                 cx.out.tell(Event::Suspended {
                     endpoint: self.pool.id(index),
-                    until: slot.not_before(),
+                    until: slot.ready_at(outage).unwrap_or(Time::MAX),
                 });
             }
         }

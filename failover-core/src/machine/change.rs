@@ -3,7 +3,7 @@
 use crate::endpoint::{EndpointId, Traits};
 use crate::machine::attempts::Attempt;
 use crate::machine::outage::Plan;
-use crate::machine::{Answer, Change, Cx, Machine, Move, Next, Output, State};
+use crate::machine::{Answer, Change, Cx, Machine, Move, Next, Output, Stage, State};
 use crate::policy::MIN_REDIAL;
 use crate::pool::{Condition, SlotIndex};
 
@@ -47,7 +47,19 @@ impl Machine {
             return Answer::Stale;
         };
         self.pool.slot_mut(slot).switch_off(how);
+        if let Stage::StartUp { pinned } = &mut self.stage
+            && how == Condition::Removed
+            && *pinned == Some(slot)
+        {
+            *pinned = None;
+        }
         self.cancel_dials_of(slot, cx);
+        if let Some(extras) = &mut self.extras {
+            extras.routes.retain(|plan| plan.slot != slot);
+        }
+        if self.outage.lost == Some(endpoint) {
+            self.give_up_session(cx);
+        }
         self.drop_spares_of(slot, cx);
         match self.state {
             State::Connected(live) if live.slot == slot => {
@@ -55,7 +67,12 @@ impl Machine {
                 self.work_on_the_side(cx);
             }
             State::Waiting(plan) if plan.slot == slot => self.pick_again(plan, cx),
-            State::Dialing if !self.attempts.iter().any(Attempt::is_awaited) => self.advance(cx),
+            State::Dialing if !self.attempts.iter().any(Attempt::is_awaited) => {
+                match self.next_held_up_route() {
+                    Some(plan) => self.enter(plan, cx),
+                    None => self.advance(cx),
+                }
+            }
             State::Idle
             | State::Waiting(_)
             | State::Dialing

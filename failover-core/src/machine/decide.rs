@@ -8,8 +8,8 @@ use crate::endpoint::Security;
 use crate::machine::outage::Plan;
 use crate::machine::{CloseReason, Cx, Machine, Next, Stage};
 use crate::policy::{
-    Choice, ChoiceAsked, CustomDelay, DelayAnswer, DelayAsked, Every, Limit, Lost, MIN_REDIAL,
-    NobodyReady, Shuffle, Start, Walk,
+    Choice, ChoiceAsked, CustomDelay, DelayAnswer, DelayAsked, Every, Limit, Lost, NobodyReady,
+    Shuffle, Start, Walk,
 };
 use crate::pool::{Condition, SlotIndex, Special, Wanted};
 use crate::time::{Time, nanos};
@@ -29,26 +29,36 @@ impl Machine {
         if let Some(reason) = self.limit_reached(cx.now) {
             return Next::Close(reason);
         }
-        let (slot, heeds_rest) = match self.pick(cx.now) {
+        let picked = self.pick(cx.now);
+        // Completing a sweep may have reached its limit.
+        match self.limit_reached(cx.now) {
+            Some(reason) => Next::Close(reason),
+            None => self.decide_when(picked, cx),
+        }
+    }
+
+    /// The same for a connection that is left: that is no failure, and no limit is asked.
+    pub(super) fn decide_whom(&mut self, cx: &mut Cx<'_>) -> Next {
+        let picked = self.pick(cx.now);
+        self.decide_when(picked, cx)
+    }
+
+    fn decide_when(&mut self, picked: Picked, cx: &mut Cx<'_>) -> Next {
+        let (slot, heeds_rest) = match picked {
             Picked::Ready(slot) => (slot, true),
             Picked::Resting(slot) => (slot, false),
             Picked::Nobody => return Next::Starve,
             Picked::Closes(reason) => return Next::Close(reason),
         };
-        // Completing a sweep may have reached its limit.
-        if let Some(reason) = self.limit_reached(cx.now) {
-            return Next::Close(reason);
-        }
         let (slot, own_wait) = self.choose(slot, cx);
         let at = match own_wait {
             Some(wait) => cx.now + wait,
             None => self.paced(slot, cx),
         };
-        let rest = self.pool.slot(slot).not_before();
-        let at = match heeds_rest || rest <= cx.now {
-            true => at.max(rest),
-            false => at.max(cx.now + MIN_REDIAL),
-        };
+        let at = at.max(match heeds_rest {
+            true => self.pool.slot(slot).not_before(),
+            false => self.pool.slot(slot).not_before_resting(),
+        });
         let route = self.pool.slot(slot).route;
         Next::Dial(Plan { at, slot, route })
     }
@@ -73,11 +83,13 @@ impl Machine {
         self.elapsed(now)
     }
 
-    /// Whether every endpoint that is in the list and not switched off is retired, and one is.
+    /// Whether every endpoint that the client may dial at this stage, and that is in the list and not
+    /// switched off, is retired, and one is.
     fn all_retired(&self) -> bool {
         let mut conditions = self
             .pool
             .slots()
+            .filter(|(index, _)| self.is_admitted(*index))
             .map(|(_, slot)| slot.condition(self.outage.number))
             .filter(|condition| *condition < Condition::Off)
             .peekable();
@@ -262,7 +274,12 @@ impl Machine {
 
     /// Whether it may be dialled at all in this outage, now or later, by the client's main dial.
     fn may_be_dialled(&self, index: SlotIndex) -> bool {
-        let pinned = match (self.stage, self.policy.start()) {
+        self.is_admitted(index) && !self.attempts.iter().any(|attempt| attempt.slot == index)
+    }
+
+    /// Whether the client's main dial may go there at this stage.
+    fn is_admitted(&self, index: SlotIndex) -> bool {
+        match (self.stage, self.policy.start()) {
             (
                 Stage::StartUp {
                     pinned: Some(pinned),
@@ -270,8 +287,7 @@ impl Machine {
                 Start::FirstOnly,
             ) => index == pinned,
             (Stage::StartUp { .. }, _) | (Stage::After, _) => true,
-        };
-        pinned && !self.attempts.iter().any(|attempt| attempt.slot == index)
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use crate::attempt::{AttemptId, Purpose, Role};
 use crate::failure::Failure;
 use crate::machine::attempts::{Attempt, Counted};
+use crate::machine::outage::Plan;
 use crate::machine::{Answer, Cx, Event, Live, Machine, Move, Output, State};
 use crate::policy::{Lost, MIN_REDIAL};
 use crate::pool::{SlotIndex, Wanted};
@@ -24,6 +25,8 @@ pub(crate) struct Extras {
     pub(super) resume_until: Option<Time>,
     /// When the next rival of the dial in flight starts.
     pub(super) rival_at: Option<Time>,
+    /// Next routes of rivals that failed, held up by the floor while others are in flight.
+    pub(super) routes: Vec<Plan>,
     pub(super) trainer: Trainer,
     pub(super) paused: bool,
 }
@@ -74,7 +77,11 @@ impl Extras {
                 idle.map(|effort| effort.at).chain(leave).min()
             }
             State::Waiting(_) => self.resume_until,
-            State::Dialing => self.rival_at.into_iter().chain(self.resume_until).min(),
+            State::Dialing => {
+                let routes = self.routes.iter().map(|plan| plan.at);
+                let others = self.rival_at.into_iter().chain(self.resume_until);
+                others.chain(routes).min()
+            }
             State::Idle | State::Paused | State::Starved | State::Closed(_) => None,
         }
     }
@@ -82,6 +89,7 @@ impl Extras {
     /// Its dials in flight were cancelled.
     pub(super) fn forget_dials(&mut self) {
         self.rival_at = None;
+        self.routes.clear();
         for effort in &mut self.efforts {
             effort.in_flight = None;
         }
@@ -187,9 +195,7 @@ impl Machine {
         }
         let (goal, number) = (effort.goal, effort.dials.saturating_add(1));
         let next = match self.pick_on_the_side(goal, live, cx.now) {
-            Some(slot)
-                if self.pool.slot(slot).not_before() <= cx.now || self.is_wanted(goal, slot) =>
-            {
+            Some(slot) if self.not_before_on_the_side(goal, slot) <= cx.now => {
                 let (role, purpose) = match goal {
                     Goal::Spare => (Role::Spare, Purpose::Spare),
                     Goal::Probe => (Role::Probe, Purpose::Probe),
@@ -200,7 +206,7 @@ impl Machine {
                 self.pool.take_turn(slot);
                 Ok(self.start(slot, route, role, purpose, number, cx))
             }
-            Some(slot) => Err(self.pool.slot(slot).not_before()),
+            Some(slot) => Err(self.not_before_on_the_side(goal, slot)),
             // Nobody is there for it: it is looked for again later.
             None if goal == Goal::Probe => {
                 self.extras_mut().good = None;
@@ -223,9 +229,15 @@ impl Machine {
     }
 
     /// An endpoint that the user named is dialled although it rests, as soon as the floor allows.
-    fn is_wanted(&self, goal: Goal, slot: SlotIndex) -> bool {
-        matches!(goal, Goal::Move { wanted: Some(wanted), .. } if wanted == slot)
-            && self.pool.slot(slot).condition(self.outage.number) != crate::pool::Condition::Active
+    fn not_before_on_the_side(&self, goal: Goal, slot: SlotIndex) -> Time {
+        let known = self.pool.slot(slot);
+        match goal {
+            Goal::Move {
+                wanted: Some(wanted),
+                ..
+            } if wanted == slot => known.floor(),
+            Goal::Move { .. } | Goal::Spare | Goal::Probe => known.not_before(),
+        }
     }
 
     /// Whom to dial on the side: nobody who is connected or being dialled already.
@@ -266,7 +278,9 @@ impl Machine {
         match goal {
             // With nobody else in the list, a move leads to the same server again.
             Goal::Move { .. }
-                if found.is_none() && pool.is_alone(live.slot, self.outage.number) =>
+                if found.is_none()
+                    && pool.is_alone(live.slot, self.outage.number)
+                    && pool.slot(live.slot).ready_at(self.outage.number).is_some() =>
             {
                 Some(live.slot)
             }
@@ -345,7 +359,9 @@ impl Machine {
         };
         extras.good = Some(good);
         if good.probes >= failback.good_probes && cx.now.since(good.since) >= failback.settle {
-            if let State::Connected(from) = self.state {
+            if let State::Connected(from) = self.state
+                && !self.is_moving()
+            {
                 cx.out.tell(Event::Switching {
                     from: from.link,
                     why: Move::Failback,
@@ -370,7 +386,11 @@ impl Machine {
             return;
         };
         self.abandon_side_dials(cx);
-        if cx.now.since(old.since) >= self.policy.stable_after() {
+        let lived = cx.now.since(old.since);
+        if lived < self.policy.stable_after() {
+            // The time with a connection does not count as time without one.
+            self.outage.since = self.outage.since + lived;
+        } else {
             self.outage = self.outage.next(cx.now);
             self.pool.next_sweep();
             self.pool.slot_mut(old.slot).proved_stable();

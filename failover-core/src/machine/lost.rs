@@ -87,7 +87,12 @@ impl Machine {
         let adopted = self.adopt_side_dials(cx);
         let resumes = verdict == Verdict::AsPolicy
             && matches!(reaction, Reaction::Next | Reaction::Mark)
-            && may_resume(failure.kind);
+            && may_resume(failure.kind)
+            && self
+                .pool
+                .slot(lost.slot)
+                .ready_at(self.outage.number)
+                .is_some();
         match self.policy.resume() {
             Some(resume) if resumes && !adopted => self.begin_resume_window(lost.slot, resume, cx),
             Some(_) | None if adopted => self.state = State::Dialing,
@@ -128,9 +133,37 @@ impl Machine {
             self.state = State::Paused;
             return;
         }
+        self.resume(slot, cx);
+    }
+
+    fn resume(&mut self, slot: SlotIndex, cx: &mut Cx<'_>) {
         let at = self.pool.slot(slot).not_before().max(cx.now);
         let route = self.pool.slot(slot).route;
         self.enter(Plan { at, slot, route }, cx);
+    }
+
+    /// After a pause: the lost server first, if the window is still open.
+    pub(super) fn resume_after_pause(&mut self, cx: &mut Cx<'_>) -> Option<Plan> {
+        let open = self.resume_until()? > cx.now;
+        let slot = self.outage.lost.and_then(|id| self.pool.find(id));
+        match slot.filter(|_| open) {
+            Some(slot) => Some(Plan {
+                at: self.pool.slot(slot).not_before().max(cx.now),
+                slot,
+                route: self.pool.slot(slot).route,
+            }),
+            None => {
+                self.give_up_session(cx);
+                None
+            }
+        }
+    }
+
+    /// Ends the window, if it is open.
+    pub(super) fn give_up_session(&mut self, cx: &mut Cx<'_>) {
+        if self.resume_until().is_some() {
+            self.tell_session_gone(cx);
+        }
     }
 
     /// In the window a failure only leads to the next try, unless it says that the session is lost.
@@ -150,14 +183,14 @@ impl Machine {
             self.tell_session_gone(cx);
             return false;
         }
-        let (slot, route) = (attempt.slot, attempt.order.route);
+        let (slot, route) = (attempt.slot, self.pool.slot(attempt.slot).route);
         self.enter(Plan { at, slot, route }, cx);
         true
     }
 
     /// The window is over: what was planned in it is decided anew.
     pub(super) fn end_resume_window(&mut self, cx: &mut Cx<'_>) {
-        if self.resume_until().is_some_and(|until| until <= cx.now) {
+        if self.state != State::Paused && self.resume_until().is_some_and(|until| until <= cx.now) {
             self.tell_session_gone(cx);
             if let State::Waiting(_) = self.state {
                 self.advance(cx);
@@ -170,7 +203,7 @@ impl Machine {
         cx.out.tell(Event::SessionGone);
     }
 
-    fn resume_until(&self) -> Option<Time> {
+    pub(super) fn resume_until(&self) -> Option<Time> {
         self.extras.as_ref()?.resume_until
     }
 
@@ -198,6 +231,9 @@ impl Machine {
     }
 
     pub(super) fn on_reconnect(&mut self, whither: Whither, cx: &mut Cx<'_>) -> Answer {
+        if self.is_out_of_patience(cx) {
+            return Answer::Taken;
+        }
         let wanted = match whither {
             Whither::Any | Whither::Other => None,
             Whither::This(endpoint) => match self.wanted(endpoint) {
@@ -211,7 +247,7 @@ impl Machine {
                 Answer::Taken
             }
             State::Waiting(plan) => {
-                self.extras_mut().resume_until = None;
+                self.give_up_session(cx);
                 let plan = match (whither, wanted) {
                     (_, Some(slot)) => self.plan_for(slot, cx.now),
                     (Whither::Other, None) if Some(self.pool.id(plan.slot)) == self.outage.lost => {
@@ -219,15 +255,19 @@ impl Machine {
                     }
                     (Whither::Any | Whither::Other | Whither::This(_), None) => plan,
                 };
-                let at = self.hurried(plan, cx.now);
+                let at = match wanted {
+                    Some(_) => self.forced(plan, cx.now),
+                    None => self.hurried(plan, cx.now),
+                };
                 self.enter(Plan { at, ..plan }, cx);
                 Answer::Taken
             }
             State::Dialing => match wanted {
                 Some(slot) if self.attempts.iter().all(|attempt| attempt.slot != slot) => {
                     self.cancel_all(cx);
+                    self.give_up_session(cx);
                     let plan = self.plan_for(slot, cx.now);
-                    let at = self.hurried(plan, cx.now);
+                    let at = self.forced(plan, cx.now);
                     self.enter(Plan { at, ..plan }, cx);
                     Answer::Taken
                 }
@@ -275,14 +315,19 @@ impl Machine {
                 self.tell_disconnected(live, Why::Left(why), cx);
                 self.hang_up(live, cx);
                 self.begin_outage(live, Verdict::Next, cx.now);
-                // Leaving is no failure: nothing is booked, no limit is asked, no wait is owed.
-                let next = match wanted {
-                    Some(slot) => Next::Dial(self.plan_for(slot, cx.now)),
-                    None => self.decide(cx),
+                // Leaving is no failure: nothing is booked, no count is asked, no wait is owed. But
+                // without overlap it takes time.
+                let next = match (self.elapsed(cx.now), wanted) {
+                    (Some(reason), _) => Next::Close(reason),
+                    (None, Some(slot)) => Next::Dial(self.plan_for(slot, cx.now)),
+                    (None, None) => self.decide_whom(cx),
                 };
                 match next {
                     Next::Dial(plan) => {
-                        let at = self.hurried(plan, cx.now);
+                        let at = match wanted {
+                            Some(_) => self.forced(plan, cx.now),
+                            None => self.hurried(plan, cx.now),
+                        };
                         self.enter(Plan { at, ..plan }, cx);
                     }
                     other @ (Next::Close(_) | Next::Starve) => self.enter_next(other, cx),

@@ -53,7 +53,7 @@ pub use self::io::{
 use self::outage::{Outage, Plan};
 use crate::endpoint::{EndpointId, Endpoints};
 use crate::failure::{Failure, Kind};
-use crate::policy::{Hooks, Limits, MIN_REDIAL, Policy, Seed, Shuffle, Walk};
+use crate::policy::{Hooks, Limits, NobodyReady, Policy, Seed, Shuffle, Walk};
 pub use crate::pool::Condition;
 use crate::pool::{Pool, SlotIndex};
 use crate::time::Time;
@@ -88,6 +88,8 @@ pub struct Machine {
     state: State,
     stage: Stage,
     outage: Outage,
+    /// Whether starvation was told since the last dial.
+    told_starved: bool,
     /// What few machines need: spares, probes, moves, races, a resume window.
     extras: Option<Box<Extras>>,
 }
@@ -176,6 +178,7 @@ impl Machine {
             state: State::Idle,
             stage: Stage::StartUp { pinned: None },
             outage: Outage::new(1, Time::ZERO),
+            told_starved: false,
             extras: None,
         }
     }
@@ -294,8 +297,7 @@ impl Machine {
     }
 
     fn on_wake(&mut self, cx: &mut Cx<'_>) -> Answer {
-        if let Some(reason) = self.elapsed(cx.now) {
-            self.close(reason, cx);
+        if self.is_out_of_patience(cx) {
             return Answer::Taken;
         }
         while let Some(late) = self.attempts.iter().find(|a| a.order.deadline <= cx.now) {
@@ -325,6 +327,9 @@ impl Machine {
     }
 
     fn on_resume(&mut self, cx: &mut Cx<'_>) -> Answer {
+        if self.is_out_of_patience(cx) {
+            return Answer::Taken;
+        }
         if let Some(extras) = &mut self.extras {
             extras.paused = false;
         }
@@ -333,7 +338,11 @@ impl Machine {
         match self.state {
             State::Paused => {
                 // The pause stood in for the wait; the spread keeps clients apart.
-                match self.decide(cx) {
+                let next = match self.resume_after_pause(cx) {
+                    Some(plan) => Next::Dial(plan),
+                    None => self.decide(cx),
+                };
+                match next {
                     Next::Dial(plan) => {
                         let at = self.hurried(plan, cx.now).max(soon);
                         self.enter(Plan { at, ..plan }, cx);
@@ -380,7 +389,9 @@ impl Machine {
             Next::Close(reason) => self.close(reason, cx),
             Next::Starve => {
                 self.state = State::Starved;
-                cx.out.tell(Event::Starved);
+                if !core::mem::replace(&mut self.told_starved, true) {
+                    cx.out.tell(Event::Starved);
+                }
             }
             Next::Dial(plan) => self.enter(plan, cx),
         }
@@ -395,12 +406,22 @@ impl Machine {
         }
     }
 
-    /// The earliest time for this plan, its wait left out: now, or what the hard floor may demand.
+    /// The earliest time for this plan, its wait left out: now, or when the hard floor allows; but not
+    /// before its endpoint has rested.
     fn hurried(&self, plan: Plan, now: Time) -> Time {
-        match self.pool.slot(plan.slot).not_before() <= now {
-            true => now,
-            false => plan.at.min(now + MIN_REDIAL),
-        }
+        let rested = match self.policy.nobody_ready() {
+            NobodyReady::LeastBad => None,
+            NobodyReady::Wait | NobodyReady::Fail => {
+                self.pool.slot(plan.slot).ready_at(self.outage.number)
+            }
+        };
+        let at = self.forced(plan, now);
+        rested.map_or(at, |rested| at.max(rested).min(plan.at))
+    }
+
+    /// The same for an endpoint that the user named, which is dialled even if it rests.
+    fn forced(&self, plan: Plan, now: Time) -> Time {
+        self.pool.slot(plan.slot).floor().max(now)
     }
 
     fn close(&mut self, reason: CloseReason, cx: &mut Cx<'_>) {
@@ -473,10 +494,16 @@ impl Machine {
         }
     }
 
-    fn elapsed(&self, now: Time) -> Option<CloseReason> {
-        if let State::Idle | State::Connected(_) | State::Paused = self.state {
-            return None;
+    /// Closes if the limit of time struck.
+    fn is_out_of_patience(&mut self, cx: &mut Cx<'_>) -> bool {
+        let over = self.end_of_patience().is_some_and(|end| end <= cx.now);
+        if let Some(reason) = self.elapsed(cx.now).filter(|_| over) {
+            self.close(reason, cx);
         }
+        over
+    }
+
+    fn elapsed(&self, now: Time) -> Option<CloseReason> {
         let most = self.limits().elapsed?;
         (now.since(self.outage.since) >= most).then_some(CloseReason::Elapsed(most))
     }

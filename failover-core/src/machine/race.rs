@@ -21,10 +21,26 @@ impl Machine {
 
     /// Starts a rival, if it is time.
     pub(super) fn race(&mut self, cx: &mut Cx<'_>) {
+        while self.state == State::Dialing
+            && let Some(plan) = self.next_held_up_route_by(cx.now)
+        {
+            self.dial(plan, cx);
+        }
         let due = self.extras.as_ref().and_then(|extras| extras.rival_at);
         if due.is_some_and(|at| at <= cx.now) {
             self.next_in_race(cx);
         }
+    }
+
+    /// The route that goes on with a turn once the floor lets it.
+    pub(super) fn next_held_up_route(&mut self) -> Option<Plan> {
+        self.next_held_up_route_by(Time::MAX)
+    }
+
+    fn next_held_up_route_by(&mut self, at: Time) -> Option<Plan> {
+        let routes = &mut self.extras.as_mut()?.routes;
+        let first = routes.iter().position(|plan| plan.at <= at)?;
+        Some(routes.remove(first))
     }
 
     /// Starts the next of this sweep beside those in flight, if one is ready and there is room.

@@ -182,7 +182,7 @@ impl Policy {
     pub fn recovery_bound(&self, endpoints: u32) -> Duration {
         let waits = match self.parts.pace.every {
             Every::Sweep => 2,
-            Every::Attempt | Every::Endpoint => 2 * endpoints,
+            Every::Attempt | Every::Endpoint => endpoints.saturating_mul(2),
         };
         let dials = endpoints.saturating_mul(2).saturating_add(1);
         let wait = self.parts.pace.cap.saturating_add(MIN_REDIAL);
@@ -498,6 +498,10 @@ mod tests {
 
     #[test]
     fn no_field_overflows_at_its_extremes() {
+        for every in [Every::Sweep, Every::Attempt, Every::Endpoint] {
+            let default = Policy::builder().pace(Pace::default().every(every));
+            assert!(default.build().unwrap().recovery_bound(u32::MAX) > Duration::from_secs(60));
+        }
         let extreme = Policy::builder()
             .pace(
                 Pace::new(Backoff::Exponential {

@@ -8,8 +8,12 @@ use crate::time::{Time, nanos};
 /// What happened to one endpoint, as far as decisions need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
-    /// Not dialled before this time: the hard floor, the pace per endpoint, a rest.
-    until: Time,
+    /// Not dialled before this time, whoever asks: the hard floor.
+    floor: Time,
+    /// Not dialled before this time: the pace per endpoint.
+    paced: Time,
+    /// Until when it rests, if it is marked or suspended.
+    rest: Time,
     /// The last wait under a pace per endpoint, before jitter, in nanoseconds. For a retired one,
     /// the number of the outage.
     pub(crate) wait: u64,
@@ -45,7 +49,9 @@ pub enum Condition {
 impl Slot {
     pub(crate) const fn new() -> Self {
         Self {
-            until: Time::ZERO,
+            floor: Time::ZERO,
+            paced: Time::ZERO,
+            rest: Time::ZERO,
             wait: 0,
             failures: 0,
             condition: Condition::Active,
@@ -67,20 +73,37 @@ impl Slot {
     pub(crate) const fn ready_at(&self, outage: u32) -> Option<Time> {
         match self.condition(outage) {
             Condition::Active => Some(Time::ZERO),
-            Condition::Marked | Condition::Suspended => Some(self.until),
+            Condition::Marked | Condition::Suspended => Some(self.rest),
             Condition::Retired | Condition::Off | Condition::Removed => None,
         }
     }
 
     /// The earliest time for its next dial: its condition, its pace and the hard floor.
-    pub(crate) const fn not_before(&self) -> Time {
-        self.until
+    pub(crate) fn not_before(&self) -> Time {
+        match self.condition {
+            Condition::Marked | Condition::Suspended => self.not_before_resting().max(self.rest),
+            Condition::Active | Condition::Retired | Condition::Off | Condition::Removed => {
+                self.not_before_resting()
+            }
+        }
+    }
+
+    /// The same as if it did not rest.
+    pub(crate) fn not_before_resting(&self) -> Time {
+        self.floor.max(self.paced)
+    }
+
+    /// The hard floor alone.
+    pub(crate) const fn floor(&self) -> Time {
+        self.floor
     }
 
     /// It is dialled: not again before `floor`.
     pub(crate) fn dialled(&mut self, floor: Time, outage: u32) {
         self.come_back(outage);
-        self.until = self.until.max(floor);
+        // A wait that was cut short is over, too.
+        self.floor = floor;
+        self.paced = Time::ZERO;
     }
 
     /// It failed: one more in its series.
@@ -91,7 +114,7 @@ impl Slot {
 
     /// Not again before this time, for the pace's sake.
     pub(crate) fn pace(&mut self, at: Time) {
-        self.until = self.until.max(at);
+        self.paced = self.paced.max(at);
     }
 
     /// It had as many failed turns in this outage as the policy allows.
@@ -106,11 +129,11 @@ impl Slot {
     /// suspended a mark changes nothing; a probe that is marked suspends again.
     pub(crate) fn mark(&mut self, health: &Health, now: Time) {
         match self.condition {
-            Condition::Suspended if now < self.until => {}
+            Condition::Suspended if now < self.rest => {}
             Condition::Active | Condition::Marked if self.marks < health.retries => {
                 self.marks += 1;
                 self.condition = Condition::Marked;
-                self.until = self.until.max(now + health.retry_delay);
+                self.rest = self.rest.max(now + health.retry_delay);
             }
             Condition::Active | Condition::Marked | Condition::Suspended => {
                 self.suspend(health, now)
@@ -128,7 +151,7 @@ impl Slot {
         self.marks = health.retries;
         self.condition = Condition::Suspended;
         let rest = suspension(health, self.suspensions);
-        self.until = self.until.max(now.after(rest));
+        self.rest = self.rest.max(now.after(rest));
     }
 
     /// The server's hint: not before this much time has passed.
@@ -139,7 +162,7 @@ impl Slot {
         if self.condition == Condition::Active {
             self.condition = Condition::Marked;
         }
-        self.until = self.until.max(now + after.min(health.maximum));
+        self.rest = self.rest.max(now + after.min(health.maximum));
     }
 
     /// It answered: it rests no more, but its series go on until it proves stable. The hard floor
@@ -147,19 +170,24 @@ impl Slot {
     pub(crate) fn answered(&mut self, floor: Time) {
         if self.condition <= Condition::Suspended {
             self.condition = Condition::Active;
-            self.until = floor;
+            self.floor = self.floor.max(floor);
+            self.paced = Time::ZERO;
+            self.rest = Time::ZERO;
         }
     }
 
-    /// It proved stable: its series begin anew.
+    /// It proved stable: its series begin anew. A rest is from a later failure than that connection,
+    /// which had ended those before it: it stays.
     pub(crate) fn proved_stable(&mut self) {
         self.wait = 0;
         self.failures = 0;
+        match self.condition {
+            Condition::Marked | Condition::Suspended => return,
+            Condition::Retired => self.condition = Condition::Active,
+            Condition::Active | Condition::Off | Condition::Removed => {}
+        }
         self.marks = 0;
         self.suspensions = 0;
-        if self.condition <= Condition::Retired {
-            self.condition = Condition::Active;
-        }
     }
 
     /// Switched off, until it is switched on; or removed for good.
@@ -173,7 +201,9 @@ impl Slot {
     pub(crate) fn switch_on(&mut self, floor: Time) {
         if self.condition == Condition::Off {
             self.condition = Condition::Active;
-            self.until = floor;
+            self.floor = self.floor.max(floor);
+            self.paced = Time::ZERO;
+            self.rest = Time::ZERO;
             self.proved_stable();
         }
     }

@@ -1,0 +1,181 @@
+//! That a life goes on, and that it ends: L11, L14, L17.
+
+use core::time::Duration;
+
+use crate::machine::{Event, Input, Output, Status};
+use crate::policy::CustomDelay;
+use crate::sim::Trace;
+use crate::testing::laws::ledger::Ledger;
+use crate::testing::laws::{Violation, violation};
+use crate::time::Time;
+
+/// **L11 close** is accepted in every state, is prompt and final: exactly one `Closed`, last; and
+/// nothing is left behind: every dial was told as ended, every connection was hung up or lost.
+///
+/// # Errors
+/// The step that did not close, or put something out after it.
+pub fn l11_close(trace: &Trace) -> Result<(), Violation> {
+    let mut ledger = Ledger::new(trace);
+    let mut closed = false;
+    for (at, step) in trace.steps.iter().enumerate() {
+        ledger.hear(step);
+        for output in &step.outputs {
+            if closed {
+                let what = format!("after Closed comes {output:?}");
+                return violation("L11", at, what);
+            }
+            closed = matches!(output, Output::Event(Event::Closed(_)));
+            ledger.take(output);
+        }
+        if step.input == Input::Close && !closed {
+            return violation("L11", at, "close was asked for, and Closed was not told");
+        }
+        if closed != matches!(step.status, Status::Closed(_)) {
+            let what = format!("Closed was told: {closed}; the status is {:?}", step.status);
+            return violation("L11", at, what);
+        }
+        if closed && !(ledger.in_flight.is_empty() && ledger.open.is_empty()) {
+            let what = format!(
+                "left behind: dials {:?}, connections {:?}",
+                ledger.in_flight.keys(),
+                ledger.open
+            );
+            return violation("L11", at, what);
+        }
+    }
+    Ok(())
+}
+
+/// **L14 progress.** A dial is in flight, or a wake-up is due, or the state is connected, closed,
+/// idle, paused, or starved, each of which names the input that ends it. A wake-up that was due and
+/// came is not due again at the same time: standing time never spins. A dial in flight always has
+/// its deadline as a wake-up.
+///
+/// # Errors
+/// The first step after which nothing will ever happen, or after which it spins.
+pub fn l14_progress(trace: &Trace) -> Result<(), Violation> {
+    let mut ledger = Ledger::new(trace);
+    for (at, step) in trace.steps.iter().enumerate() {
+        ledger.hear(step);
+        for output in &step.outputs {
+            ledger.take(output);
+        }
+        let alive = match step.status {
+            Status::Dialing { endpoint } => ledger
+                .in_flight
+                .values()
+                .any(|order| order.endpoint == endpoint),
+            // A wait of more than 584 years, which a policy or a hook may ask for, never ends.
+            Status::Waiting { until, .. } => step.wake.is_some() || until == Time::MAX,
+            Status::Connected { .. } => ledger.main.is_some(),
+            Status::Idle | Status::Paused | Status::Starved | Status::Closed(_) => true,
+        };
+        if !alive {
+            let what = format!("{:?}, but nothing will ever happen", step.status);
+            return violation("L14", at, what);
+        }
+        if matches!(step.status, Status::Starved | Status::Paused) && !ledger.in_flight.is_empty() {
+            let what = format!(
+                "{:?} with {} dials in flight",
+                step.status,
+                ledger.in_flight.len()
+            );
+            return violation("L14", at, what);
+        }
+        let deadline = ledger.in_flight.values().map(|order| order.deadline).min();
+        if deadline.is_some_and(|at| at < Time::MAX && step.wake.is_none_or(|wake| wake > at)) {
+            return violation(
+                "L14",
+                at,
+                "a dial is in flight and its deadline wakes nobody",
+            );
+        }
+        if step.input == Input::Wake && step.wake.is_some_and(|wake| wake <= ledger.now) {
+            return violation(
+                "L14",
+                at,
+                "it was woken and wants to be woken at the same time",
+            );
+        }
+    }
+    Ok(())
+}
+
+/// **L17 safety, then liveness.** Once the world heals, a ready endpoint is connected within the
+/// bound that the policy states: [`Policy::recovery_bound`](crate::policy::Policy::recovery_bound),
+/// counted from the time at which the first endpoint is ready.
+///
+/// `healed` is when the world healed; `trace` must go on until at least the bound. It does not apply
+/// to a machine that is closed, starved, or paused, or whose hook may exceed the cap.
+///
+/// # Errors
+/// How the machine ended, if it is not connected.
+pub fn l17_recovery(trace: &Trace, healed: Time) -> Result<(), Violation> {
+    let mut ledger = Ledger::new(trace);
+    let mut rested = false;
+    let mut connected_at = None;
+    let before = trace.timed().take_while(|(now, _)| *now <= healed).last();
+    if let Some((_, step)) = before
+        && let Status::Connected { .. } = step.status
+    {
+        return Ok(());
+    }
+    for step in &trace.steps {
+        ledger.hear(step);
+        rested |= ledger.rests.values().any(|rests| *rests);
+        for output in &step.outputs {
+            ledger.take(output);
+        }
+        connected_at = match step.status {
+            Status::Connected { .. } if ledger.now >= healed => connected_at.or(Some(ledger.now)),
+            Status::Connected { .. }
+            | Status::Idle
+            | Status::Waiting { .. }
+            | Status::Dialing { .. }
+            | Status::Paused
+            | Status::Starved
+            | Status::Closed(_) => connected_at,
+        };
+    }
+    if trace.policy.pace().custom == CustomDelay::Unbounded {
+        return Ok(());
+    }
+    let bound = recovery_bound(trace)
+        + if rested {
+            longest_rest(trace)
+        } else {
+            Duration::ZERO
+        };
+    let last = trace.steps.last().map(|step| step.status);
+    match connected_at {
+        None if !matches!(
+            last,
+            Some(Status::Waiting { .. } | Status::Dialing { .. } | Status::Connected { .. })
+        ) =>
+        {
+            Ok(())
+        }
+        Some(at) if at <= healed + bound => Ok(()),
+        Some(at) => {
+            let took = at.since(healed);
+            let what = format!("connected {took:?} after the world healed, the bound is {bound:?}");
+            violation("L17", trace.steps.len(), what)
+        }
+        None => {
+            let what = format!("not connected, although the world healed at {healed:?}");
+            violation("L17", trace.steps.len(), what)
+        }
+    }
+}
+
+fn recovery_bound(trace: &Trace) -> Duration {
+    let n = trace.endpoints.len();
+    trace
+        .policy
+        .recovery_bound(u32::try_from(n).unwrap_or(u32::MAX))
+}
+
+fn longest_rest(trace: &Trace) -> Duration {
+    let health = trace.policy.health();
+    health.maximum.max(health.retry_delay)
+}

@@ -1,0 +1,79 @@
+//! The laws: numbered, public, each a plain function that says whether it holds.
+//!
+//! Those about a machine read a [`Trace`]; those about a backoff take any
+//! `FnMut(u32) -> Duration`, so that they check other people's too. None of them asks the machine
+//! what it thinks: each recounts from what went in and what came out.
+//!
+//! ```
+//! use std::time::Duration;
+//! use failover_core::testing::laws;
+//!
+//! let cap = Duration::from_secs(1);
+//! let sound = |n: u32| Duration::from_millis(10).saturating_mul(n).min(cap);
+//! assert_eq!(laws::l04_growth(sound, cap), Ok(()));
+//!
+//! let wraps = |n: u32| Duration::from_millis(10 * u64::from(n % 7));
+//! assert_eq!(laws::l04_growth(wraps, cap).unwrap_err().law, "L4");
+//! ```
+
+mod backoff;
+mod grammar;
+mod ledger;
+mod lifetime;
+mod limits;
+mod rate;
+mod replay;
+mod waits;
+
+use core::fmt;
+
+pub use self::backoff::{l01_total, l02_bounds, l03_spread, l04_decorrelated, l04_growth, waits};
+pub use self::grammar::l15_grammar;
+pub use self::lifetime::{l11_close, l14_progress, l17_recovery};
+pub use self::limits::l07_limits;
+pub use self::rate::{l08_rate, l09_eligibility};
+pub use self::replay::{l05_replay, l12_stale};
+pub use self::waits::{l02_waits, l06_tls, l13_custom};
+use crate::sim::Trace;
+
+/// A law about one trace.
+pub type Law = fn(&Trace) -> Result<(), Violation>;
+
+/// Every law that one trace can show, with its name.
+pub const ALL: [(&str, Law); 11] = [
+    ("L2", l02_waits),
+    ("L5", l05_replay),
+    ("L6", l06_tls),
+    ("L7", l07_limits),
+    ("L8", l08_rate),
+    ("L9", l09_eligibility),
+    ("L11", l11_close),
+    ("L12", l12_stale),
+    ("L13", l13_custom),
+    ("L14", l14_progress),
+    ("L15", l15_grammar),
+];
+
+/// A law that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which law: `L8`.
+    pub law: &'static str,
+    /// At which step of the trace, or for which number of a backoff.
+    pub at: usize,
+    /// What was seen, and what should have been.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}: {}", self.law, self.at, self.what)
+    }
+}
+
+impl core::error::Error for Violation {}
+
+fn violation(law: &'static str, at: usize, what: impl Into<String>) -> Result<(), Violation> {
+    let what = what.into();
+    Err(Violation { law, at, what })
+}

@@ -1,0 +1,360 @@
+//! Each law sees a violation that was planted for it, and sees none where none is.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    missing_docs
+)]
+
+use std::time::Duration;
+
+use failover_core::endpoint::{EndpointId, Security, Traits};
+use failover_core::machine::{Answer, CloseReason, Event, Input, Output, Status};
+use failover_core::policy::{
+    Backoff, CustomDelay, DelayAnswer, DelayAsked, DelayHook, Every, Jitter, Limit, Limits, Order,
+    Pace, Policy, PolicyBuilder, Ratio, Seed, Walk,
+};
+use failover_core::sim::{Asked, Command, Meets, Step, Trace, Trick, Weather, World};
+use failover_core::testing::laws;
+use failover_core::time::Time;
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+mod in_a_backoff {
+    use super::*;
+
+    fn capped(n: u32) -> Duration {
+        (10 * MS).saturating_mul(n).min(SECOND)
+    }
+
+    #[test]
+    fn l01_sees_an_overflow() {
+        let total = laws::l01_total(capped);
+        assert_eq!(total, Ok(()));
+        let overflows = laws::l01_total(|n| Duration::from_millis(10) * n.checked_pow(2).unwrap());
+        assert_eq!(overflows.unwrap_err().at, 65_536);
+    }
+
+    #[test]
+    fn l02_sees_a_wait_above_the_cap_and_one_below_the_least() {
+        assert_eq!(laws::l02_bounds(capped, 10 * MS, SECOND), Ok(()));
+        let above = laws::l02_bounds(|n| capped(n) + MS, 10 * MS, SECOND);
+        assert_eq!(above.unwrap_err().at, 100);
+        let below = laws::l02_bounds(capped, 11 * MS, SECOND);
+        assert_eq!(below.unwrap_err().at, 1);
+    }
+
+    #[test]
+    fn l03_sees_a_sum_that_is_clamped_at_the_cap() {
+        let jitters: Vec<Duration> = (0..12).map(|seed| seed * 90 * MS).collect();
+        let shrunk: Vec<Duration> = jitters.iter().map(|&jitter| SECOND + jitter).collect();
+        assert_eq!(laws::l03_spread(&shrunk), Ok(()));
+        let sum_clamped = |&jitter: &Duration| (9 * SECOND / 5 + jitter).min(2 * SECOND);
+        let clamped: Vec<Duration> = jitters.iter().map(sum_clamped).collect();
+        assert_eq!(laws::l03_spread(&clamped).unwrap_err().law, "L3");
+    }
+
+    #[test]
+    fn l04_sees_a_law_that_shrinks_and_one_that_stops_below_the_cap() {
+        assert_eq!(laws::l04_growth(capped, SECOND), Ok(()));
+        let wraps = laws::l04_growth(|n| Duration::from_nanos(1_u64.wrapping_shl(n)), SECOND);
+        assert_eq!(wraps.unwrap_err().at, 64);
+        let truncates = laws::l04_growth(|_| MS, SECOND);
+        assert!(truncates.unwrap_err().what.contains("never reached"));
+    }
+
+    #[test]
+    fn l04_sees_a_decorrelated_draw_that_jumps() {
+        let jumps = laws::l04_decorrelated(&[MS, 3 * MS, 10 * MS], MS, SECOND);
+        assert_eq!(jumps.unwrap_err().at, 3);
+        let steps = laws::l04_decorrelated(&[MS, 3 * MS, 9 * MS, MS], MS, SECOND);
+        assert_eq!(steps, Ok(()));
+    }
+}
+
+mod in_a_life {
+    use super::*;
+
+    #[test]
+    fn l02_sees_a_wait_beyond_the_cap() {
+        let policy = policy().pace(Pace::new(Backoff::Constant(SECOND)).cap(2 * SECOND));
+        planted(laws::l02_waits, refused(policy), |trace| {
+            let next = each_event(trace).find_map(|event| match event {
+                Event::Attempt(ended) => ended.next.as_mut().filter(|next| next.wait == SECOND),
+                _ => None,
+            });
+            next.unwrap().wait = 3 * SECOND;
+        });
+    }
+
+    #[test]
+    fn l05_sees_another_seed_and_another_output() {
+        let shuffled = policy().jitter(Jitter::Full).order(Order::default());
+        planted(laws::l05_replay, refused(shuffled), |trace| {
+            trace.seed = Seed::new(99);
+        });
+        planted(laws::l05_replay, refused(policy()), |trace| {
+            trace.steps.last_mut().unwrap().outputs.pop();
+        });
+    }
+
+    #[test]
+    fn l06_sees_the_plain_jitter_before_a_tls_dial() {
+        // Disjoint: plain in 1..1.5 s, TLS in 0.5..1 s.
+        let pace = Pace::new(Backoff::Constant(SECOND)).every(Every::Attempt);
+        let policy = policy()
+            .pace(pace)
+            .jitter(Jitter::UpTo(SECOND / 2))
+            .tls_jitter(Jitter::Equal);
+        planted(laws::l06_tls, refused(policy), |trace| {
+            let tls = trace.endpoints[1].id();
+            let next = each_event(trace).find_map(|event| match event {
+                Event::Attempt(ended) => ended.next.as_mut().filter(|next| next.endpoint == tls),
+                _ => None,
+            });
+            next.unwrap().wait += SECOND / 2;
+        });
+    }
+
+    #[test]
+    fn l07_sees_a_machine_that_goes_on_and_one_that_gives_up_too_early() {
+        let of = |most| {
+            let limits = Limits::UNLIMITED.turns(Limit::AtMost(most));
+            policy().start_up_limits(limits).build().unwrap().into()
+        };
+        planted(laws::l07_limits, refused(policy()), |trace| {
+            trace.policy = of(3)
+        });
+        let five = Limits::UNLIMITED.turns(Limit::AtMost(5));
+        planted(
+            laws::l07_limits,
+            refused(policy().start_up_limits(five)),
+            |trace| {
+                for step in &mut trace.steps {
+                    if let Status::Closed(_) = step.status {
+                        step.status = Status::Closed(CloseReason::Turns(6));
+                    }
+                }
+            },
+        );
+    }
+
+    #[test]
+    fn l07_sees_a_dial_after_the_limit_of_time_and_one_of_a_retired_endpoint() {
+        let policy_of = |limits| policy().start_up_limits(limits).build().unwrap().into();
+        planted(laws::l07_limits, refused(policy()), |trace| {
+            trace.policy = policy_of(Limits::UNLIMITED.elapsed(2 * SECOND));
+        });
+        planted(laws::l07_limits, refused(policy()), |trace| {
+            trace.policy = policy_of(Limits::UNLIMITED.per_endpoint(Limit::AtMost(1)));
+        });
+        planted(laws::l07_limits, refused(policy()), |trace| {
+            trace.policy = policy_of(Limits::UNLIMITED.sweeps(Limit::AtMost(1)));
+        });
+    }
+
+    #[test]
+    fn l08_sees_two_dials_within_a_millisecond() {
+        let fast = policy().pace(Pace::new(Backoff::Constant(Duration::ZERO)));
+        planted(laws::l08_rate, refused(fast), |trace| {
+            for step in &mut trace.steps {
+                step.at = Time::from_nanos(step.at.as_nanos() / 2);
+            }
+        });
+    }
+
+    #[test]
+    fn l09_sees_a_dial_of_a_removed_endpoint() {
+        planted(laws::l09_eligibility, refused(policy()), |trace| {
+            let gone = failover_core::machine::Change::Remove(EndpointId::new(0));
+            trace.steps[0].input = Input::Change(gone);
+        });
+    }
+
+    #[test]
+    fn l11_sees_silence_at_close_a_second_closed_and_what_is_left_behind() {
+        let closed = || {
+            let mut world = world(policy(), Meets::Mute);
+            world.command(Time::ZERO + MS, Command::Close);
+            lived(world)
+        };
+        planted(laws::l11_close, closed(), |trace| {
+            last_step(trace).outputs.pop();
+        });
+        planted(laws::l11_close, closed(), |trace| {
+            let last = *last_step(trace).outputs.last().unwrap();
+            last_step(trace).outputs.push(last);
+        });
+        planted(laws::l11_close, closed(), |trace| {
+            last_step(trace).outputs.remove(1);
+        });
+    }
+
+    #[test]
+    fn l12_sees_a_late_report_that_is_believed_and_one_that_changes_something() {
+        let bothered = || {
+            let mut world = world(policy(), Meets::REFUSE);
+            world.trick(Time::ZERO + 10 * MS, Trick::Stale);
+            world.trick(Time::ZERO + 11 * MS, Trick::Wake);
+            lived(world)
+        };
+        let stale = |step: &&mut Step| step.answer == Answer::Stale;
+        planted(laws::l12_stale, bothered(), |trace| {
+            trace.steps.iter_mut().find(stale).unwrap().answer = Answer::Taken;
+        });
+        planted(laws::l12_stale, bothered(), |trace| {
+            trace.steps.iter_mut().find(stale).unwrap().wake = None;
+        });
+        planted(laws::l12_stale, bothered(), |trace| {
+            let early = trace
+                .steps
+                .iter_mut()
+                .find(|step| step.input == Input::Wake);
+            early.unwrap().outputs.push(Output::Event(Event::Starved));
+        });
+    }
+
+    #[test]
+    fn l13_sees_a_hook_that_is_not_obeyed() {
+        let pace = Pace::new(Backoff::Constant(SECOND)).custom(CustomDelay::Bounded);
+        let hook = DelayHook(|_: &DelayAsked| DelayAnswer::Exactly(3 * SECOND));
+        let hooked = || {
+            let world = world(policy().pace(pace), Meets::REFUSE).with_hooks(Box::new(hook));
+            lived(world)
+        };
+        let say = |seconds: u32| {
+            move |trace: &mut Trace| {
+                let asked = trace.steps.iter_mut().flat_map(|step| &mut step.asked);
+                for asked in asked {
+                    if let Asked::Delay(_, answer) = asked {
+                        *answer = DelayAnswer::Exactly(seconds * SECOND);
+                    }
+                }
+            }
+        };
+        planted(laws::l13_custom, hooked(), say(4));
+        planted(laws::l13_custom, hooked(), say(2));
+    }
+
+    #[test]
+    fn l14_sees_a_machine_that_sleeps_for_ever_and_one_that_spins() {
+        planted(laws::l14_progress, refused(policy()), |trace| {
+            let waits = |step: &&mut Step| matches!(step.status, Status::Waiting { .. });
+            trace.steps.iter_mut().find(waits).unwrap().wake = None;
+        });
+        planted(laws::l14_progress, refused(policy()), |trace| {
+            let woken = |step: &&mut Step| step.input == Input::Wake;
+            let step = trace.steps.iter_mut().find(woken).unwrap();
+            step.wake = Some(step.at);
+        });
+    }
+
+    #[test]
+    fn l15_sees_events_out_of_place_and_dials_whose_end_is_not_told() {
+        let flapping = || lived(world(policy(), Meets::accept_and_drop(5 * MS)));
+        planted(laws::l15_grammar, flapping(), |trace| {
+            let down =
+                |output: &Output| matches!(output, Output::Event(Event::Disconnected { .. }));
+            for step in &mut trace.steps {
+                step.outputs.retain(|output| !down(output));
+            }
+        });
+        planted(laws::l15_grammar, flapping(), |trace| {
+            let over = each_event(trace).find_map(|event| match event {
+                Event::FailedOver { to, .. } => Some((*to, event)),
+                _ => None,
+            });
+            let (to, event) = over.unwrap();
+            *event = Event::Reconnected(to);
+        });
+        planted(laws::l15_grammar, refused(policy()), |trace| {
+            let step = trace.steps.iter_mut().find(|step| step.outputs.len() > 1);
+            let outputs = &mut step.unwrap().outputs;
+            outputs.insert(0, outputs[0]);
+        });
+    }
+
+    #[test]
+    fn l17_sees_a_machine_that_comes_back_too_late_or_not_at_all() {
+        let mut world = world(policy(), Meets::Mute);
+        world.start();
+        world.run_until(Time::ZERO + 10 * SECOND, 1_000);
+        world.heal();
+        let healed = world.now();
+        world.run_until(Time::ZERO + 60 * SECOND, 1_000);
+        let law = |trace: &Trace| laws::l17_recovery(trace, healed);
+        planted(law, world.trace().clone(), |trace| {
+            for step in &mut trace.steps {
+                if let Status::Connected { .. } = step.status {
+                    step.at = step.at + 1_000 * SECOND;
+                }
+            }
+        });
+        planted(law, world.into_trace(), |trace| {
+            trace
+                .steps
+                .retain(|step| !matches!(step.status, Status::Connected { .. }));
+        });
+    }
+}
+
+/// The law holds, until somebody tampers with the trace.
+fn planted(
+    law: impl Fn(&Trace) -> Result<(), laws::Violation>,
+    mut trace: Trace,
+    tamper: impl FnOnce(&mut Trace),
+) {
+    assert_eq!(law(&trace), Ok(()), "{trace}");
+    tamper(&mut trace);
+    assert!(law(&trace).is_err(), "{trace}");
+}
+
+fn policy() -> PolicyBuilder {
+    Policy::builder()
+        .order(Order::new(Walk::Rotate))
+        .pace(
+            Pace::new(Backoff::Exponential {
+                base: SECOND,
+                factor: Ratio::TWO,
+            })
+            .cap(4 * SECOND),
+        )
+        .jitter(Jitter::None)
+        .tls_jitter(Jitter::None)
+        .deadline(SECOND)
+}
+
+/// Three endpoints, the second of them TLS.
+fn world(policy: PolicyBuilder, meets: Meets) -> World {
+    let endpoints = [Security::Plain, Security::Tls, Security::Plain];
+    let endpoints: Vec<Traits> = (0..)
+        .zip(endpoints)
+        .map(|(n, security)| Traits::new(EndpointId::new(n)).route(security))
+        .collect();
+    let policy = policy.build().unwrap();
+    World::new(policy, endpoints, Seed::new(5), Weather::new(meets))
+}
+
+fn lived(mut world: World) -> Trace {
+    world.start();
+    world.run_until(Time::ZERO + 30 * SECOND, 200);
+    world.into_trace()
+}
+
+fn refused(policy: PolicyBuilder) -> Trace {
+    lived(world(policy, Meets::REFUSE))
+}
+
+fn each_event(trace: &mut Trace) -> impl Iterator<Item = &mut Event> {
+    let outputs = trace.steps.iter_mut().flat_map(|step| &mut step.outputs);
+    outputs.filter_map(|output| match output {
+        Output::Event(event) => Some(event),
+        _ => None,
+    })
+}
+
+fn last_step(trace: &mut Trace) -> &mut Step {
+    trace.steps.last_mut().unwrap()
+}

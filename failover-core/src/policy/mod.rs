@@ -17,6 +17,7 @@ mod ratio;
 mod reaction;
 mod seed;
 mod start;
+mod waits;
 
 use core::time::Duration;
 
@@ -37,6 +38,7 @@ pub use self::ratio::{Ratio, RatioError};
 pub use self::reaction::{On, Reaction, Reactions};
 pub use self::seed::Seed;
 pub use self::start::{PlainFallback, Start};
+pub use self::waits::Waits;
 use crate::endpoint::Security;
 use crate::policy::backoff::Law;
 pub(crate) use crate::policy::backoff::draw;

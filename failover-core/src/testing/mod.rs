@@ -1,5 +1,6 @@
 //! Tools to verify policies, machines and transports.
 
+pub mod backoff;
 pub mod conformance;
 mod script;
 

@@ -142,7 +142,9 @@ impl Backoff {
                 cap,
             },
             Self::Affine { initial, factor } => {
-                let add = factor.of(nanos(initial)).saturating_sub(nanos(initial));
+                // Not `factor.of(initial) - initial`: that product may saturate.
+                let growth = Ratio::from_ppm(factor.ppm().saturating_sub(Ratio::ONE.ppm()));
+                let add = growth.of(nanos(initial));
                 Law::Step {
                     base: add.min(cap),
                     add,

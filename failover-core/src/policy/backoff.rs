@@ -99,30 +99,31 @@ impl Backoff {
 
     pub(crate) fn check(&self, min: Duration, cap: Duration) -> Result<(), PolicyError> {
         let zero = |base: &Duration| base.is_zero().then_some(PolicyError::ZeroBase);
-        let refused =
-            match self {
-                Self::Constant(_) => None,
-                Self::Exponential { base, factor } => zero(base).or((*factor < Ratio::ONE)
+        let refused = match self {
+            Self::Constant(_) => None,
+            Self::Exponential { base, factor } => zero(base)
+                .or((*factor < Ratio::ONE)
                     .then_some(PolicyError::FactorBelowOne { factor: *factor })),
-                Self::Affine { initial, factor } => zero(initial).or((*factor <= Ratio::ONE)
-                    .then_some(PolicyError::FactorNotAboveOne { factor: *factor })),
-                Self::Decorrelated { base } => zero(base).or((*base < min || *base >= cap)
-                    .then_some(PolicyError::DecorrelatedBase {
-                        base: *base,
+            Self::Affine { initial, factor } => zero(initial).or((*factor <= Ratio::ONE)
+                .then_some(PolicyError::FactorNotAboveOne { factor: *factor })),
+            Self::Decorrelated { base } => zero(base).or((*base < min
+                || nanos(*base) >= nanos(cap))
+            .then_some(PolicyError::DecorrelatedBase {
+                base: *base,
+                min,
+                cap,
+            })),
+            Self::PhaseLadder { spread, tls_spread } => {
+                zero(spread).or(zero(tls_spread)).or_else(|| {
+                    let widest = *spread.max(tls_spread);
+                    (widest > cap || !min.is_zero()).then_some(PolicyError::Ladder {
+                        spread: widest,
                         min,
                         cap,
-                    })),
-                Self::PhaseLadder { spread, tls_spread } => {
-                    zero(spread).or(zero(tls_spread)).or_else(|| {
-                        let widest = *spread.max(tls_spread);
-                        (widest > cap || !min.is_zero()).then_some(PolicyError::Ladder {
-                            spread: widest,
-                            min,
-                            cap,
-                        })
                     })
-                }
-            };
+                })
+            }
+        };
         refused.map_or(Ok(()), Err)
     }
 

@@ -60,6 +60,12 @@ pub enum PolicyError {
         /// The longest wait.
         cap: Duration,
     },
+    /// The least wait is longer than any wait can be.
+    #[error("pace: min is {min:?}, but no wait is longer than 2⁶⁴ nanoseconds (584 years)")]
+    MinTooLong {
+        /// The least wait.
+        min: Duration,
+    },
     /// A proportion above one would give negative waits.
     #[error("jitter: the proportion is {p}, it must lie between 0 and 1")]
     Proportion {

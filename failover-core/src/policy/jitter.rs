@@ -34,7 +34,9 @@ impl Jitter {
         let (low, high) = (nanos(min), nanos(cap));
         let room = match *self {
             Self::None => true,
-            Self::UpTo(width) => low.saturating_add(nanos(width)) <= high,
+            Self::UpTo(width) => low
+                .checked_add(nanos(width))
+                .is_some_and(|most| most <= high),
             Self::Proportional(p) if p > Ratio::ONE => return Err(PolicyError::Proportion { p }),
             Self::Proportional(p) => {
                 let center = p.shrink(high);

@@ -97,6 +97,18 @@ impl Backoff {
         }
     }
 
+    /// The wait that the law ends at, before jitter: the cap, unless it does not grow.
+    pub(crate) fn plateau(&self, cap: Duration) -> Duration {
+        match *self {
+            Self::Constant(wait) => wait.min(cap),
+            Self::Exponential { base, factor } if factor == Ratio::ONE => base.min(cap),
+            Self::Exponential { .. }
+            | Self::Affine { .. }
+            | Self::Decorrelated { .. }
+            | Self::PhaseLadder { .. } => cap,
+        }
+    }
+
     pub(crate) fn check(&self, min: Duration, cap: Duration) -> Result<(), PolicyError> {
         let zero = |base: &Duration| base.is_zero().then_some(PolicyError::ZeroBase);
         let refused = match self {

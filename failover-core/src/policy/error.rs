@@ -84,6 +84,18 @@ pub enum PolicyError {
         /// The longest wait.
         cap: Duration,
     },
+    /// Nothing is left of the jitter: every client would wait exactly min.
+    #[error(
+        "jitter: of {jitter:?} over waits of {wait:?} nothing lies above min ({min:?}), so that all clients would wait alike: lower min, or wait longer"
+    )]
+    MinSwallowsJitter {
+        /// The jitter.
+        jitter: Jitter,
+        /// The wait that the law ends at.
+        wait: Duration,
+        /// The least wait.
+        min: Duration,
+    },
     /// The first wait is above the longest.
     #[error("pace: first is {first:?}, which is above cap ({cap:?})")]
     FirstAboveCap {

@@ -406,6 +406,11 @@ impl PolicyBuilder {
         pace.check()?;
         jitter.check(pace.min, pace.cap)?;
         tls_jitter.check(pace.min, pace.cap)?;
+        if !pace.backoff.draws() {
+            let plateau = pace.backoff.plateau(pace.cap);
+            jitter.check_plateau(pace.min, plateau, pace.cap)?;
+            tls_jitter.check_plateau(pace.min, plateau, pace.cap)?;
+        }
         if pace.first > pace.cap {
             return Err(PolicyError::FirstAboveCap {
                 first: pace.first,

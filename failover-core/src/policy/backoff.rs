@@ -151,7 +151,8 @@ impl Backoff {
             Self::Exponential { base, factor } => Law::Step {
                 base: nanos(base).min(cap),
                 add: 0,
-                factor,
+                // A lesser one is refused in a policy; in a table it stands still.
+                factor: factor.max(Ratio::ONE),
                 cap,
             },
             Self::Affine { initial, factor } => {

@@ -185,7 +185,7 @@ fn rung(spread: u64, hold: u64) -> u64 {
     while rung > spread.max(1) {
         rung = rung.div_ceil(2);
     }
-    rung.max(1)
+    rung.max(1).min(hold)
 }
 
 /// A backoff ready to be computed. Its state is one number: the previous wait in nanoseconds,

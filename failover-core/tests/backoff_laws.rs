@@ -182,8 +182,19 @@ fn keeps_the_laws(policy: &Policy) -> Result<(), TestCaseError> {
                 backoff::replay(client, attempts).map_err(broken)?;
             }
         }
-        if let Backoff::Decorrelated { base } = pace.backoff {
-            stays_within_thrice(policy, base, security)?;
+        match pace.backoff {
+            Backoff::Decorrelated { base } => stays_within_thrice(policy, base, security)?,
+            Backoff::PhaseLadder { spread, tls_spread } => {
+                let phases = match security {
+                    Security::Plain => spread,
+                    Security::Tls => tls_spread,
+                };
+                if phases >= Duration::from_millis(1) {
+                    attempts_are_spread(policy, security)?;
+                }
+            }
+            Backoff::Constant(_) | Backoff::Exponential { .. } | Backoff::Affine { .. } => {}
+            _ => panic!("a law of which these properties know nothing"),
         }
     }
     Ok(())
@@ -246,6 +257,21 @@ fn stays_within_thrice(
         previous = wait;
     }
     Ok(())
+}
+
+/// Law L3 for a phase ladder: the times of the attempts differ, by nearly the cap.
+fn attempts_are_spread(policy: &Policy, security: Security) -> Result<(), TestCaseError> {
+    let client = |seed| {
+        let mut waits = policy.waits(Seed::new(seed), security);
+        let mut time = Duration::ZERO;
+        move |_: u32| {
+            time += waits.next_wait();
+            time
+        }
+    };
+    let width = policy.pace().cap.min(LONGEST) / 10 * 8;
+    let spread = backoff::spread(client, 70, width);
+    spread.map_err(|violation| TestCaseError::fail(violation.to_string()))
 }
 
 fn parts() -> impl Strategy<Value = Parts> {

@@ -185,7 +185,7 @@ mod drawn_laws {
     }
 
     fn check_tiles(policy: &Policy, security: Security, spread: f64) {
-        let mut times = vec![Vec::with_capacity(DRAWS); 7];
+        let mut times = vec![Vec::new(); 7];
         for seed in 0..DRAWS as u64 {
             for (attempt, at) in arrivals(policy, security, seed).take(7).enumerate() {
                 times[attempt].push(at);

@@ -39,6 +39,19 @@ fn exponential_backoff_meets_at_its_cap_and_cannot_be_replayed() {
 }
 
 #[test]
+fn exponential_backoff_panics_with_a_jitter_below_a_hundredth() {
+    let mut backoff = exponential_backoff::Backoff::new(u32::MAX, BASE, CAP);
+    backoff.set_jitter(0.005);
+    let found = backoff::total(forever(backoff.into_iter().flatten()));
+    println!(
+        "{:>20} BREAKS {}",
+        "exponential-backoff",
+        found.clone().unwrap_err()
+    );
+    assert_eq!(found.unwrap_err().attempt, 1);
+}
+
+#[test]
 fn tokio_retry_cannot_be_replayed() {
     let client = |_| forever(failover_bench::tokio_retry());
     assert_eq!(report("tokio-retry", client), [Law::Replay]);

@@ -97,32 +97,45 @@ impl Backoff {
         }
     }
 
+    /// The wait that the law ends at, before jitter: the cap, unless it does not grow.
+    pub(crate) fn plateau(&self, cap: Duration) -> Duration {
+        match *self {
+            Self::Constant(wait) => wait.min(cap),
+            Self::Exponential { base, factor } if factor == Ratio::ONE => base.min(cap),
+            Self::Exponential { .. }
+            | Self::Affine { .. }
+            | Self::Decorrelated { .. }
+            | Self::PhaseLadder { .. } => cap,
+        }
+    }
+
     pub(crate) fn check(&self, min: Duration, cap: Duration) -> Result<(), PolicyError> {
         let zero = |base: &Duration| base.is_zero().then_some(PolicyError::ZeroBase);
-        let refused =
-            match self {
-                Self::Constant(_) => None,
-                Self::Exponential { base, factor } => zero(base).or((*factor < Ratio::ONE)
+        let refused = match self {
+            Self::Constant(_) => None,
+            Self::Exponential { base, factor } => zero(base)
+                .or((*factor < Ratio::ONE)
                     .then_some(PolicyError::FactorBelowOne { factor: *factor })),
-                Self::Affine { initial, factor } => zero(initial).or((*factor <= Ratio::ONE)
-                    .then_some(PolicyError::FactorNotAboveOne { factor: *factor })),
-                Self::Decorrelated { base } => zero(base).or((*base < min || *base >= cap)
-                    .then_some(PolicyError::DecorrelatedBase {
-                        base: *base,
+            Self::Affine { initial, factor } => zero(initial).or((*factor <= Ratio::ONE)
+                .then_some(PolicyError::FactorNotAboveOne { factor: *factor })),
+            Self::Decorrelated { base } => zero(base).or((*base < min
+                || nanos(*base) >= nanos(cap))
+            .then_some(PolicyError::DecorrelatedBase {
+                base: *base,
+                min,
+                cap,
+            })),
+            Self::PhaseLadder { spread, tls_spread } => {
+                zero(spread).or(zero(tls_spread)).or_else(|| {
+                    let widest = *spread.max(tls_spread);
+                    (widest > cap || !min.is_zero()).then_some(PolicyError::Ladder {
+                        spread: widest,
                         min,
                         cap,
-                    })),
-                Self::PhaseLadder { spread, tls_spread } => {
-                    zero(spread).or(zero(tls_spread)).or_else(|| {
-                        let widest = *spread.max(tls_spread);
-                        (widest > cap || !min.is_zero()).then_some(PolicyError::Ladder {
-                            spread: widest,
-                            min,
-                            cap,
-                        })
                     })
-                }
-            };
+                })
+            }
+        };
         refused.map_or(Ok(()), Err)
     }
 
@@ -138,11 +151,14 @@ impl Backoff {
             Self::Exponential { base, factor } => Law::Step {
                 base: nanos(base).min(cap),
                 add: 0,
-                factor,
+                // A lesser one is refused in a policy; in a table it stands still.
+                factor: factor.max(Ratio::ONE),
                 cap,
             },
             Self::Affine { initial, factor } => {
-                let add = factor.of(nanos(initial)).saturating_sub(nanos(initial));
+                // Not `factor.of(initial) - initial`: that product may saturate.
+                let growth = Ratio::from_ppm(factor.ppm().saturating_sub(Ratio::ONE.ppm()));
+                let add = growth.of(nanos(initial));
                 Law::Step {
                     base: add.min(cap),
                     add,
@@ -169,7 +185,7 @@ fn rung(spread: u64, hold: u64) -> u64 {
     while rung > spread.max(1) {
         rung = rung.div_ceil(2);
     }
-    rung.max(1)
+    rung.max(1).min(hold)
 }
 
 /// A backoff ready to be computed. Its state is one number: the previous wait in nanoseconds,

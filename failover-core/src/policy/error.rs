@@ -60,6 +60,12 @@ pub enum PolicyError {
         /// The longest wait.
         cap: Duration,
     },
+    /// The least wait is longer than any wait can be.
+    #[error("pace: min is {min:?}, but no wait is longer than 2⁶⁴ nanoseconds (584 years)")]
+    MinTooLong {
+        /// The least wait.
+        min: Duration,
+    },
     /// A proportion above one would give negative waits.
     #[error("jitter: the proportion is {p}, it must lie between 0 and 1")]
     Proportion {
@@ -77,6 +83,18 @@ pub enum PolicyError {
         min: Duration,
         /// The longest wait.
         cap: Duration,
+    },
+    /// Nothing is left of the jitter: every client would wait exactly min.
+    #[error(
+        "jitter: of {jitter:?} over waits of {wait:?} nothing lies above min ({min:?}), so that all clients would wait alike: lower min, or wait longer"
+    )]
+    MinSwallowsJitter {
+        /// The jitter.
+        jitter: Jitter,
+        /// The wait that the law ends at.
+        wait: Duration,
+        /// The least wait.
+        min: Duration,
     },
     /// The first wait is above the longest.
     #[error("pace: first is {first:?}, which is above cap ({cap:?})")]

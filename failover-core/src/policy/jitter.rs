@@ -34,7 +34,9 @@ impl Jitter {
         let (low, high) = (nanos(min), nanos(cap));
         let room = match *self {
             Self::None => true,
-            Self::UpTo(width) => low.saturating_add(nanos(width)) <= high,
+            Self::UpTo(width) => low
+                .checked_add(nanos(width))
+                .is_some_and(|most| most <= high),
             Self::Proportional(p) if p > Ratio::ONE => return Err(PolicyError::Proportion { p }),
             Self::Proportional(p) => {
                 let center = p.shrink(high);
@@ -52,6 +54,31 @@ impl Jitter {
                 cap,
             })
         }
+    }
+
+    /// Refuses a jitter of which nothing is left of the wait that the law ends at: all of it lies
+    /// below `min`, and every client would wait exactly that.
+    pub(crate) fn check_plateau(
+        &self,
+        min: Duration,
+        plateau: Duration,
+        cap: Duration,
+    ) -> Result<(), PolicyError> {
+        let spreads = match *self {
+            Self::None => false,
+            Self::UpTo(width) => !width.is_zero(),
+            Self::Proportional(p) => p > Ratio::ZERO,
+            Self::Full | Self::Equal => true,
+        };
+        let (low, high) = self.compile(min, cap).range(nanos(plateau));
+        if spreads && !min.is_zero() && low == high {
+            return Err(PolicyError::MinSwallowsJitter {
+                jitter: *self,
+                wait: plateau,
+                min,
+            });
+        }
+        Ok(())
     }
 
     pub(crate) fn compile(&self, min: Duration, cap: Duration) -> Spread {

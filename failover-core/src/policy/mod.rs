@@ -17,6 +17,7 @@ mod ratio;
 mod reaction;
 mod seed;
 mod start;
+mod waits;
 
 use core::time::Duration;
 
@@ -37,6 +38,7 @@ pub use self::ratio::{Ratio, RatioError};
 pub use self::reaction::{On, Reaction, Reactions};
 pub use self::seed::Seed;
 pub use self::start::{PlainFallback, Start};
+pub use self::waits::Waits;
 use crate::endpoint::Security;
 use crate::policy::backoff::Law;
 pub(crate) use crate::policy::backoff::draw;
@@ -404,6 +406,11 @@ impl PolicyBuilder {
         pace.check()?;
         jitter.check(pace.min, pace.cap)?;
         tls_jitter.check(pace.min, pace.cap)?;
+        if !pace.backoff.draws() {
+            let plateau = pace.backoff.plateau(pace.cap);
+            jitter.check_plateau(pace.min, plateau, pace.cap)?;
+            tls_jitter.check_plateau(pace.min, plateau, pace.cap)?;
+        }
         if pace.first > pace.cap {
             return Err(PolicyError::FirstAboveCap {
                 first: pace.first,

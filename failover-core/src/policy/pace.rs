@@ -103,6 +103,9 @@ impl Pace {
                 cap: self.cap,
             });
         }
+        if self.min > Duration::from_nanos(u64::MAX) {
+            return Err(PolicyError::MinTooLong { min: self.min });
+        }
         self.backoff.check(self.min, self.cap)
     }
 }

@@ -342,7 +342,11 @@ fn pace(bytes: &mut Bytes<'_>) -> (Pace, Jitter, Jitter) {
     let growth = Ratio::from_ppm(1_000_001 + u32::from(bytes.next()) * 8_000);
     let some_of_cap = bytes.part(cap).max(Duration::from_nanos(1));
     let backoff = match bytes.below(8) {
-        0 | 1 => Backoff::Constant(bytes.time()),
+        0 | 1 => {
+            let wait = bytes.time();
+            min = min.min(wait / 2);
+            Backoff::Constant(wait)
+        }
         2..=4 => Backoff::Exponential {
             base: bytes.some_time(),
             factor: growth,

@@ -15,11 +15,12 @@ use failover_core::directory::Endpoint;
 use failover_core::drive::{
     BuildError, Clock, Connector, ConnectorBuilder, Event, Events, Loss, Status, What,
 };
+use failover_core::endpoint::EndpointId;
 use failover_core::failure::{Failure, Kind, Phase, Scope};
 use failover_core::machine::{Answer, CloseReason, Verdict, Why};
 use failover_core::policy::{
-    Backoff, CustomDelay, DelayAnswer, DelayAsked, DelayHook, Jitter, Limit, Limits, Order, Pace,
-    Policy, PolicyBuilder, Walk,
+    Backoff, Choice, ChoiceAsked, CustomDelay, DelayAnswer, DelayAsked, DelayHook, Hooks, Jitter,
+    JudgeAsked, Limit, Limits, Order, Pace, Policy, PolicyBuilder, Reaction, Walk,
 };
 use failover_core::testing::{Script, ScriptedConn, Step};
 use failover_core::time::Time;
@@ -298,6 +299,45 @@ async fn a_hook_that_panics_is_told_and_the_policy_goes_on() {
         told(&mut events),
         "hook panicked: wait 1; attempt a failed; attempt a ok; connected a"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_users_choice_and_judgement_are_asked_and_obeyed() {
+    struct LastAndNever;
+    impl Hooks for LastAndNever {
+        fn choose(&mut self, _: &ChoiceAsked) -> Choice {
+            Choice::Endpoint(EndpointId::new(2))
+        }
+        fn judge(&mut self, asked: &JudgeAsked) -> Reaction {
+            assert_eq!(asked.suggested, Reaction::Next);
+            Reaction::Stop
+        }
+    }
+    let script = script().host("c", [Step::REFUSE]);
+    let builder = connector(&script, "a b c").hooks(LastAndNever);
+    let mut connector = builder.build().unwrap();
+    assert!(connector.connect().await.is_err());
+    assert_eq!(hosts(&script), "c");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_choice_or_judgement_that_panics_leaves_the_policys() {
+    struct Panics;
+    impl Hooks for Panics {
+        fn choose(&mut self, _: &ChoiceAsked) -> Choice {
+            panic!("choice")
+        }
+        fn judge(&mut self, _: &JudgeAsked) -> Reaction {
+            panic!("judgement")
+        }
+    }
+    let script = script().host("b", [Step::Accept]);
+    let builder = connector(&script, "a b").hooks(Panics);
+    let mut connector = builder.build().unwrap();
+    let mut events = connector.events();
+    connector.connect().await.unwrap();
+    assert_eq!(hosts(&script), "a b");
+    assert!(told(&mut events).starts_with("hook panicked: choice; hook panicked"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::directory::{Directory, Endpoint, Origin, Target, UrlProblem, identity, traits};
 use crate::endpoint::{EndpointId, Security};
 use crate::machine::Change;
+use crate::policy::{Admission, AdmitAsked, Hooks};
 use crate::time::Time;
 
 /// Takes in the lists that servers push, and says when one may be merged.
@@ -23,6 +24,7 @@ use crate::time::Time;
 /// use core::time::Duration;
 /// use failover_core::directory::{Directory, Endpoint, Learner, Target};
 /// use failover_core::endpoint::Security;
+/// use failover_core::policy::NoHooks;
 /// use failover_core::time::Time;
 ///
 /// let mut directory = Directory::new([Endpoint::parse("tls://seed.example:4222")?])?;
@@ -31,7 +33,7 @@ use crate::time::Time;
 /// learner.handle_list(["10.0.0.2:4222", "10.0.0.3:4222"]);
 ///
 /// let list = learner.poll_list(Time::ZERO).expect("the first list is merged at once");
-/// let learned = directory.learn(&teacher, &list, &learner, |_| Security::Tls, |_| true);
+/// let learned = directory.learn(&teacher, &list, &learner, |_| Security::Tls, &mut NoHooks);
 /// assert_eq!(learned.changes.len(), 2);
 /// assert!(directory.find("10.0.0.2:4222").is_some());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -165,14 +167,14 @@ impl Directory {
     ///
     /// An address without a scheme inherits scheme and path of the teacher's URL, and every learned
     /// server the teacher's options (headers, credentials, TLS settings: it is one deployment).
-    /// `admit` is the user's filter; it is asked once for each new server.
+    /// The user's filter, [`Hooks::admit`], is asked once for each new server.
     pub fn learn(
         &mut self,
         teacher: &Target,
         list: &[String],
         learner: &Learner,
         security: impl Fn(&Target) -> Security,
-        mut admit: impl FnMut(&Endpoint) -> bool,
+        hooks: &mut dyn Hooks,
     ) -> Learned {
         let mut learned = Learned::default();
         let mut named = BTreeSet::new();
@@ -191,9 +193,13 @@ impl Directory {
                 .values()
                 .filter(|entry| entry.origin == Origin::Learned)
                 .count();
+            let address = endpoint.routes()[0].to_string();
+            let asked = AdmitAsked::new(&address, teacher.endpoint().name());
             let because = if kept >= learner.most {
                 RefusedBecause::TooMany { most: learner.most }
-            } else if self.find(endpoint.name()).is_some() || !admit(&endpoint) {
+            } else if self.find(endpoint.name()).is_some()
+                || hooks.admit(&asked) != Admission::Admit
+            {
                 RefusedBecause::NotAdmitted
             } else {
                 let id = self.insert(endpoint, Origin::Learned);
@@ -201,7 +207,6 @@ impl Directory {
                 learned.changes.push(Change::Add(traits));
                 continue;
             };
-            let address = endpoint.routes()[0].to_string();
             learned.refused.push(Refused { address, because });
         }
         learned
@@ -283,6 +288,20 @@ fn heir(endpoint: Endpoint, teacher: &Target) -> Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::NoHooks;
+
+    /// Admits every tenth server.
+    struct Tens;
+
+    impl Hooks for Tens {
+        fn admit(&mut self, asked: &AdmitAsked<'_>) -> Admission {
+            assert_eq!(asked.teacher, "seed:1");
+            match asked.url.starts_with("tcp://") && asked.url.ends_with("0:1") {
+                true => Admission::Admit,
+                false => Admission::Refuse,
+            }
+        }
+    }
 
     fn tls(to: &Target) -> Security {
         match to.url().scheme() {
@@ -294,7 +313,7 @@ mod tests {
     fn learn(directory: &mut Directory, teacher: &str, list: &[&str]) -> Learned {
         let teacher = Target::parse(teacher).unwrap();
         let list: Vec<String> = list.iter().map(ToString::to_string).collect();
-        directory.learn(&teacher, &list, &Learner::default(), tls, |_| true)
+        directory.learn(&teacher, &list, &Learner::default(), tls, &mut NoHooks)
     }
 
     fn seeded(url: &str) -> Directory {
@@ -366,7 +385,7 @@ mod tests {
         let teacher = Target::new(Arc::new(seed.clone()), 0);
         let mut directory = Directory::new([seed]).unwrap();
         let list = ["10.0.0.2:443".to_string()];
-        directory.learn(&teacher, &list, &Learner::default(), tls, |_| true);
+        directory.learn(&teacher, &list, &Learner::default(), tls, &mut NoHooks);
         let id = directory.find("10.0.0.2:443").unwrap();
         let learned = Target::new(Arc::clone(directory.get(id).unwrap()), 0);
         assert_eq!(learned.url().expose(), "wss://10.0.0.2:443/stream");
@@ -385,10 +404,9 @@ mod tests {
         let mut learner = Learner::default().most(100);
         learner.handle_list(many.iter().map(String::as_str));
         let list = learner.poll_list(Time::ZERO).unwrap();
-        let even = |endpoint: &Endpoint| endpoint.name().ends_with("0:1");
-        let learned = directory.learn(&teacher, &list, &learner, tls, even);
+        let learned = directory.learn(&teacher, &list, &learner, tls, &mut Tens);
         assert_eq!(learned.changes.len(), 20);
-        let learned = directory.learn(&teacher, &list, &learner, tls, |_| true);
+        let learned = directory.learn(&teacher, &list, &learner, tls, &mut NoHooks);
         assert_eq!(learned.changes.len(), 80);
     }
 

@@ -4,7 +4,10 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::{String, ToString};
 
-use crate::policy::{DelayAnswer, DelayAsked, Hooks};
+use crate::policy::{
+    Admission, AdmitAsked, Choice, ChoiceAsked, DelayAnswer, DelayAsked, Hooks, JudgeAsked,
+    Reaction,
+};
 
 /// Hooks whose panics become the policy's own answer and a note.
 pub(crate) struct Guarded<'a> {
@@ -13,12 +16,31 @@ pub(crate) struct Guarded<'a> {
     pub(crate) panicked: Option<Option<String>>,
 }
 
+impl Guarded<'_> {
+    fn ask<T>(&mut self, fallback: T, ask: impl FnOnce(&mut (dyn Hooks + Send)) -> T) -> T {
+        catch_unwind(AssertUnwindSafe(|| ask(&mut *self.hooks))).unwrap_or_else(|panic| {
+            self.panicked = Some(message(&*panic));
+            fallback
+        })
+    }
+}
+
 impl Hooks for Guarded<'_> {
     fn delay(&mut self, asked: &DelayAsked) -> DelayAnswer {
-        catch_unwind(AssertUnwindSafe(|| self.hooks.delay(asked))).unwrap_or_else(|panic| {
-            self.panicked = Some(message(&*panic));
-            DelayAnswer::AsSuggested
-        })
+        self.ask(DelayAnswer::AsSuggested, |hooks| hooks.delay(asked))
+    }
+
+    fn choose(&mut self, asked: &ChoiceAsked) -> Choice {
+        self.ask(Choice::AsSuggested, |hooks| hooks.choose(asked))
+    }
+
+    fn judge(&mut self, asked: &JudgeAsked) -> Reaction {
+        self.ask(asked.suggested, |hooks| hooks.judge(asked))
+    }
+
+    /// A filter that panics admits nobody.
+    fn admit(&mut self, asked: &AdmitAsked<'_>) -> Admission {
+        self.ask(Admission::Refuse, |hooks| hooks.admit(asked))
     }
 }
 

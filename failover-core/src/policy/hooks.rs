@@ -31,6 +31,13 @@ pub trait Hooks {
     fn judge(&mut self, asked: &JudgeAsked) -> Reaction {
         asked.suggested
     }
+
+    /// Whether a server that another server named joins the list. Asked by the directory, once for
+    /// each new one that passed its checks (the machine knows no names). The default admits it.
+    fn admit(&mut self, asked: &AdmitAsked<'_>) -> Admission {
+        let _ = asked;
+        Admission::Admit
+    }
 }
 
 /// No code of one's own.
@@ -126,4 +133,32 @@ pub struct JudgeAsked {
     pub failure: Failure,
     /// What the policy makes of it.
     pub suggested: Reaction,
+}
+
+/// A learned server whose admission is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AdmitAsked<'a> {
+    /// Its URL. It carries no credentials: those that a server pushes are refused before.
+    pub url: &'a str,
+    /// The name of the endpoint that named it.
+    pub teacher: &'a str,
+}
+
+impl<'a> AdmitAsked<'a> {
+    /// The server at `url`, named by `teacher`.
+    #[must_use]
+    pub const fn new(url: &'a str, teacher: &'a str) -> Self {
+        Self { url, teacher }
+    }
+}
+
+/// The answer of an admission hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Admission {
+    /// It joins the list.
+    Admit,
+    /// It does not.
+    Refuse,
 }

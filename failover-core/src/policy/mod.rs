@@ -27,7 +27,8 @@ pub use self::backoff::Backoff;
 pub use self::error::PolicyError;
 pub use self::health::{Health, NobodyReady};
 pub use self::hooks::{
-    Choice, ChoiceAsked, DelayAnswer, DelayAsked, DelayHook, Hooks, JudgeAsked, NoHooks,
+    Admission, AdmitAsked, Choice, ChoiceAsked, DelayAnswer, DelayAsked, DelayHook, Hooks,
+    JudgeAsked, NoHooks,
 };
 pub use self::jitter::Jitter;
 pub use self::limits::{Limit, Limits};

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use failover_core::endpoint::Security;
 use failover_core::policy::{Backoff, Jitter, Pace, Policy, PolicyError, Ratio, Seed};
-use failover_core::testing::backoff;
+use failover_core::testing::laws;
 use proptest::prelude::*;
 
 const NANO: Duration = Duration::from_nanos(1);
@@ -171,19 +171,23 @@ fn keeps_the_laws(policy: &Policy) -> Result<(), TestCaseError> {
             move |_: u32| waits.next_wait()
         };
         let pace = policy.pace();
-        backoff::total(client(1)).map_err(broken)?;
-        backoff::bounds(client(2), pace.min..=pace.cap, 300).map_err(broken)?;
+        laws::l01_total(client(1)).map_err(broken)?;
+        laws::l02_bounds(client(2), pace.min, pace.cap).map_err(broken)?;
         if let Some((attempts, plateau)) = plateau(policy) {
             let before_jitter = |attempt| pace.backoff.wait(attempt, pace.cap);
-            backoff::growth(before_jitter, plateau, attempts).map_err(broken)?;
+            laws::l04_growth(before_jitter, plateau).map_err(broken)?;
             let width = width(policy, plateau, security);
             if width >= Duration::from_millis(1) {
-                backoff::spread(client, attempts, width / 10 * 8).map_err(broken)?;
-                backoff::replay(client, attempts).map_err(broken)?;
+                laws::l03_spread(&laws::at_attempt(attempts, client), width / 10 * 8)
+                    .map_err(broken)?;
+                laws::l05_series(client, attempts).map_err(broken)?;
             }
         }
         match pace.backoff {
-            Backoff::Decorrelated { base } => stays_within_thrice(policy, base, security)?,
+            Backoff::Decorrelated { base } => {
+                let waits: Vec<Duration> = policy.waits(Seed::new(4), security).take(200).collect();
+                laws::l04_decorrelated(&waits, base, pace.cap).map_err(broken)?;
+            }
             Backoff::PhaseLadder { spread, tls_spread } => {
                 let phases = match security {
                     Security::Plain => spread,
@@ -243,22 +247,6 @@ fn width(policy: &Policy, plateau: Duration, security: Security) -> Duration {
     }
 }
 
-/// Law L4 for decorrelated waits.
-fn stays_within_thrice(
-    policy: &Policy,
-    base: Duration,
-    security: Security,
-) -> Result<(), TestCaseError> {
-    let cap = policy.pace().cap;
-    let mut previous = base;
-    for wait in policy.waits(Seed::new(4), security).take(200) {
-        let most = previous.saturating_mul(3).min(cap);
-        prop_assert!((base..=most).contains(&wait), "{wait:?} after {previous:?}");
-        previous = wait;
-    }
-    Ok(())
-}
-
 /// Law L3 for a phase ladder: the times of the attempts differ, by nearly the cap.
 fn attempts_are_spread(policy: &Policy, security: Security) -> Result<(), TestCaseError> {
     let client = |seed| {
@@ -270,7 +258,7 @@ fn attempts_are_spread(policy: &Policy, security: Security) -> Result<(), TestCa
         }
     };
     let width = policy.pace().cap.min(LONGEST) / 10 * 8;
-    let spread = backoff::spread(client, 70, width);
+    let spread = laws::l03_spread(&laws::at_attempt(70, client), width);
     spread.map_err(|violation| TestCaseError::fail(violation.to_string()))
 }
 

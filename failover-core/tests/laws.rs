@@ -166,7 +166,7 @@ mod its_backoff {
                 }
             };
             let at_cap: Vec<Duration> = (0..12).map(of_seed).collect();
-            laws::l03_spread(&at_cap)?;
+            laws::l03_spread(&at_cap, Duration::ZERO)?;
             Ok(())
         });
     }

@@ -47,13 +47,46 @@ mod in_a_backoff {
     }
 
     #[test]
-    fn l03_sees_a_sum_that_is_clamped_at_the_cap() {
-        let jitters: Vec<Duration> = (0..12).map(|seed| seed * 90 * MS).collect();
-        let shrunk: Vec<Duration> = jitters.iter().map(|&jitter| SECOND + jitter).collect();
-        assert_eq!(laws::l03_spread(&shrunk), Ok(()));
-        let sum_clamped = |&jitter: &Duration| (9 * SECOND / 5 + jitter).min(2 * SECOND);
-        let clamped: Vec<Duration> = jitters.iter().map(sum_clamped).collect();
-        assert_eq!(laws::l03_spread(&clamped).unwrap_err().law, "L3");
+    fn l01_sees_a_panic_at_the_last_number_and_tells_its_words() {
+        let broken = laws::l01_total(|n| {
+            assert!(n < u32::MAX, "planted");
+            SECOND
+        });
+        let broken = broken.unwrap_err();
+        assert_eq!((broken.law, broken.at), ("L1", u32::MAX as usize));
+        assert_eq!(broken.what, "the backoff panicked: planted");
+    }
+
+    #[test]
+    fn l03_sees_clients_that_meet_at_the_cap() {
+        let jitter = |seed: u64| Duration::from_millis(10 * (seed + 1));
+        let clamped = |seed: u64| move |n: u32| (jitter(seed) * n).min(10 * SECOND);
+        assert_eq!(spread(1, clamped), Ok(()));
+        assert_eq!(spread(1_000, clamped).unwrap_err().law, "L3");
+        let half_clamped = |seed| move |_| (9_500 * MS + jitter(seed)).min(10 * SECOND);
+        let crowd = spread(5, half_clamped).unwrap_err();
+        assert_eq!(crowd.what, "51 of 100 clients wait 10s");
+    }
+
+    fn spread<B: FnMut(u32) -> Duration>(
+        attempt: u32,
+        client: impl FnMut(u64) -> B,
+    ) -> Result<(), laws::Violation> {
+        laws::l03_spread(&laws::at_attempt(attempt, client), SECOND / 10)
+    }
+
+    #[test]
+    fn l05_sees_hidden_randomness_and_seeds_that_are_alike() {
+        let mut hidden = 0;
+        let unseeded = |_| {
+            hidden += 1;
+            let own = hidden;
+            move |_| Duration::from_millis(own)
+        };
+        assert_eq!(laws::l05_series(unseeded, 3).unwrap_err().at, 1);
+        let alike_from_64_on = |seed: u64| move |_| Duration::from_millis(seed % 64);
+        let alike = laws::l05_series(alike_from_64_on, 3).unwrap_err();
+        assert_eq!(alike.what, "seed 64 waits the series of seed 0");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use failover_core::machine::{Input, Machine, Outbox, Output, Status, Verdict};
 use failover_core::policy::{
     Backoff, Every, Jitter, Lost, NoHooks, Order, Pace, Policy, Ratio, Seed, Shuffle, Walk,
 };
-use failover_core::testing::backoff;
+use failover_core::testing::laws;
 use failover_core::time::Time;
 
 const DRAWS: usize = 100_000;
@@ -70,8 +70,11 @@ mod jitters {
                 let mut waits = policy.waits(Seed::new(seed), Security::Plain);
                 move |_| waits.next_wait()
             };
-            assert_eq!(backoff::spread(client, 30, width * 9 / 10), Ok(()));
-            assert_eq!(backoff::replay(client, 30), Ok(()));
+            assert_eq!(
+                laws::l03_spread(&laws::at_attempt(30, client), width * 9 / 10),
+                Ok(())
+            );
+            assert_eq!(laws::l05_series(client, 30), Ok(()));
         };
         check(Jitter::UpTo(MILLI), MILLI);
         check(Jitter::UpTo(SECOND), SECOND);
@@ -141,7 +144,10 @@ mod drawn_laws {
             let mut waits = policy.waits(Seed::new(seed), Security::Plain);
             move |_| waits.next_wait()
         };
-        assert_eq!(backoff::spread(client, 100, CAP / 2), Ok(()));
+        assert_eq!(
+            laws::l03_spread(&laws::at_attempt(100, client), CAP / 2),
+            Ok(())
+        );
     }
 
     #[test]
@@ -181,7 +187,10 @@ mod drawn_laws {
                 time
             }
         };
-        assert_eq!(backoff::spread(client, 1000, CAP * 9 / 10), Ok(()));
+        assert_eq!(
+            laws::l03_spread(&laws::at_attempt(1000, client), CAP * 9 / 10),
+            Ok(())
+        );
     }
 
     fn check_tiles(policy: &Policy, security: Security, spread: f64) {

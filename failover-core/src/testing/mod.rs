@@ -1,6 +1,5 @@
 //! Tools to verify policies, machines and transports.
 
-pub mod backoff;
 mod case;
 pub mod conformance;
 pub mod laws;

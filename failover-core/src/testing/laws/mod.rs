@@ -4,16 +4,26 @@
 //! `FnMut(u32) -> Duration`, so that they check other people's too. None of them asks the machine
 //! what it thinks: each recounts from what went in and what came out.
 //!
+//! A backoff counts attempts from 1; one that keeps state of its own ignores the number. Where
+//! several clients matter, a factory makes one backoff per seed:
+//!
 //! ```
-//! use std::time::Duration;
+//! use failover_core::endpoint::Security;
+//! use failover_core::policy::{Policy, Seed};
 //! use failover_core::testing::laws;
 //!
-//! let cap = Duration::from_secs(1);
-//! let sound = |n: u32| Duration::from_millis(10).saturating_mul(n).min(cap);
-//! assert_eq!(laws::l04_growth(sound, cap), Ok(()));
-//!
-//! let wraps = |n: u32| Duration::from_millis(10 * u64::from(n % 7));
-//! assert_eq!(laws::l04_growth(wraps, cap).unwrap_err().law, "L4");
+//! let policy = Policy::default();
+//! let pace = policy.pace();
+//! let client = |seed| {
+//!     let mut waits = policy.waits(Seed::new(seed), Security::Plain);
+//!     move |_attempt: u32| waits.next_wait()
+//! };
+//! laws::l01_total(client(1))?;
+//! laws::l02_bounds(client(1), pace.min, pace.cap)?;
+//! laws::l03_spread(&laws::at_attempt(20, client), pace.cap / 2)?;
+//! laws::l04_growth(|attempt| pace.backoff.wait(attempt, pace.cap), pace.cap)?;
+//! laws::l05_series(client, 20)?;
+//! # Ok::<(), laws::Violation>(())
 //! ```
 
 mod backoff;
@@ -27,7 +37,10 @@ mod waits;
 
 use core::fmt;
 
-pub use self::backoff::{l01_total, l02_bounds, l03_spread, l04_decorrelated, l04_growth, waits};
+pub use self::backoff::{
+    CLIENTS, at_attempt, l01_total, l02_bounds, l03_spread, l04_decorrelated, l04_growth,
+    l05_series, waits,
+};
 pub use self::grammar::l15_grammar;
 pub use self::lifetime::{l11_close, l14_progress, l17_recovery};
 pub use self::limits::l07_limits;

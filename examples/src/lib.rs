@@ -3,6 +3,8 @@
 //! Nothing here reconnects: there is one loop, the connector's. [`demo`] takes servers away from
 //! it, [`cat`] gives it standard input and output, [`timeline`] prints its events.
 
+#![forbid(unsafe_code)]
+
 pub mod cat;
 pub mod demo;
 mod registry;

@@ -297,6 +297,37 @@ fn left_in(error: &std::io::Error) -> Option<Failure> {
     None
 }
 
+/// A failure without the server's hint: what is kept of the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Brief {
+    kind: Kind,
+    scope: Scope,
+    phase: Option<Phase>,
+    code: Option<u32>,
+}
+
+impl From<Failure> for Brief {
+    fn from(failure: Failure) -> Self {
+        Self {
+            kind: failure.kind,
+            scope: failure.scope,
+            phase: failure.phase,
+            code: failure.code,
+        }
+    }
+}
+
+impl From<Brief> for Failure {
+    fn from(brief: Brief) -> Self {
+        Self {
+            scope: brief.scope,
+            phase: brief.phase,
+            code: brief.code,
+            ..Self::new(brief.kind)
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind.as_str())?;

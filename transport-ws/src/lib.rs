@@ -29,6 +29,7 @@
 //! bytes, as they were sent or decoded). The reason of a close frame is shown as it came. One thing
 //! is out of our hands: tungstenite logs the whole request at level `trace` of the `log` facade. Keep the target
 //! `tungstenite` at `debug` or above where logs are stored.
+#![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod config;

@@ -157,7 +157,7 @@ impl Machine {
         let mark = cx.out.mark();
         cx.out.tell(attempt.ended(Err(failure), cx.now));
         if attempt.is_awaited() && !self.is_on_the_side(attempt.order.attempt) {
-            self.outage.last_failure = Some(failure);
+            self.outage.last_failure = Some(failure.into());
             self.main_failed(&attempt, failure, cx);
             cx.out.amend(mark, self.planned(cx.now));
         } else {
@@ -290,11 +290,7 @@ impl Machine {
     }
 
     pub(super) fn take_attempt(&mut self, attempt: AttemptId) -> Option<Attempt> {
-        let at = self
-            .attempts
-            .iter()
-            .position(|a| a.order.attempt == attempt)?;
-        Some(self.attempts.remove(at))
+        self.attempts.take(|a| a.order.attempt == attempt)
     }
 
     /// Cancels every dial in flight.

@@ -215,12 +215,10 @@ impl Machine {
     /// Books the wait of an endpoint that failed, under a pace per endpoint.
     pub(super) fn pace_endpoint(&mut self, index: SlotIndex, cx: &mut Cx<'_>) {
         let security = self.pool.security(index);
-        let previous = self.pool.slot(index).wait;
+        let previous = self.pool.slot(index).wait();
         let wait = self.policy.next_wait(previous, security, &mut self.rng);
         let at = cx.now.after(self.wait(index, wait, cx));
-        let slot = self.pool.slot_mut(index);
-        slot.wait = wait;
-        slot.pace(at);
+        self.pool.slot_mut(index).pace(wait, at);
     }
 
     /// Whether this is the first dial after a loss.
@@ -249,7 +247,7 @@ impl Machine {
             dials: self.outage.dials,
             endpoint: self.pool.id(index),
             security,
-            failure: self.outage.last_failure,
+            failure: self.outage.last_failure.map(Into::into),
             suggested: Duration::from_nanos(suggested),
             random: self.rng.next_u64(),
         });

@@ -483,7 +483,7 @@ impl Machine {
         extras.efforts.clear();
         extras.leave = None;
         extras.good = None;
-        for attempt in &mut self.attempts {
+        for attempt in self.attempts.iter_mut() {
             attempt.order.role = Role::Raced;
             self.pool.take_turn(attempt.slot);
             self.outage.turns = self.outage.turns.saturating_add(1);

@@ -48,7 +48,7 @@ impl Machine {
             Proved::Stable => Counted::No,
             Proved::Unstable => Counted::Yes,
         };
-        self.outage.last_failure = Some(failure);
+        self.outage.last_failure = Some(failure.into());
         self.book(live.slot, &failure, reaction, counted, cx);
         if reaction == Reaction::Stop {
             self.close(CloseReason::Fatal(failure), cx);

@@ -32,6 +32,7 @@ mod attempts;
 mod change;
 mod decide;
 mod effort;
+mod few;
 mod io;
 mod lost;
 mod outage;
@@ -39,13 +40,13 @@ mod race;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use self::attempts::Attempt;
 use self::effort::Extras;
+use self::few::Few;
 pub use self::io::{
     Answer, AttemptEnded, Change, CloseReason, DialOrder, Event, Input, Link, Move, Outbox, Output,
     Planned, Verdict, Whither, Why,
@@ -76,6 +77,13 @@ use crate::time::Time;
 ///                             limit
 /// ```
 /// While connected, dials on the side may be in flight: spares, probes, a move.
+///
+/// # Memory
+/// Policy and list are shared. Beside them a machine with three endpoints takes 404 bytes, its heap
+/// included, on a 64-bit target; each further endpoint takes 24. Extra are 24 bytes for each endpoint
+/// that ever rested, was retired or waited for a pace of its own, and what races, spares, moves,
+/// pauses and resume windows need, which is made when the first of them begins.
+/// A step takes memory only when there is more to hold than ever before.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
     policy: Arc<Policy>,
@@ -84,7 +92,7 @@ pub struct Machine {
     /// The latest time that was told: time never runs backwards here.
     latest: Time,
     last_attempt: u64,
-    attempts: Vec<Attempt>,
+    attempts: Few<Attempt>,
     state: State,
     stage: Stage,
     outage: Outage,
@@ -135,7 +143,7 @@ enum State {
     Connected(Live),
     Paused,
     Starved,
-    Closed(CloseReason),
+    Closed(Box<CloseReason>),
 }
 
 /// A connection that stands.
@@ -174,7 +182,7 @@ impl Machine {
             rng: Xoshiro256PlusPlus::seed_from_u64(seed.get()),
             latest: Time::ZERO,
             last_attempt: 0,
-            attempts: Vec::new(),
+            attempts: Few::None,
             state: State::Idle,
             stage: Stage::StartUp { pinned: None },
             outage: Outage::new(1, Time::ZERO),
@@ -267,7 +275,7 @@ impl Machine {
             },
             State::Paused => Status::Paused,
             State::Starved => Status::Starved,
-            State::Closed(reason) => Status::Closed(*reason),
+            State::Closed(reason) => Status::Closed(**reason),
         }
     }
 
@@ -434,7 +442,7 @@ impl Machine {
         {
             self.hang_up(spare, cx);
         }
-        self.state = State::Closed(reason);
+        self.state = State::Closed(Box::new(reason));
         cx.out.tell(Event::Closed(reason));
     }
 

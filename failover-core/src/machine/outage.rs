@@ -1,7 +1,7 @@
 //! What happened since the last connection that proved stable.
 
 use crate::endpoint::EndpointId;
-use crate::failure::Failure;
+use crate::failure::Brief;
 use crate::machine::io::Verdict;
 use crate::policy::Lost;
 use crate::pool::SlotIndex;
@@ -28,7 +28,7 @@ pub(crate) struct Outage {
     pub(crate) suspended: u32,
     /// The server lost last.
     pub(crate) lost: Option<EndpointId>,
-    pub(crate) last_failure: Option<Failure>,
+    pub(crate) last_failure: Option<Brief>,
     /// What the application made of that loss.
     pub(crate) verdict: Verdict,
     /// Whether a wait is due before the first dial of this sweep.

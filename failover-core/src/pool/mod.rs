@@ -3,6 +3,7 @@
 mod slot;
 mod turns;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use rand::Rng;
@@ -21,7 +22,7 @@ pub(crate) struct Pool {
     list: Endpoints,
     slots: Vec<Slot>,
     /// The slots in the order of a shuffled walk; empty for the others.
-    order: Vec<SlotIndex>,
+    order: Box<[SlotIndex]>,
     /// Who had a turn in this sweep.
     taken: Turns,
     /// Where a rotating walk goes on.
@@ -68,7 +69,7 @@ impl Pool {
             slots,
             order: match walk {
                 Walk::Shuffled(_) => (0..n).collect(),
-                Walk::Listed | Walk::Rotate | Walk::Weighted | Walk::LeastFailed => Vec::new(),
+                Walk::Listed | Walk::Rotate | Walk::Weighted | Walk::LeastFailed => Box::default(),
             },
             taken: Turns::default(),
             place: 0,
@@ -123,7 +124,9 @@ impl Pool {
         self.list.make_mut().push(traits);
         self.slots.push(Slot::new());
         if !self.order.is_empty() || index == 0 {
-            self.order.push(index);
+            let mut order = core::mem::take(&mut self.order).into_vec();
+            order.push(index);
+            self.order = order.into_boxed_slice();
         }
         Some(index)
     }

@@ -1,22 +1,17 @@
 //! One endpoint and what happened to it.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use crate::policy::Health;
 use crate::time::{Time, nanos};
 
 /// What happened to one endpoint, as far as decisions need it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
     /// Not dialled before this time, whoever asks: the hard floor.
     floor: Time,
-    /// Not dialled before this time: the pace per endpoint.
-    paced: Time,
-    /// Until when it rests, if it is marked or suspended.
-    rest: Time,
-    /// The last wait under a pace per endpoint, before jitter, in nanoseconds. For a retired one,
-    /// the number of the outage.
-    pub(crate) wait: u64,
+    rare: Option<Box<Rare>>,
     /// Failed turns in a row.
     pub(crate) failures: u32,
     condition: Condition,
@@ -26,6 +21,26 @@ pub(crate) struct Slot {
     suspensions: u8,
     /// The route that worked last, which goes first.
     pub(crate) route: u8,
+}
+
+/// What only some endpoints have: those with a pace of their own, that rest or that are retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rare {
+    /// Not dialled before this time: the pace per endpoint.
+    paced: Time,
+    /// Until when it rests, if it is marked or suspended.
+    rest: Time,
+    /// The last wait under a pace per endpoint, before jitter, in nanoseconds. For a retired one,
+    /// the number of the outage.
+    wait: u64,
+}
+
+impl Rare {
+    const NONE: Self = Self {
+        paced: Time::ZERO,
+        rest: Time::ZERO,
+        wait: 0,
+    };
 }
 
 /// Whether an endpoint may be dialled.
@@ -50,9 +65,7 @@ impl Slot {
     pub(crate) const fn new() -> Self {
         Self {
             floor: Time::ZERO,
-            paced: Time::ZERO,
-            rest: Time::ZERO,
-            wait: 0,
+            rare: None,
             failures: 0,
             condition: Condition::Active,
             marks: 0,
@@ -62,18 +75,18 @@ impl Slot {
     }
 
     /// Its condition in this outage.
-    pub(crate) const fn condition(&self, outage: u32) -> Condition {
-        if matches!(self.condition, Condition::Retired) && self.wait != outage as u64 {
+    pub(crate) fn condition(&self, outage: u32) -> Condition {
+        if matches!(self.condition, Condition::Retired) && self.rare().wait != u64::from(outage) {
             return Condition::Active;
         }
         self.condition
     }
 
     /// When it is ready, as far as its condition goes: never, for some.
-    pub(crate) const fn ready_at(&self, outage: u32) -> Option<Time> {
+    pub(crate) fn ready_at(&self, outage: u32) -> Option<Time> {
         match self.condition(outage) {
             Condition::Active => Some(Time::ZERO),
-            Condition::Marked | Condition::Suspended => Some(self.rest),
+            Condition::Marked | Condition::Suspended => Some(self.rare().rest),
             Condition::Retired | Condition::Off | Condition::Removed => None,
         }
     }
@@ -81,7 +94,9 @@ impl Slot {
     /// The earliest time for its next dial: its condition, its pace and the hard floor.
     pub(crate) fn not_before(&self) -> Time {
         match self.condition {
-            Condition::Marked | Condition::Suspended => self.not_before_resting().max(self.rest),
+            Condition::Marked | Condition::Suspended => {
+                self.not_before_resting().max(self.rare().rest)
+            }
             Condition::Active | Condition::Retired | Condition::Off | Condition::Removed => {
                 self.not_before_resting()
             }
@@ -90,7 +105,7 @@ impl Slot {
 
     /// The same as if it did not rest.
     pub(crate) fn not_before_resting(&self) -> Time {
-        self.floor.max(self.paced)
+        self.floor.max(self.rare().paced)
     }
 
     /// The hard floor alone.
@@ -103,7 +118,7 @@ impl Slot {
         self.come_back(outage);
         // A wait that was cut short is over, too.
         self.floor = floor;
-        self.paced = Time::ZERO;
+        self.end(|rare| rare.paced = Time::ZERO);
     }
 
     /// It failed: one more in its series.
@@ -112,16 +127,23 @@ impl Slot {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// Not again before this time, for the pace's sake.
-    pub(crate) fn pace(&mut self, at: Time) {
-        self.paced = self.paced.max(at);
+    /// Not again before this time, for the pace's sake: after this wait and its jitter.
+    pub(crate) fn pace(&mut self, wait: u64, at: Time) {
+        let rare = self.rare_mut();
+        rare.wait = wait;
+        rare.paced = rare.paced.max(at);
+    }
+
+    /// The last wait of its own pace, before jitter, in nanoseconds.
+    pub(crate) fn wait(&self) -> u64 {
+        self.rare().wait
     }
 
     /// It had as many failed turns in this outage as the policy allows.
     pub(crate) fn retire(&mut self, outage: u32) {
         if self.condition <= Condition::Suspended {
             self.condition = Condition::Retired;
-            self.wait = u64::from(outage);
+            self.rare_mut().wait = u64::from(outage);
         }
     }
 
@@ -129,11 +151,11 @@ impl Slot {
     /// suspended a mark changes nothing; a probe that is marked suspends again.
     pub(crate) fn mark(&mut self, health: &Health, now: Time) {
         match self.condition {
-            Condition::Suspended if now < self.rest => {}
+            Condition::Suspended if now < self.rare().rest => {}
             Condition::Active | Condition::Marked if self.marks < health.retries => {
                 self.marks += 1;
                 self.condition = Condition::Marked;
-                self.rest = self.rest.max(now + health.retry_delay);
+                self.rest_until(now + health.retry_delay);
             }
             Condition::Active | Condition::Marked | Condition::Suspended => {
                 self.suspend(health, now)
@@ -151,7 +173,7 @@ impl Slot {
         self.marks = health.retries;
         self.condition = Condition::Suspended;
         let rest = suspension(health, self.suspensions);
-        self.rest = self.rest.max(now.after(rest));
+        self.rest_until(now.after(rest));
     }
 
     /// The server's hint: not before this much time has passed.
@@ -162,7 +184,7 @@ impl Slot {
         if self.condition == Condition::Active {
             self.condition = Condition::Marked;
         }
-        self.rest = self.rest.max(now + after.min(health.maximum));
+        self.rest_until(now + after.min(health.maximum));
     }
 
     /// It answered: it rests no more, but its series go on until it proves stable. The hard floor
@@ -171,15 +193,14 @@ impl Slot {
         if self.condition <= Condition::Suspended {
             self.condition = Condition::Active;
             self.floor = self.floor.max(floor);
-            self.paced = Time::ZERO;
-            self.rest = Time::ZERO;
+            self.end(|rare| (rare.paced, rare.rest) = (Time::ZERO, Time::ZERO));
         }
     }
 
     /// It proved stable: its series begin anew. A rest is from a later failure than that connection,
     /// which had ended those before it: it stays.
     pub(crate) fn proved_stable(&mut self) {
-        self.wait = 0;
+        self.end(|rare| rare.wait = 0);
         self.failures = 0;
         match self.condition {
             Condition::Marked | Condition::Suspended => return,
@@ -202,15 +223,34 @@ impl Slot {
         if self.condition == Condition::Off {
             self.condition = Condition::Active;
             self.floor = self.floor.max(floor);
-            self.paced = Time::ZERO;
-            self.rest = Time::ZERO;
+            self.end(|rare| (rare.paced, rare.rest) = (Time::ZERO, Time::ZERO));
             self.proved_stable();
+        }
+    }
+
+    fn rare(&self) -> Rare {
+        self.rare.as_deref().copied().unwrap_or(Rare::NONE)
+    }
+
+    fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_with(|| Box::new(Rare::NONE))
+    }
+
+    fn rest_until(&mut self, at: Time) {
+        let rare = self.rare_mut();
+        rare.rest = rare.rest.max(at);
+    }
+
+    /// Ends a part of what it has, if it has any: its memory stays, for the next time.
+    fn end(&mut self, part: impl FnOnce(&mut Rare)) {
+        if let Some(rare) = &mut self.rare {
+            part(rare);
         }
     }
 
     /// Retired in an earlier outage, it begins anew.
     fn come_back(&mut self, outage: u32) {
-        if self.condition == Condition::Retired && self.wait != u64::from(outage) {
+        if self.condition == Condition::Retired && self.rare().wait != u64::from(outage) {
             self.proved_stable();
         }
     }

@@ -1,12 +1,12 @@
 //! Who had a turn in this sweep: a set of small numbers.
 
-use alloc::vec::Vec;
+use alloc::boxed::Box;
 
 /// A set of slots. The first 64 take no memory of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Turns {
     first: u64,
-    more: Vec<u64>,
+    more: Box<[u64]>,
 }
 
 impl Turns {
@@ -21,14 +21,16 @@ impl Turns {
             return;
         }
         if self.more.len() < word {
-            self.more.resize(word, 0);
+            let mut more = core::mem::take(&mut self.more).into_vec();
+            more.resize(word.next_power_of_two(), 0);
+            self.more = more.into_boxed_slice();
         }
         self.more[word - 1] |= bit(index);
     }
 
     pub(crate) fn clear(&mut self) {
         self.first = 0;
-        self.more.clear();
+        self.more.fill(0);
     }
 
     fn word(&self, index: u32) -> Option<u64> {

@@ -1,0 +1,77 @@
+//! A list that mostly holds one: the dials in flight.
+
+use alloc::vec::Vec;
+use core::ops::{Deref, DerefMut};
+
+/// A list that takes no memory of its own while it holds at most one.
+#[derive(Clone, Debug)]
+pub(super) enum Few<T> {
+    None,
+    One(T),
+    /// Also when some have left: the memory serves the next.
+    More(Vec<T>),
+}
+
+impl<T> Few<T> {
+    pub(super) fn push(&mut self, value: T) {
+        *self = match core::mem::replace(self, Self::None) {
+            Self::None => Self::One(value),
+            Self::One(first) => Self::More(Vec::from([first, value])),
+            Self::More(mut list) => {
+                list.push(value);
+                Self::More(list)
+            }
+        };
+    }
+
+    /// Takes the first one that is asked for, if it is there.
+    pub(super) fn take(&mut self, is_it: impl FnMut(&T) -> bool) -> Option<T> {
+        let at = self.iter().position(is_it)?;
+        match core::mem::replace(self, Self::None) {
+            Self::None => None,
+            Self::One(only) => Some(only),
+            Self::More(mut list) => {
+                let taken = list.remove(at);
+                *self = Self::More(list);
+                Some(taken)
+            }
+        }
+    }
+
+    pub(super) fn retain(&mut self, mut stays: impl FnMut(&T) -> bool) {
+        match self {
+            Self::None => {}
+            Self::One(only) if stays(only) => {}
+            Self::One(_) => *self = Self::None,
+            Self::More(list) => list.retain(stays),
+        }
+    }
+}
+
+impl<T: PartialEq> PartialEq for Few<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self[..] == other[..]
+    }
+}
+
+impl<T> Deref for Few<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::None => &[],
+            Self::One(only) => core::slice::from_ref(only),
+            Self::More(list) => list,
+        }
+    }
+}
+
+impl<T> DerefMut for Few<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        match self {
+            Self::None => &mut [],
+            Self::One(only) => core::slice::from_mut(only),
+            Self::More(list) => list,
+        }
+    }
+}

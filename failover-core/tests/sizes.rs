@@ -1,0 +1,172 @@
+//! What a client costs in memory. The figures are printed; the bounds are promises.
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    missing_docs
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use failover_core::attempt::AttemptId;
+use failover_core::endpoint::{EndpointId, Endpoints, Security, Traits};
+use failover_core::failure::{Failure, Kind};
+use failover_core::heartbeat::Monitor;
+use failover_core::machine::{Input, Machine, Outbox, Output};
+use failover_core::policy::{NoHooks, Order, Policy, Seed, Standing, Walk};
+use failover_core::race::Trainer;
+use failover_core::time::Time;
+
+#[test]
+fn a_client_of_three_servers_is_small_and_shares_policy_and_list() {
+    let plain = bytes_of_one(Policy::default());
+    let rotating = bytes_of_one(
+        Policy::builder()
+            .order(Order::new(Walk::Rotate))
+            .build()
+            .unwrap(),
+    );
+    let spare = Standing::default().spares(1);
+    let with_spare = bytes_of_one(Policy::builder().standing(spare).build().unwrap());
+    println!(
+        "machine, inline:                  {} bytes",
+        size_of::<Machine>()
+    );
+    println!("with heap, 3 endpoints, default:  {plain} bytes");
+    println!("with heap, 3 endpoints, rotating: {rotating} bytes");
+    println!("with heap, 3 endpoints, spare:    {with_spare} bytes");
+    println!(
+        "policy (shared):                  {} bytes",
+        size_of::<Policy>()
+    );
+    println!(
+        "endpoint in the list (shared):    {} bytes",
+        size_of::<Traits>()
+    );
+    println!(
+        "heartbeat monitor:                {} bytes",
+        size_of::<Monitor>()
+    );
+    println!(
+        "stagger trainer:                  {} bytes",
+        size_of::<Trainer>()
+    );
+    println!(
+        "failure:                          {} bytes",
+        size_of::<Failure>()
+    );
+    assert!(plain <= SMALL && rotating <= SMALL, "{plain}, {rotating}");
+}
+
+/// What a machine with three endpoints takes at the most, its heap included.
+const SMALL: usize = 404;
+
+#[test]
+fn a_step_of_a_running_machine_takes_no_memory() {
+    let policy = Arc::new(Policy::default());
+    let mut machine = Machine::new(policy, endpoints(), Seed::new(1));
+    let mut out = Outbox::default();
+    run(&mut machine, &mut out, 100);
+    let before = COUNTED.with(Cell::get).1;
+    run(&mut machine, &mut out, 10_000);
+    assert_eq!(
+        COUNTED.with(Cell::get).1 - before,
+        0,
+        "allocations in 10000 steps"
+    );
+}
+
+/// What one more client takes, when policy and list are there already, after a hundred steps.
+fn bytes_of_one(policy: Policy) -> usize {
+    let policy = Arc::new(policy);
+    let list = endpoints();
+    let mut out = Outbox::default();
+    // The outbox is the driver's: let it have its memory first.
+    run(
+        &mut Machine::new(Arc::clone(&policy), list.clone(), Seed::new(0)),
+        &mut out,
+        100,
+    );
+    let before = COUNTED.with(Cell::get).0;
+    let mut machine = Machine::new(policy, list, Seed::new(1));
+    run(&mut machine, &mut out, 100);
+    let heap = COUNTED.with(Cell::get).0 - before;
+    drop(machine);
+    size_of::<Machine>() + usize::try_from(heap).unwrap()
+}
+
+/// Dials that fail, and once in a while a connection that is lost.
+fn run(machine: &mut Machine, out: &mut Outbox, steps: u32) {
+    let mut now = Time::ZERO;
+    machine.handle(Input::Start, &mut NoHooks, out, now);
+    for step in 0..steps {
+        let dials: Option<AttemptId> = out
+            .drain()
+            .filter_map(|output| match output {
+                Output::Dial(order) => Some(order.attempt),
+                _ => None,
+            })
+            .next_back();
+        let failure = Failure::new(Kind::Refused);
+        let input = match dials {
+            Some(attempt) if step % 10 == 9 => Input::Connected { attempt },
+            Some(attempt) => Input::Failed { attempt, failure },
+            None => {
+                now = machine.next_wake().unwrap_or(now + Duration::from_secs(1));
+                match machine.status() {
+                    failover_core::machine::Status::Connected { link, .. } => Input::Lost {
+                        attempt: link.attempt,
+                        failure,
+                        verdict: failover_core::machine::Verdict::AsPolicy,
+                    },
+                    _ => Input::Wake,
+                }
+            }
+        };
+        machine.handle(input, &mut NoHooks, out, now);
+    }
+}
+
+fn endpoints() -> Endpoints {
+    [0, 1, 2]
+        .map(|n| Traits::new(EndpointId::new(n)).route(Security::Plain))
+        .into()
+}
+
+std::thread_local! {
+    /// Bytes in use and allocations made by this thread.
+    static COUNTED: Cell<(isize, u64)> = const { Cell::new((0, 0)) };
+}
+
+struct Counting;
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn count(bytes: isize, allocations: u64) {
+    let _ = COUNTED.try_with(|counted| {
+        let (held, made) = counted.get();
+        counted.set((held + bytes, made + allocations));
+    });
+}
+
+// SAFETY: everything is the system allocator's; only numbers are kept beside it.
+#[expect(
+    unsafe_code,
+    clippy::cast_possible_wrap,
+    reason = "an allocator that counts is the measure"
+)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize, 1);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize), 0);
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}

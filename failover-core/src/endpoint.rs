@@ -65,6 +65,7 @@ pub struct Traits {
     routes: u8,
     /// Bit n is set if route n is TLS.
     tls: u8,
+    class: u8,
     /// In nanoseconds; 0 means the policy's.
     deadline: u64,
 }
@@ -83,6 +84,7 @@ impl Traits {
             tier: 0,
             routes: 0,
             tls: 0,
+            class: 0,
             deadline: 0,
         }
     }
@@ -122,6 +124,14 @@ impl Traits {
         self
     }
 
+    /// The same in this class of the policy, whose rules then apply to it instead of those for all.
+    /// 0 means none.
+    #[must_use]
+    pub const fn class(mut self, class: u8) -> Self {
+        self.class = class;
+        self
+    }
+
     /// Its id.
     #[must_use]
     pub const fn id(self) -> EndpointId {
@@ -154,6 +164,12 @@ impl Traits {
     #[must_use]
     pub const fn weighs(self) -> u16 {
         self.weight
+    }
+
+    /// Its class in the policy; 0 means none.
+    #[must_use]
+    pub const fn in_class(self) -> u8 {
+        self.class
     }
 
     /// Its own deadline for each dial, if it has one.

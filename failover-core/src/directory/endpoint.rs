@@ -106,6 +106,13 @@ impl Endpoint {
         self
     }
 
+    /// The same with the rules of this class of the policy, instead of those for all.
+    #[must_use]
+    pub fn class(mut self, class: u8) -> Self {
+        self.overrides.class = class;
+        self
+    }
+
     /// What it has of its own where the policy speaks for all.
     #[must_use]
     pub fn overrides(&self) -> Overrides {
@@ -147,6 +154,8 @@ pub struct Overrides {
     pub weight: u16,
     /// How long a dial of it may take. Default: the policy's.
     pub deadline: Option<Duration>,
+    /// Its class in the policy: health, reactions and limit of its own. Default: 0, which is none.
+    pub class: u8,
 }
 
 impl Default for Overrides {
@@ -155,6 +164,7 @@ impl Default for Overrides {
             tier: 0,
             weight: 1,
             deadline: None,
+            class: 0,
         }
     }
 }

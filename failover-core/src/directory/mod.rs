@@ -258,7 +258,8 @@ fn traits(
     let overrides = endpoint.overrides();
     let mut traits = Traits::new(id)
         .tier(overrides.tier)
-        .weight(overrides.weight);
+        .weight(overrides.weight)
+        .class(overrides.class);
     if let Some(deadline) = overrides.deadline {
         traits = traits.deadline(deadline);
     }

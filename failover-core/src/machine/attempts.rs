@@ -5,6 +5,7 @@ use core::time::Duration;
 use crate::attempt::{AttemptId, Purpose, Role};
 use crate::endpoint::Security;
 use crate::failure::{Failure, Kind, Scope};
+use crate::machine::effort::Extras;
 use crate::machine::outage::Plan;
 use crate::machine::{
     Answer, AttemptEnded, CloseReason, Cx, DialOrder, Event, Link, Live, Machine, Output, Stage,
@@ -95,7 +96,9 @@ impl Machine {
             role,
             purpose,
             number,
-            deadline: self.resume_deadline(cx.now + deadline),
+            deadline: self
+                .resume_deadline(cx.now + deadline)
+                .min(self.end_of_turn(slot, route, cx.now)),
         };
         self.pool
             .slot_mut(slot)
@@ -107,6 +110,41 @@ impl Machine {
         });
         cx.out.push(Output::Dial(order));
         order.attempt
+    }
+
+    /// Until when a dial over this route may last for its turn's sake. The route that goes first
+    /// begins the turn.
+    fn end_of_turn(&mut self, slot: SlotIndex, route: u8, now: Time) -> Time {
+        let Some(most) = self.policy.turn_deadline() else {
+            return Time::MAX;
+        };
+        let begins = route == self.pool.slot(slot).route;
+        self.extras_mut();
+        let attempts = &self.attempts;
+        let Some(Extras { turns, routes, .. }) = self.extras.as_deref_mut() else {
+            return Time::MAX;
+        };
+        // Turns of others that go on no more are forgotten.
+        turns.retain(|&(of, _)| match of == slot {
+            true => !begins,
+            false => {
+                attempts.iter().any(|attempt| attempt.slot == of)
+                    || routes.iter().any(|plan| plan.slot == of)
+            }
+        });
+        match turns.iter().find(|(of, _)| *of == slot) {
+            Some((_, until)) => *until,
+            None => {
+                turns.push((slot, now + most));
+                now + most
+            }
+        }
+    }
+
+    /// Whether the turn of this endpoint may not go on at this time.
+    fn is_turn_over(&self, slot: SlotIndex, at: Time) -> bool {
+        let mut turns = self.extras.iter().flat_map(|extras| &extras.turns);
+        turns.any(|&(of, until)| of == slot && until <= at)
     }
 
     pub(super) fn on_connected(&mut self, attempt: AttemptId, cx: &mut Cx<'_>) -> Answer {
@@ -171,7 +209,8 @@ impl Machine {
             return self.close(reason, cx);
         }
         let out_of_time = self.resume_until().is_some_and(|until| until <= cx.now);
-        if let Some(route) = self.next_route(attempt, failure).filter(|_| !out_of_time) {
+        let route = self.next_route(attempt, failure, cx.now);
+        if let Some(route) = route.filter(|_| !out_of_time) {
             let at = self.pool.slot(attempt.slot).not_before().max(cx.now);
             let slot = attempt.slot;
             if self.attempts.iter().any(Attempt::is_awaited) {
@@ -209,7 +248,9 @@ impl Machine {
         cx.hooks.judge(&JudgeAsked {
             endpoint: self.pool.id(slot),
             failure: *failure,
-            suggested: self.policy.reactions().to(failure),
+            suggested: self
+                .policy
+                .reaction_in(self.pool.traits(slot).in_class(), failure),
         })
     }
 
@@ -223,7 +264,8 @@ impl Machine {
         cx: &mut Cx<'_>,
     ) {
         let outage = self.outage.number;
-        let health = self.policy.health();
+        let class = self.pool.traits(index).in_class();
+        let health = self.policy.health_in(class);
         if counted == Counted::Yes {
             self.outage.failed_turns = self.outage.failed_turns.saturating_add(1);
             self.pool.slot_mut(index).failed(outage);
@@ -244,8 +286,8 @@ impl Machine {
         }
         if counted == Counted::Yes
             && self
-                .limits()
-                .per_endpoint
+                .policy
+                .per_endpoint_in(class, self.limits())
                 .is_reached(self.pool.slot(index).failures)
         {
             self.pool.slot_mut(index).retire(outage);
@@ -263,12 +305,16 @@ impl Machine {
     }
 
     /// The route to try next within this turn, if the failure is one that another may avoid.
-    fn next_route(&self, failed: &Attempt, failure: Failure) -> Option<u8> {
+    fn next_route(&self, failed: &Attempt, failure: Failure, now: Time) -> Option<u8> {
         if failure.scope == Scope::Fatal || !failure.kind.invites_next_route() {
             return None;
         }
         let slot = self.pool.slot(failed.slot);
         slot.ready_at(self.outage.number)?;
+        // The floor may hold the route up.
+        if self.is_turn_over(failed.slot, slot.not_before().max(now)) {
+            return None;
+        }
         let traits = self.pool.traits(failed.slot);
         let tried_tls = traits.security(failed.order.route) == Security::Tls;
         let no_plain = tried_tls && self.policy.plain_fallback() == PlainFallback::Refuse;

@@ -75,8 +75,11 @@ impl Machine {
         {
             return Some(CloseReason::Sweeps(most));
         }
-        if let Limit::AtMost(most) = limits.per_endpoint
-            && (most == 0 || self.all_retired())
+        if limits.per_endpoint == Limit::AtMost(0) {
+            return Some(CloseReason::PerEndpoint(0));
+        }
+        if let Some(most) = self.policy.retires_after(limits)
+            && self.all_retired()
         {
             return Some(CloseReason::PerEndpoint(most));
         }

@@ -27,6 +27,8 @@ pub(crate) struct Extras {
     pub(super) rival_at: Option<Time>,
     /// Next routes of rivals that failed, held up by the floor while others are in flight.
     pub(super) routes: Vec<Plan>,
+    /// When the last turn of each endpoint is over, under a policy that bounds turns.
+    pub(super) turns: Vec<(SlotIndex, Time)>,
     pub(super) trainer: Trainer,
     pub(super) paused: bool,
 }

@@ -124,6 +124,15 @@ pub enum PolicyError {
         /// The marks asked for.
         retries: u8,
     },
+    /// More classes than can be numbered.
+    #[error("class: {classes} classes, at most 255 are possible")]
+    TooManyClasses {
+        /// How many there are.
+        classes: usize,
+    },
+    /// A limit of zero would retire an endpoint that never failed.
+    #[error("class: its per_endpoint limit is 0: use at least 1")]
+    ZeroClassLimit,
     /// A part that needs two connections at the same time.
     #[error("{part} needs two connections at the same time, but overlap is forbidden")]
     NeedsOverlap {
@@ -154,6 +163,9 @@ pub enum PolicyError {
         every: Duration,
     },
     /// A dial without time.
-    #[error("the attempt's deadline is zero: give a dial at least a millisecond")]
+    #[error("deadline: it is below a millisecond: give a dial at least that")]
     ZeroDeadline,
+    /// A turn without time.
+    #[error("turn_deadline: it is below a millisecond: give a turn at least that")]
+    ZeroTurnDeadline,
 }

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::policy::error::PolicyError;
 use crate::policy::ratio::Ratio;
 
 /// How an endpoint that fails is rested.
@@ -80,6 +81,24 @@ impl Health {
     pub fn retry_delay(mut self, delay: Duration) -> Self {
         self.retry_delay = delay;
         self
+    }
+
+    /// The longest that it lets an endpoint rest.
+    pub(crate) fn longest_rest(&self) -> Duration {
+        self.maximum.max(self.retry_delay)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), PolicyError> {
+        let Self {
+            factor, retries, ..
+        } = *self;
+        if factor < Ratio::ONE {
+            return Err(PolicyError::SuspensionFactor { factor });
+        }
+        match retries {
+            u8::MAX => Err(PolicyError::Retries { retries }),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! thing and knows nothing of the others.
 
 mod backoff;
+mod class;
 mod error;
 mod health;
 mod hooks;
@@ -19,11 +20,13 @@ mod seed;
 mod start;
 mod waits;
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use rand::Rng;
 
 pub use self::backoff::Backoff;
+pub use self::class::Class;
 pub use self::error::PolicyError;
 pub use self::health::{Health, NobodyReady};
 pub use self::hooks::{
@@ -41,6 +44,7 @@ pub use self::seed::Seed;
 pub use self::start::{PlainFallback, Start};
 pub use self::waits::Waits;
 use crate::endpoint::Security;
+use crate::failure::Failure;
 use crate::policy::backoff::Law;
 pub(crate) use crate::policy::backoff::draw;
 use crate::policy::jitter::Spread;
@@ -135,6 +139,12 @@ impl Policy {
         self.parts.deadline
     }
 
+    /// How long one turn may take, all its routes together, if that is bounded.
+    #[must_use]
+    pub fn turn_deadline(&self) -> Option<Duration> {
+        self.parts.turn_deadline
+    }
+
     /// Whether a plain route may follow a TLS route that failed.
     #[must_use]
     pub fn plain_fallback(&self) -> PlainFallback {
@@ -159,6 +169,50 @@ impl Policy {
         &self.parts.reactions
     }
 
+    /// The rules that some endpoints have of their own: class 1, class 2, …
+    #[must_use]
+    pub fn classes(&self) -> &[Class] {
+        &self.parts.classes
+    }
+
+    /// How an endpoint of this class is rested.
+    #[must_use]
+    pub fn health_in(&self, class: u8) -> Health {
+        self.class(class)
+            .and_then(|own| own.health)
+            .unwrap_or(self.parts.health)
+    }
+
+    /// What a failure of an endpoint of this class means.
+    #[must_use]
+    pub fn reaction_in(&self, class: u8, failure: &Failure) -> Reaction {
+        self.class(class)
+            .and_then(|own| own.reactions.rule_for(failure))
+            .unwrap_or_else(|| self.parts.reactions.to(failure))
+    }
+
+    /// How many failed turns retire an endpoint of this class, where `limits` speak for all.
+    pub(crate) fn per_endpoint_in(&self, class: u8, limits: Limits) -> Limit {
+        self.class(class)
+            .and_then(|own| own.per_endpoint)
+            .unwrap_or(limits.per_endpoint)
+    }
+
+    /// The greatest number of failed turns that retires an endpoint; nothing if none ever is.
+    pub(crate) fn retires_after(&self, limits: Limits) -> Option<u32> {
+        let own = self.parts.classes.iter().filter_map(|own| own.per_endpoint);
+        own.chain([limits.per_endpoint])
+            .filter_map(|limit| match limit {
+                Limit::AtMost(most) => Some(most),
+                Limit::Unlimited => None,
+            })
+            .max()
+    }
+
+    fn class(&self, number: u8) -> Option<&Class> {
+        self.parts.classes.get(usize::from(number).checked_sub(1)?)
+    }
+
     /// What is done while a connection stands.
     #[must_use]
     pub fn standing(&self) -> Standing {
@@ -178,7 +232,8 @@ impl Policy {
     }
 
     /// Within this time after the world has healed, a client of `endpoints` endpoints is connected
-    /// again (law L17), if its limits let it go on and its hooks keep to the cap: the dial in
+    /// again (law L17), if its limits let it go on, its hooks keep to the cap and its endpoints to
+    /// the policy's deadline: the dial in
     /// flight may run into its deadline, the endpoints that are still mute take one deadline each,
     /// and the waits between them their cap.
     #[must_use]
@@ -233,10 +288,12 @@ struct Parts {
     start: Start,
     stable_after: Duration,
     deadline: Duration,
+    turn_deadline: Option<Duration>,
     plain_fallback: PlainFallback,
     health: Health,
     nobody_ready: NobodyReady,
     reactions: Reactions,
+    classes: Vec<Class>,
     standing: Standing,
     race: Race,
     resume: Option<Resume>,
@@ -254,10 +311,12 @@ impl Default for Parts {
             start: Start::default(),
             stable_after: Duration::from_secs(10),
             deadline: Duration::from_secs(5),
+            turn_deadline: None,
             plain_fallback: PlainFallback::default(),
             health: Health::default(),
             nobody_ready: NobodyReady::default(),
             reactions: Reactions::default(),
+            classes: Vec::new(),
             standing: Standing::default(),
             race: Race::OFF,
             resume: None,
@@ -351,6 +410,13 @@ impl PolicyBuilder {
         self
     }
 
+    /// How long one turn may take: the dials over all routes of an endpoint together. Its last dial
+    /// ends with it, and no further route is tried. Default: as long as its dials may.
+    pub fn turn_deadline(mut self, deadline: Duration) -> Self {
+        self.parts.turn_deadline = Some(deadline);
+        self
+    }
+
     /// Whether a plain route may follow a TLS route that failed. Default: it may not.
     pub fn plain_fallback(mut self, fallback: PlainFallback) -> Self {
         self.parts.plain_fallback = fallback;
@@ -372,6 +438,12 @@ impl PolicyBuilder {
     /// What each failure means. Default: its scope decides.
     pub fn reactions(mut self, reactions: Reactions) -> Self {
         self.parts.reactions = reactions;
+        self
+    }
+
+    /// One more class of endpoints with rules of their own; the first is number 1. Default: none.
+    pub fn class(mut self, class: Class) -> Self {
+        self.parts.classes.push(class);
         self
     }
 
@@ -420,17 +492,8 @@ impl PolicyBuilder {
         }
         self.parts.start_up_limits.check_start_up()?;
         self.parts.standing.check()?;
-        let health = self.parts.health;
-        if health.factor < Ratio::ONE {
-            return Err(PolicyError::SuspensionFactor {
-                factor: health.factor,
-            });
-        }
-        if health.retries == u8::MAX {
-            return Err(PolicyError::Retries {
-                retries: health.retries,
-            });
-        }
+        self.parts.health.check()?;
+        class::check(&self.parts.classes)?;
         if let Some(Resume { window, every }) = self.parts.resume
             && (every < MIN_REDIAL || window.is_zero())
         {
@@ -438,6 +501,13 @@ impl PolicyBuilder {
         }
         if self.parts.deadline < MIN_REDIAL {
             return Err(PolicyError::ZeroDeadline);
+        }
+        if self
+            .parts
+            .turn_deadline
+            .is_some_and(|turn| turn < MIN_REDIAL)
+        {
+            return Err(PolicyError::ZeroTurnDeadline);
         }
         Ok(self.parts.compile())
     }

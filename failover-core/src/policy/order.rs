@@ -3,8 +3,10 @@
 /// Which endpoint is next.
 ///
 /// A *sweep* visits every eligible endpoint once (law L9), those of a lower tier first: tiers are a
-/// failover over groups, and the walk is the balance within each. Default: shuffled once, the lost
-/// server's turn is taken.
+/// failover over groups, and the walk is the balance within each. (A failover over load-balanced
+/// groups: one [tier](crate::endpoint::Traits::tier) per group, [`Walk::Shuffled`],
+/// [`Walk::Rotate`] or [`Walk::Weighted`] within.) Default: shuffled once, the lost server's turn is
+/// taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Order {

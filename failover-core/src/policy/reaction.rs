@@ -52,13 +52,17 @@ impl Reactions {
     /// What this failure means.
     #[must_use]
     pub fn to(&self, failure: &Failure) -> Reaction {
+        self.rule_for(failure).unwrap_or(match failure.scope {
+            Scope::Transient => Reaction::Next,
+            Scope::Endpoint => Reaction::Suspend,
+            Scope::Fatal => Reaction::Stop,
+        })
+    }
+
+    /// What the first rule that matches says.
+    pub(crate) fn rule_for(&self, failure: &Failure) -> Option<Reaction> {
         let rule = self.rules.iter().find(|(on, _)| on.matches(failure));
-        match (rule, failure.scope) {
-            (Some((_, reaction)), _) => *reaction,
-            (None, Scope::Transient) => Reaction::Next,
-            (None, Scope::Endpoint) => Reaction::Suspend,
-            (None, Scope::Fatal) => Reaction::Stop,
-        }
+        rule.map(|(_, reaction)| *reaction)
     }
 
     /// The rules, in the order in which they are asked.

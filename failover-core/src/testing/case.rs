@@ -13,6 +13,7 @@ use crate::policy::{
 };
 use crate::race::{Race, Stagger};
 use crate::sim::{Command, Meets, Trace, Trick, Weather, World};
+use crate::testing::laws;
 use crate::time::Time;
 
 /// A machine, its world, and what happens in it.
@@ -178,9 +179,8 @@ impl Case {
     }
 
     fn calm(&self, world: &mut World) {
-        let n = u32::try_from(self.endpoints.len()).unwrap_or(u32::MAX);
-        let bound = self.policy.recovery_bound(n);
-        let rest = self.policy.health().maximum;
+        let bound = laws::recovery_bound(&self.policy, &self.endpoints);
+        let rest = laws::longest_rest(&self.policy);
         let spread = self.policy.standing().wake_spread;
         world.run_until(world.now() + spread + bound + 2 * rest, CALM_STEPS);
     }

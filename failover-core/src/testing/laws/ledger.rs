@@ -7,7 +7,7 @@ use crate::attempt::AttemptId;
 use crate::endpoint::{EndpointId, Security, Traits};
 use crate::failure::{Failure, Kind, Scope};
 use crate::machine::{Answer, Change, DialOrder, Event, Input, Link, Output, Verdict};
-use crate::policy::{PlainFallback, Policy, Reaction, Start};
+use crate::policy::{MIN_REDIAL, PlainFallback, Policy, Reaction, Start};
 use crate::sim::{Asked, Step, Trace};
 use crate::time::Time;
 
@@ -25,6 +25,8 @@ pub(super) struct Ledger<'a> {
     pub(super) traits: BTreeMap<EndpointId, Traits>,
     /// The route that worked last.
     first_route: BTreeMap<EndpointId, u8>,
+    /// The last dial of each, and when its turn is over under a policy that bounds turns.
+    turns: BTreeMap<EndpointId, (Time, Time)>,
     /// Switched off, or removed for good.
     pub(super) gone: BTreeSet<EndpointId>,
     removed: BTreeSet<EndpointId>,
@@ -64,6 +66,7 @@ impl<'a> Ledger<'a> {
             was_connected: false,
             traits: trace.endpoints.iter().map(|t| (t.id(), *t)).collect(),
             first_route: BTreeMap::new(),
+            turns: BTreeMap::new(),
             gone: BTreeSet::new(),
             removed: BTreeSet::new(),
             pinned: None,
@@ -145,6 +148,7 @@ impl<'a> Ledger<'a> {
         match output {
             Output::Dial(order) => {
                 self.in_flight.insert(order.attempt, *order);
+                self.take_turn(order);
                 let pins = self.policy.start() == Start::FirstOnly && !self.was_connected;
                 if pins && self.pinned.is_none_or(|id| self.removed.contains(&id)) {
                     self.pinned = Some(order.endpoint);
@@ -216,6 +220,28 @@ impl<'a> Ledger<'a> {
         }
     }
 
+    fn take_turn(&mut self, order: &DialOrder) {
+        let until = match self.policy.turn_deadline() {
+            Some(most) => self.now + most,
+            None => Time::MAX,
+        };
+        let begins = order.route == self.first_route(order.endpoint);
+        let turn = self
+            .turns
+            .entry(order.endpoint)
+            .or_insert((self.now, until));
+        turn.0 = self.now;
+        if begins {
+            turn.1 = until;
+        }
+    }
+
+    /// Whether no further route can be dialled in its turn: the hard floor holds one up.
+    fn is_turn_over(&self, endpoint: EndpointId) -> bool {
+        let turn = self.turns.get(&endpoint);
+        turn.is_some_and(|&(last, until)| until <= self.now.max(last + MIN_REDIAL))
+    }
+
     fn stands(&mut self, link: Link) -> Fact {
         self.main = Some((link, self.now));
         self.was_connected = true;
@@ -240,6 +266,7 @@ impl<'a> Ledger<'a> {
         if failure.scope == Scope::Fatal
             || !failure.kind.invites_next_route()
             || self.gone.contains(&failed.endpoint)
+            || self.is_turn_over(failed.endpoint)
         {
             return None;
         }

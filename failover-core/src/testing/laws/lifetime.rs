@@ -2,8 +2,9 @@
 
 use core::time::Duration;
 
+use crate::endpoint::Traits;
 use crate::machine::{Event, Input, Output, Status};
-use crate::policy::CustomDelay;
+use crate::policy::{CustomDelay, Policy};
 use crate::sim::Trace;
 use crate::testing::laws::ledger::Ledger;
 use crate::testing::laws::{Violation, violation};
@@ -140,9 +141,9 @@ pub fn l17_recovery(trace: &Trace, healed: Time) -> Result<(), Violation> {
     if trace.policy.pace().custom == CustomDelay::Unbounded {
         return Ok(());
     }
-    let bound = recovery_bound(trace)
+    let bound = recovery_bound(&trace.policy, &trace.endpoints)
         + if rested {
-            longest_rest(trace)
+            longest_rest(&trace.policy)
         } else {
             Duration::ZERO
         };
@@ -168,14 +169,25 @@ pub fn l17_recovery(trace: &Trace, healed: Time) -> Result<(), Violation> {
     }
 }
 
-fn recovery_bound(trace: &Trace) -> Duration {
-    let n = trace.endpoints.len();
-    trace
-        .policy
-        .recovery_bound(u32::try_from(n).unwrap_or(u32::MAX))
+/// What the policy promises for these endpoints, without their rests.
+pub(in crate::testing) fn recovery_bound(policy: &Policy, endpoints: &[Traits]) -> Duration {
+    let n = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
+    // The policy counts its own deadline; an endpoint may take longer.
+    let own = endpoints.iter().filter_map(|traits| traits.own_deadline());
+    let longer = own
+        .max()
+        .unwrap_or_default()
+        .saturating_sub(policy.deadline());
+    let dials = n.saturating_mul(2).saturating_add(1);
+    policy
+        .recovery_bound(n)
+        .saturating_add(longer.saturating_mul(dials))
 }
 
-fn longest_rest(trace: &Trace) -> Duration {
-    let health = trace.policy.health();
-    health.maximum.max(health.retry_delay)
+/// The longest that any endpoint may rest.
+pub(in crate::testing) fn longest_rest(policy: &Policy) -> Duration {
+    let own = policy.classes().iter().filter_map(|own| own.health);
+    own.fold(policy.health().longest_rest(), |longest, health| {
+        longest.max(health.longest_rest())
+    })
 }

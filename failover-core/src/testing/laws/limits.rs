@@ -143,7 +143,12 @@ impl<'a> Count<'a> {
         match fact {
             Fact::TurnFailed(endpoint) => {
                 self.turns += 1;
-                let limit = self.limits().per_endpoint;
+                let class = self
+                    .ledger
+                    .traits
+                    .get(&endpoint)
+                    .map_or(0, |t| t.in_class());
+                let limit = self.ledger.policy.per_endpoint_in(class, self.limits());
                 let outage = self.ledger.outage;
                 let (failures, retired) = self.endpoints.entry(endpoint).or_default();
                 if *retired != 0 && *retired != outage {

@@ -43,6 +43,7 @@ pub use self::backoff::{
 };
 pub use self::grammar::l15_grammar;
 pub use self::lifetime::{l11_close, l14_progress, l17_recovery};
+pub(in crate::testing) use self::lifetime::{longest_rest, recovery_bound};
 pub use self::limits::l07_limits;
 pub use self::rate::{l08_rate, l09_eligibility};
 pub use self::replay::{l05_replay, l12_stale};

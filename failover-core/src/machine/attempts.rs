@@ -211,7 +211,8 @@ impl Machine {
         let out_of_time = self.resume_until().is_some_and(|until| until <= cx.now);
         let route = self.next_route(attempt, failure, cx.now);
         if let Some(route) = route.filter(|_| !out_of_time) {
-            let at = self.pool.slot(attempt.slot).not_before().max(cx.now);
+            // Within a turn the floor alone holds a dial up, not the rest under which it began.
+            let at = self.pool.slot(attempt.slot).floor().max(cx.now);
             let slot = attempt.slot;
             if self.attempts.iter().any(Attempt::is_awaited) {
                 // Rivals are under way: the floor may hold this route up beside them.
@@ -274,13 +275,17 @@ impl Machine {
             }
         }
         let slot = self.pool.slot_mut(index);
-        let before = slot.condition(outage);
+        let before = (slot.condition(outage), slot.ready_at(outage));
         match reaction {
             Reaction::Next | Reaction::Stop => {}
             Reaction::Mark => slot.mark(&health, cx.now),
             Reaction::Suspend => slot.suspend(&health, cx.now),
             Reaction::Remove => slot.switch_off(Condition::Off),
         }
+        // A probe that fails may be suspended again, or only fail.
+        let after = (slot.condition(outage), slot.ready_at(outage));
+        let suspended =
+            after.0 == Condition::Suspended && (reaction == Reaction::Suspend || after != before);
         if let Some(hint) = failure.retry_after {
             slot.hint(hint, &health, cx.now);
         }
@@ -293,14 +298,11 @@ impl Machine {
             self.pool.slot_mut(index).retire(outage);
         }
         let slot = self.pool.slot(index);
-        if slot.condition(outage) == Condition::Suspended {
-            self.outage.suspended = self.outage.suspended.saturating_add(1);
-            if before != Condition::Suspended {
-                cx.out.tell(Event::Suspended {
-                    endpoint: self.pool.id(index),
-                    until: slot.ready_at(outage).unwrap_or(Time::MAX),
-                });
-            }
+        if suspended && slot.condition(outage) == Condition::Suspended {
+            cx.out.tell(Event::Suspended {
+                endpoint: self.pool.id(index),
+                until: slot.ready_at(outage).unwrap_or(Time::MAX),
+            });
         }
     }
 

@@ -4,7 +4,7 @@ use crate::endpoint::{EndpointId, Traits};
 use crate::machine::attempts::Attempt;
 use crate::machine::outage::Plan;
 use crate::machine::{Answer, Change, Cx, Machine, Move, Next, Output, Stage, State};
-use crate::policy::MIN_REDIAL;
+use crate::policy::{Every, MIN_REDIAL, NobodyReady};
 use crate::pool::{Condition, SlotIndex};
 
 impl Machine {
@@ -86,9 +86,20 @@ impl Machine {
 
     /// Another endpoint at the same time.
     fn pick_again(&mut self, plan: Plan, cx: &mut Cx<'_>) {
+        let series = self.outage.wait;
         match self.decide(cx) {
             Next::Dial(other) => {
-                let at = other.at.max(plan.at);
+                let mut at = other.at.max(plan.at);
+                if self.policy.pace().every == Every::Attempt {
+                    // The wait before this dial is under way: no further one is due.
+                    self.outage.wait = series;
+                    let slot = self.pool.slot(other.slot);
+                    let ready = match self.policy.nobody_ready() {
+                        NobodyReady::LeastBad => slot.not_before_resting(),
+                        NobodyReady::Wait | NobodyReady::Fail => slot.not_before(),
+                    };
+                    at = at.min(ready.max(plan.at));
+                }
                 self.enter(Plan { at, ..other }, cx);
             }
             next @ (Next::Close(_) | Next::Starve) => self.enter_next(next, cx),

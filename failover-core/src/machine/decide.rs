@@ -109,9 +109,8 @@ impl Machine {
             return Picked::Nobody;
         };
         if let Stage::StartUp { .. } = self.stage
-            && self.outage.turns > 0
-            && self.outage.suspended >= self.outage.turns
             && soonest > now
+            && self.all_refused()
         {
             return Picked::Closes(CloseReason::AllRefused);
         }
@@ -130,6 +129,19 @@ impl Machine {
             (Some(found), NobodyReady::LeastBad) => Picked::Resting(found),
             (Some(_), NobodyReady::Fail) => Picked::Closes(CloseReason::NobodyReady),
         }
+    }
+
+    /// Whether all who had their turn in this sweep, as far as they are still in the list and switched
+    /// on, are suspended.
+    fn all_refused(&self) -> bool {
+        let mut conditions = self
+            .pool
+            .slots()
+            .filter(|(index, _)| self.pool.had_turn(*index))
+            .map(|(_, slot)| slot.condition(self.outage.number))
+            .filter(|condition| *condition < Condition::Off)
+            .peekable();
+        conditions.peek().is_some() && conditions.all(|condition| condition == Condition::Suspended)
     }
 
     /// When the first candidate is ready.
@@ -195,24 +207,28 @@ impl Machine {
         }
     }
 
-    /// When the pace lets this endpoint be dialled.
+    /// When the pace lets this endpoint be dialled. The first dial after a loss may have to wait for
+    /// that and for its sweep: for the longer, unless the hook says how long (law L13).
     fn paced(&mut self, index: SlotIndex, cx: &mut Cx<'_>) -> Time {
-        let now = cx.now;
-        match self.policy.pace().every {
-            _ if self.is_first_dial() => now.after(self.first_wait(index)),
-            Every::Attempt if self.outage.dials == 0 => now,
-            Every::Sweep if !self.outage.owes_wait => now,
+        let wait = match self.policy.pace().every {
+            Every::Attempt if self.outage.dials == 0 => None,
+            Every::Sweep if !self.outage.owes_wait => None,
             Every::Attempt | Every::Sweep => {
                 self.outage.owes_wait = false;
                 let security = self.pool.security(index);
                 self.outage.wait = self
                     .policy
                     .next_wait(self.outage.wait, security, &mut self.rng);
-                now.after(self.wait(index, self.outage.wait, cx))
+                Some(self.wait(index, self.outage.wait, cx))
             }
             // Booked with its failure.
-            Every::Endpoint => now,
-        }
+            Every::Endpoint => None,
+        };
+        cx.now.after(match wait {
+            Some(wait) if self.policy.pace().custom != CustomDelay::Off => wait,
+            Some(wait) => wait.max(self.first_wait(index)),
+            None => self.first_wait(index),
+        })
     }
 
     /// Books the wait of an endpoint that failed, under a pace per endpoint.
@@ -224,15 +240,14 @@ impl Machine {
         self.pool.slot_mut(index).pace(wait, at);
     }
 
-    /// Whether this is the first dial after a loss.
-    fn is_first_dial(&self) -> bool {
-        self.stage == Stage::After && self.outage.dials == 0 && !self.outage.owes_wait
-    }
-
+    /// The wait before the first dial after a loss.
     fn first_wait(&mut self, index: SlotIndex) -> u64 {
         match self.policy.pace().first {
             Duration::ZERO => 0,
-            first => self.spread(first, index),
+            first if self.stage == Stage::After && self.outage.dials == 0 => {
+                self.spread(first, index)
+            }
+            _ => 0,
         }
     }
 

@@ -196,7 +196,14 @@ impl Machine {
             return;
         }
         let (goal, number) = (effort.goal, effort.dials.saturating_add(1));
-        let next = match self.pick_on_the_side(goal, live, cx.now) {
+        let found = self.pick_on_the_side(goal, live, cx.now);
+        if let Goal::Move { why, .. } = goal
+            && let Some(spare) = self.spare_to_move_to(found)
+        {
+            let since = cx.now;
+            return self.move_to(Live { since, ..spare }, why, cx);
+        }
+        let next = match found {
             Some(slot) if self.not_before_on_the_side(goal, slot) <= cx.now => {
                 let (role, purpose) = match goal {
                     Goal::Spare => (Role::Spare, Purpose::Spare),
@@ -301,11 +308,14 @@ impl Machine {
             return false;
         };
         match goal {
-            Goal::Spare => {
-                self.extras_mut().spares.push(live);
-                cx.out.tell(Event::SpareReady(live.link));
-                self.finish_effort(Goal::Spare);
-            }
+            Goal::Spare => match self.moves_to(live.slot) {
+                Some(why) => self.move_to(live, why, cx),
+                None => {
+                    self.extras_mut().spares.push(live);
+                    cx.out.tell(Event::SpareReady(live.link));
+                    self.finish_effort(Goal::Spare);
+                }
+            },
             Goal::Probe => self.probe_succeeded(live, cx),
             Goal::Move { why, .. } => self.move_to(live, why, cx),
         }
@@ -341,6 +351,19 @@ impl Machine {
                 *wanted = None;
             }
         }
+    }
+
+    /// Whether, and what for, a move is dialling this endpoint.
+    fn moves_to(&self, slot: SlotIndex) -> Option<Move> {
+        let extras = self.extras.as_ref()?;
+        extras.efforts.iter().find_map(|effort| match effort.goal {
+            Goal::Move { why, .. } => {
+                let dial = |attempt: &&Attempt| Some(attempt.order.attempt) == effort.in_flight;
+                let there = self.attempts.iter().find(dial)?.slot == slot;
+                there.then_some(why)
+            }
+            Goal::Spare | Goal::Probe => None,
+        })
     }
 
     fn probe_succeeded(&mut self, live: Live, cx: &mut Cx<'_>) {
@@ -450,6 +473,16 @@ impl Machine {
             .min_by_key(|(at, spare)| (self.pool.traits(spare.slot).in_tier(), *at))?
             .0;
         Some(self.extras_mut().spares.remove(best))
+    }
+
+    /// The spare that stands where a move goes; any, where nobody else is there for it.
+    fn spare_to_move_to(&mut self, found: Option<SlotIndex>) -> Option<Live> {
+        let Some(slot) = found else {
+            return self.take_spare();
+        };
+        let spares = &mut self.extras.as_mut()?.spares;
+        let at = spares.iter().position(|spare| spare.slot == slot)?;
+        Some(spares.remove(at))
     }
 
     /// As many efforts for spares as spares are missing.

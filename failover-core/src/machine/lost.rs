@@ -159,6 +159,13 @@ impl Machine {
         }
     }
 
+    /// Another server than the one that was lost is dialled next: the window is over.
+    fn give_up_session_elsewhere(&mut self, next: SlotIndex, cx: &mut Cx<'_>) {
+        if Some(self.pool.id(next)) != self.outage.lost {
+            self.give_up_session(cx);
+        }
+    }
+
     /// Ends the window, if it is open.
     pub(super) fn give_up_session(&mut self, cx: &mut Cx<'_>) {
         if self.resume_until().is_some() {
@@ -178,7 +185,8 @@ impl Machine {
         };
         let reaction = self.reaction(attempt.slot, &failure, cx);
         let wait = self.spread(resume.every, attempt.slot).max(1);
-        let at = cx.now.after(wait).max(cx.now + MIN_REDIAL);
+        let ready = self.pool.slot(attempt.slot).not_before();
+        let at = cx.now.after(wait).max(cx.now + MIN_REDIAL).max(ready);
         if at >= until || !matches!(reaction, Reaction::Next | Reaction::Mark) {
             self.tell_session_gone(cx);
             return false;
@@ -247,8 +255,9 @@ impl Machine {
                 Answer::Taken
             }
             State::Waiting(plan) => {
-                self.give_up_session(cx);
                 let plan = match (whither, wanted) {
+                    // The turn that it is in goes on.
+                    (_, Some(slot)) if slot == plan.slot => plan,
                     (_, Some(slot)) => self.plan_for(slot, cx.now),
                     (Whither::Other, None) if Some(self.pool.id(plan.slot)) == self.outage.lost => {
                         self.plan_for_another(plan, cx.now)
@@ -259,13 +268,14 @@ impl Machine {
                     Some(_) => self.forced(plan, cx.now),
                     None => self.hurried(plan, cx.now),
                 };
+                self.give_up_session_elsewhere(plan.slot, cx);
                 self.enter(Plan { at, ..plan }, cx);
                 Answer::Taken
             }
             State::Dialing => match wanted {
                 Some(slot) if self.attempts.iter().all(|attempt| attempt.slot != slot) => {
                     self.cancel_all(cx);
-                    self.give_up_session(cx);
+                    self.give_up_session_elsewhere(slot, cx);
                     let plan = self.plan_for(slot, cx.now);
                     let at = self.forced(plan, cx.now);
                     self.enter(Plan { at, ..plan }, cx);

@@ -23,9 +23,8 @@ pub(crate) struct Outage {
     pub(crate) sweeps: u32,
     /// Waits so far.
     pub(crate) waits: u32,
-    /// Turns dialled in this sweep, and how many of them ended in a suspension.
+    /// Turns dialled in this sweep.
     pub(crate) turns: u32,
-    pub(crate) suspended: u32,
     /// The server lost last.
     pub(crate) lost: Option<EndpointId>,
     pub(crate) last_failure: Option<Brief>,
@@ -46,7 +45,6 @@ impl Outage {
             sweeps: 0,
             waits: 0,
             turns: 0,
-            suspended: 0,
             lost: None,
             last_failure: None,
             verdict: Verdict::AsPolicy,
@@ -69,7 +67,6 @@ impl Outage {
             self.sweeps = self.sweeps.saturating_add(1);
         }
         self.turns = 0;
-        self.suspended = 0;
         self.owes_wait = true;
     }
 

@@ -185,7 +185,7 @@ impl Pool {
             },
             tier: self.traits(index).in_tier(),
             failures: match wanted.walk {
-                Walk::LeastFailed => self.slot(index).failures,
+                Walk::LeastFailed => self.slot(index).failures_in(wanted.outage),
                 Walk::Listed | Walk::Rotate | Walk::Shuffled(_) | Walk::Weighted => 0,
             },
             steps: match wanted.walk {

@@ -82,6 +82,14 @@ impl Slot {
         self.condition
     }
 
+    /// Its failed turns in a row: none, if it was retired in an earlier outage.
+    pub(crate) fn failures_in(&self, outage: u32) -> u32 {
+        match (self.condition, self.condition(outage)) {
+            (Condition::Retired, Condition::Active) => 0,
+            _ => self.failures,
+        }
+    }
+
     /// When it is ready, as far as its condition goes: never, for some.
     pub(crate) fn ready_at(&self, outage: u32) -> Option<Time> {
         match self.condition(outage) {
@@ -251,6 +259,7 @@ impl Slot {
     /// Retired in an earlier outage, it begins anew.
     fn come_back(&mut self, outage: u32) {
         if self.condition == Condition::Retired && self.rare().wait != u64::from(outage) {
+            self.end(|rare| rare.rest = Time::ZERO);
             self.proved_stable();
         }
     }

@@ -1,0 +1,278 @@
+//! What the oracle and the exploration found, each as small as it gets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    missing_docs
+)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use failover_core::attempt::AttemptId;
+use failover_core::endpoint::{EndpointId, Security, Traits};
+use failover_core::failure::{Failure, Kind, Scope};
+use failover_core::machine::{
+    Change, Condition, Event, Input, Machine, Outbox, Output, Status, Verdict, Whither,
+};
+use failover_core::policy::{
+    Backoff, Every, Jitter, Limits, MIN_REDIAL, NoHooks, NobodyReady, Order, Pace, Policy,
+    PolicyBuilder, Resume, Seed, Standing, Walk,
+};
+use failover_core::time::Time;
+
+const SECOND: Duration = Duration::from_secs(1);
+const RESET: Failure = Failure::new(Kind::Reset);
+const AUTH: Failure = Failure::new(Kind::Auth).scope(Scope::Endpoint);
+
+mod rests {
+    use super::*;
+
+    #[test]
+    fn a_forced_reconnect_to_anywhere_cuts_no_suspension_short() {
+        let mut play = Play::new(1, policy());
+        play.connect();
+        play.lose(AUTH);
+        play.input(Input::Reconnect(Whither::Any));
+        assert_eq!(play.until_dialled(), 30 * SECOND);
+    }
+
+    #[test]
+    fn a_forced_reconnect_to_a_suspended_one_does() {
+        let mut play = Play::new(1, policy());
+        play.connect();
+        play.lose(AUTH);
+        play.input(Input::Reconnect(Whither::This(EndpointId::new(0))));
+        assert!(play.until_dialled() <= SECOND / 1000);
+    }
+
+    #[test]
+    fn the_network_coming_back_cuts_no_suspension_short() {
+        let mut play = Play::new(1, policy());
+        play.connect();
+        play.lose(AUTH);
+        play.input(Input::Resume);
+        assert_eq!(play.until_dialled(), 30 * SECOND);
+    }
+
+    #[test]
+    fn a_stable_connection_does_not_end_the_rest_that_a_later_dial_earned() {
+        let mut play = Play::new(1, policy());
+        play.connect();
+        play.input(Input::Reconnect(Whither::This(EndpointId::new(0))));
+        let dial = play.dial.unwrap();
+        play.input(Input::Failed {
+            attempt: dial,
+            failure: AUTH,
+        });
+        play.lose(RESET);
+        let (condition, _) = play.machine.condition(EndpointId::new(0)).unwrap();
+        assert_eq!(condition, Condition::Suspended);
+        play.input(Input::Reconnect(Whither::Any));
+        assert_eq!(play.until_dialled(), 30 * SECOND);
+    }
+}
+
+mod pace {
+    use super::*;
+
+    #[test]
+    fn the_least_bad_is_dialled_at_its_own_pace() {
+        let pace = Pace::new(Backoff::Constant(SECOND)).every(Every::Endpoint);
+        let least_bad = policy().pace(pace).nobody_ready(NobodyReady::LeastBad);
+        let mut play = Play::new(1, least_bad);
+        play.connect();
+        play.lose(AUTH);
+        play.until_dialled();
+        let attempt = play.dial.take().unwrap();
+        play.input(Input::Failed {
+            attempt,
+            failure: AUTH,
+        });
+        assert_eq!(play.until_dialled(), SECOND);
+    }
+
+    #[test]
+    fn a_loss_at_the_limit_of_time_closes_without_another_dial() {
+        let limits = Limits::UNLIMITED.elapsed(Duration::ZERO);
+        let mut play = Play::new(2, policy().limits(limits));
+        play.connect();
+        play.lose(RESET);
+        assert_eq!(play.dial, None);
+    }
+}
+
+mod forced {
+    use super::*;
+
+    #[test]
+    fn hammering_does_not_put_the_dial_off() {
+        let mut play = Play::new(1, policy());
+        play.connect();
+        play.lose(AUTH);
+        let lost = play.now;
+        let half = Duration::from_micros(500);
+        for _ in 0..4 {
+            play.input(Input::Reconnect(Whither::This(EndpointId::new(0))));
+            play.now = play.now + half;
+            play.input(Input::Wake);
+        }
+        assert!(play.dial.is_some(), "nothing was dialled since {lost:?}");
+    }
+}
+
+mod floor {
+    use super::*;
+
+    #[test]
+    fn a_server_that_was_dialled_just_before_is_not_dialled_again_when_it_is_named() {
+        let mut play = Play::new(2, policy().standing(Standing::default().spares(1)));
+        play.input(Input::Start);
+        let attempt = play.dial.unwrap();
+        play.input(Input::Connected { attempt });
+        let spare = play.dial.unwrap();
+        play.input(Input::Failed {
+            attempt: spare,
+            failure: AUTH,
+        });
+        play.dial = None;
+        play.input(Input::Reconnect(Whither::This(EndpointId::new(1))));
+        assert_eq!(play.until_dialled(), MIN_REDIAL);
+    }
+}
+
+mod moves {
+    use super::*;
+
+    #[test]
+    fn the_only_server_is_not_dialled_when_it_was_switched_off() {
+        let mut play = Play::new(1, policy());
+        play.connect();
+        play.input(Input::Change(Change::Off(EndpointId::new(0))));
+        assert_eq!(play.dial, None);
+        play.lose(RESET);
+        assert_eq!(play.machine.status(), Status::Starved);
+    }
+
+    #[test]
+    fn a_move_to_where_a_spare_stands_takes_the_spare() {
+        for whither in [Whither::This(EndpointId::new(1)), Whither::Any] {
+            let mut play = Play::new(2, policy().standing(Standing::default().spares(1)));
+            play.input(Input::Start);
+            for _ in 0..2 {
+                let attempt = play.dial.take().unwrap();
+                play.input(Input::Connected { attempt });
+            }
+            play.events.clear();
+            play.input(Input::Reconnect(whither));
+            assert!(
+                matches!(play.events[..], [Event::Switching { .. }, Event::Moved { to, .. }]
+                    if to.endpoint == EndpointId::new(1)),
+                "{whither:?}: {:?}",
+                play.events
+            );
+        }
+    }
+}
+
+mod resume {
+    use super::*;
+
+    #[test]
+    fn the_session_is_told_to_be_gone_before_another_server_is_dialled_by_force() {
+        let mut play = Play::new(2, policy().resume(Resume::new(10 * SECOND, SECOND)));
+        play.connect();
+        play.lose(RESET);
+        play.events.clear();
+        play.input(Input::Reconnect(Whither::This(EndpointId::new(1))));
+        assert!(play.events.contains(&Event::SessionGone));
+    }
+
+    #[test]
+    fn the_window_is_not_for_a_server_that_was_switched_off() {
+        let mut play = Play::new(1, policy().resume(Resume::new(10 * SECOND, SECOND)));
+        play.connect();
+        play.input(Input::Change(Change::Off(EndpointId::new(0))));
+        play.lose(RESET);
+        assert_eq!(play.dial, None);
+        assert_eq!(play.machine.status(), Status::Starved);
+    }
+}
+
+/// A machine, the time, and its newest dial.
+struct Play {
+    machine: Machine,
+    now: Time,
+    dial: Option<AttemptId>,
+    events: Vec<Event>,
+}
+
+impl Play {
+    fn new(endpoints: u32, policy: PolicyBuilder) -> Self {
+        let endpoints: Vec<Traits> = (0..endpoints)
+            .map(|n| Traits::new(EndpointId::new(n)).route(Security::Plain))
+            .collect();
+        Self::of(endpoints, policy)
+    }
+
+    fn of(endpoints: Vec<Traits>, policy: PolicyBuilder) -> Self {
+        let policy = Arc::new(policy.build().unwrap());
+        Self {
+            machine: Machine::new(policy, endpoints, Seed::new(1)),
+            now: Time::ZERO + SECOND,
+            dial: None,
+            events: Vec::new(),
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        let mut out = Outbox::default();
+        self.machine.handle(input, &mut NoHooks, &mut out, self.now);
+        for output in out.drain() {
+            match output {
+                Output::Dial(order) => self.dial = Some(order.attempt),
+                Output::Event(event) => self.events.push(event),
+                _ => {}
+            }
+        }
+    }
+
+    /// Starts, connects and proves stable.
+    fn connect(&mut self) {
+        self.input(Input::Start);
+        let attempt = self.dial.take().unwrap();
+        self.input(Input::Connected { attempt });
+        self.now = self.now + 20 * SECOND;
+    }
+
+    fn lose(&mut self, failure: Failure) {
+        let Status::Connected { link, .. } = self.machine.status() else {
+            panic!("not connected: {:?}", self.machine.status());
+        };
+        self.dial = None;
+        self.input(Input::Lost {
+            attempt: link.attempt,
+            failure,
+            verdict: Verdict::AsPolicy,
+        });
+    }
+
+    /// How long it takes until the next dial.
+    fn until_dialled(&mut self) -> Duration {
+        let since = self.now;
+        while self.dial.is_none() {
+            self.now = self.machine.next_wake().expect("a wake-up is due");
+            self.input(Input::Wake);
+        }
+        self.now.since(since)
+    }
+}
+
+/// Rotates from the top, waits a second before each sweep, without jitter.
+fn policy() -> PolicyBuilder {
+    Policy::builder()
+        .order(Order::new(Walk::Rotate))
+        .pace(Pace::new(Backoff::Constant(SECOND)))
+        .jitter(Jitter::None)
+}

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use crate::dial::{Dial, DialError};
-use crate::directory::{Directory, Endpoint, Target};
+use crate::directory::{Directory, Endpoint, Learner, Target};
 use crate::drive::clock::Clock;
 use crate::drive::connector::Connector;
-use crate::drive::error::BuildError;
+use crate::drive::error::{BuildError, ListError};
 use crate::machine::Machine;
 use crate::policy::{CustomDelay, Hooks, NoHooks, Policy, Seed};
 
@@ -21,6 +21,8 @@ pub struct ConnectorBuilder<D, C> {
     policy: Policy,
     hooks: Option<Box<dyn Hooks + Send>>,
     seed: Seed,
+    learner: Option<Learner>,
+    admit: Option<Admit>,
 }
 
 impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
@@ -32,6 +34,8 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
             policy: Policy::default(),
             hooks: None,
             seed: Seed::random(),
+            learner: None,
+            admit: None,
         }
     }
 
@@ -65,19 +69,34 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
         self
     }
 
+    /// How lists that servers push are bounded and debounced. Default: [`Learner::default`]. Once it is
+    /// said, the list may be empty at first: the connector then starves until an endpoint comes
+    /// through its [`Handle`](crate::drive::Handle).
+    pub fn learner(mut self, learner: Learner) -> Self {
+        self.learner = Some(learner);
+        self
+    }
+
+    /// A filter for endpoints that servers push: asked once for each new one, with its URL. Default:
+    /// every one is admitted. One that panics admits nothing.
+    pub fn admit(mut self, admit: impl FnMut(&Endpoint) -> bool + Send + 'static) -> Self {
+        self.admit = Some(Box::new(admit));
+        self
+    }
+
     /// Checks everything and gives the connector. Nothing is dialled yet.
     ///
     /// # Errors
     /// When the list is empty or contradicts itself, when the dialer could never dial one of the
     /// endpoints, or when the policy asks a hook that was not given.
     pub fn build(self) -> Result<Connector<D, C>, BuildError> {
-        if self.endpoints.is_empty() {
+        if self.endpoints.is_empty() && self.learner.is_none() {
             return Err(BuildError::NoEndpoints);
         }
         if self.policy.pace().custom != CustomDelay::Off && self.hooks.is_none() {
             return Err(BuildError::MissingDelayHook);
         }
-        let directory = Directory::new(self.endpoints)?;
+        let directory = Directory::new(self.endpoints).map_err(ListError::from)?;
         for (_, endpoint) in directory.iter() {
             check_routes(&self.dialer, endpoint)?;
         }
@@ -89,20 +108,31 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
             self.clock,
             directory,
             machine,
-            hooks,
+            UserCode {
+                hooks,
+                admit: self.admit.unwrap_or_else(|| Box::new(|_| true)),
+            },
+            self.learner.unwrap_or_default(),
         ))
     }
 }
 
-fn check_routes(dialer: &impl Dial, endpoint: &Arc<Endpoint>) -> Result<(), BuildError> {
+/// A filter for endpoints that servers push.
+pub(crate) type Admit = Box<dyn FnMut(&Endpoint) -> bool + Send>;
+
+/// What the user gave to be called.
+pub(crate) struct UserCode {
+    pub(crate) hooks: Box<dyn Hooks + Send>,
+    pub(crate) admit: Admit,
+}
+
+pub(crate) fn check_routes(dialer: &impl Dial, endpoint: &Arc<Endpoint>) -> Result<(), ListError> {
     for route in 0..endpoint.routes().len() {
         let target = Target::new(Arc::clone(endpoint), u8::try_from(route).unwrap_or(u8::MAX));
-        dialer
-            .check(&target)
-            .map_err(|error| BuildError::Endpoint {
-                name: endpoint.name().into(),
-                error: DialError::new(error),
-            })?;
+        dialer.check(&target).map_err(|error| ListError::Endpoint {
+            name: endpoint.name().into(),
+            error: DialError::new(error),
+        })?;
     }
     Ok(())
 }

@@ -2,26 +2,22 @@
 
 use std::fmt;
 use std::string::String;
-use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
 use thiserror::Error;
 
 use crate::dial::DialError;
-use crate::directory::{DirectoryError, Endpoint};
-use crate::drive::event::write_chain;
+use crate::directory::DirectoryError;
+use crate::drive::report::EndpointReport;
 use crate::failure::{Classify, Failure, Kind, Phase};
 use crate::machine::{CloseReason, Verdict};
 
-/// Why a connector cannot be built.
+/// Why a change of the list was refused. The list is then as it was.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
-pub enum BuildError {
-    /// There is nobody to dial.
-    #[error("the list of endpoints is empty: give at least one, such as `tcp://host:port`")]
-    NoEndpoints,
-    /// The list contradicts itself.
+pub enum ListError {
+    /// The new list contradicts itself or the present one.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     /// No dial of this endpoint could ever succeed.
@@ -33,6 +29,24 @@ pub enum BuildError {
         #[source]
         error: DialError,
     },
+    /// No endpoint has this name.
+    #[error("no endpoint is named `{name}`")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+}
+
+/// Why a connector cannot be built.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// There is nobody to dial.
+    #[error("the list of endpoints is empty: give at least one, such as `tcp://host:port`")]
+    NoEndpoints,
+    /// The list contradicts itself, or holds an endpoint that could never be dialled.
+    #[error(transparent)]
+    List(#[from] ListError),
     /// The policy asks a hook that is not there.
     #[error("the policy asks the delay hook, but none was given: call `hooks` on the builder")]
     MissingDelayHook,
@@ -48,20 +62,6 @@ pub struct GiveUp {
     pub endpoints: Vec<EndpointReport>,
 }
 
-/// One endpoint's part in a [`GiveUp`].
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct EndpointReport {
-    /// Which.
-    pub endpoint: Arc<Endpoint>,
-    /// How often it was dialled.
-    pub dials: u64,
-    /// Its last failure, if it had one.
-    pub failure: Option<Failure>,
-    /// The error behind that failure.
-    pub error: Option<DialError>,
-}
-
 impl fmt::Display for GiveUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.reason)?;
@@ -74,18 +74,6 @@ impl fmt::Display for GiveUp {
             separator = "; ";
         }
         Ok(())
-    }
-}
-
-impl fmt::Display for EndpointReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.endpoint.name())?;
-        match (&self.error, self.failure) {
-            (Some(error), _) => write_chain(error, f),
-            (None, Some(failure)) => write!(f, "{failure}"),
-            (None, None) if self.dials == 0 => f.write_str("not tried"),
-            (None, None) => f.write_str("no failure"),
-        }
     }
 }
 

@@ -12,7 +12,8 @@ use std::vec::Vec;
 
 use crate::attempt::{AttemptId, Purpose};
 use crate::dial::DialError;
-use crate::directory::{Endpoint, Target};
+use crate::directory::{Endpoint, Refused, Target};
+use crate::drive::error::ListError;
 use crate::failure::{Failure, Phase};
 use crate::machine::{CloseReason, Move, Why};
 use crate::time::Time;
@@ -101,6 +102,32 @@ pub enum What {
         /// Why.
         failure: Failure,
     },
+    /// The list of endpoints changed, through a handle.
+    ListChanged {
+        /// Who came.
+        added: Vec<Arc<Endpoint>>,
+        /// Who left.
+        removed: Vec<Arc<Endpoint>>,
+    },
+    /// A change of the list was refused; the list is as it was.
+    ListRefused {
+        /// Why.
+        error: ListError,
+    },
+    /// A server pushed a list of servers, and it was merged.
+    Discovered {
+        /// The connection over which it came.
+        by: Link,
+        /// Who came.
+        added: Vec<Arc<Endpoint>>,
+        /// Who left: servers learned earlier and named no longer.
+        removed: Vec<Arc<Endpoint>>,
+        /// What was not taken, and why.
+        refused: Vec<Refused>,
+    },
+    /// The policy asks for work beside a standing connection (spares, failback, a greatest age), and
+    /// nothing polls the connector meanwhile: use [`run`](crate::drive::Connector::run). Told once.
+    NotDriven,
     /// There is no endpoint to dial, and no time will change that.
     Starved,
     /// A hook panicked; the policy's own answer was taken.

@@ -7,10 +7,14 @@ mod error;
 mod event;
 mod guard;
 mod handle;
+mod leave;
+mod report;
 
 pub use self::builder::ConnectorBuilder;
 pub use self::clock::Clock;
-pub use self::connector::{Connector, Established};
-pub use self::error::{BuildError, DeadlinePassed, EndpointReport, GiveUp, Loss};
+pub use self::connector::{Arrival, Connector, Established};
+pub use self::error::{BuildError, DeadlinePassed, GiveUp, ListError, Loss};
 pub use self::event::{Attempt, AttemptError, Event, Events, Link, NextDial, What};
-pub use self::handle::{Handle, Status};
+pub use self::handle::{Handle, Status, TooManyChanges, Watch};
+pub use self::leave::Leave;
+pub use self::report::{Counters, EndpointReport, Snapshot};

@@ -1,28 +1,36 @@
 //! The loop that carries the machine's decisions out.
 
+mod leaving;
+mod list;
+mod tell;
+
 use std::boxed::Box;
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use std::vec::Vec;
 
 use crate::attempt::AttemptId;
 use crate::dial::{Dial, DialContext, DialError, Trail};
-use crate::directory::{Directory, Endpoint, Target};
-use crate::drive::builder::ConnectorBuilder;
+use crate::directory::{Directory, Endpoint, Learner, Target};
+use crate::drive::builder::{ConnectorBuilder, UserCode};
 use crate::drive::clock::Clock;
-use crate::drive::error::{DeadlinePassed, EndpointReport, GiveUp, Loss};
-use crate::drive::event::{Attempt, AttemptError, Event, Events, Link, NextDial, Ring, What};
+use crate::drive::connector::leaving::Leaving;
+use crate::drive::error::{DeadlinePassed, GiveUp, Loss};
+use crate::drive::event::{Events, Link, Ring, What};
 use crate::drive::guard::Guarded;
-use crate::drive::handle::{Handle, Shared, Status};
+use crate::drive::handle::{Goal, Handle, Network, Shared, Status};
+use crate::drive::leave::Leave;
+use crate::drive::report::EndpointReport;
 use crate::endpoint::EndpointId;
 use crate::failure::{Classify, Failure, Kind};
 use crate::machine::{
-    self, Answer, CloseReason, DialOrder, Input, Machine, Outbox, Output, Whither,
+    self, Answer, CloseReason, DialOrder, Input, Machine, Move, Outbox, Output, Whither,
 };
-use crate::policy::Hooks;
 use crate::time::Time;
 
 /// Stays connected to one of several endpoints.
@@ -66,15 +74,24 @@ pub struct Connector<D: Dial, C: Clock> {
     clock: Arc<C>,
     directory: Directory,
     machine: Machine,
-    hooks: Box<dyn Hooks + Send>,
+    user: UserCode,
+    learner: Learner,
+    /// The connection over which the list came that waits in the learner.
+    teacher: Option<Link>,
+    /// Endpoints that left the list, for events that still name them.
+    departed: VecDeque<(EndpointId, Arc<Endpoint>)>,
     outbox: Outbox,
     in_flight: Vec<InFlight<D>>,
     timer: Option<(Time, Pin<Box<C::Sleep>>)>,
     /// Connections that nobody has taken: the next one, and spares.
     kept: Vec<Established<D::Conn>>,
     /// The connection that is out, until it is lost or left.
-    out: Option<AttemptId>,
-    reports: Vec<EndpointReport>,
+    out: Option<Out>,
+    /// The connection that was out is to be left, and its session may finish for this long.
+    parting: Option<Duration>,
+    /// How the connection came about that the machine stands on.
+    arrival: Arrival,
+    warned: Warned,
     shared: Arc<Shared>,
     rings: Vec<Arc<Ring>>,
 }
@@ -86,6 +103,44 @@ pub struct Established<T> {
     /// The connection itself.
     pub conn: T,
     link: Link,
+    arrival: Arrival,
+    leave: Leave,
+}
+
+/// Why a connection is there.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum Arrival {
+    /// It is the first one.
+    #[default]
+    First,
+    /// It follows one that was lost, to the same server.
+    Reconnected,
+    /// It follows one that was lost, to another server.
+    FailedOver {
+        /// The server that was lost.
+        from: Arc<Endpoint>,
+    },
+    /// It follows one that still stood when it was made.
+    Moved {
+        /// The server that is left.
+        from: Arc<Endpoint>,
+        /// What for.
+        why: Move,
+    },
+}
+
+/// The connection that is out.
+struct Out {
+    link: Link,
+    leave: Leave,
+}
+
+/// Whether it was told that nothing polls the connector while a connection stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Warned {
+    NotYet,
+    Told,
 }
 
 impl<T> Established<T> {
@@ -99,6 +154,18 @@ impl<T> Established<T> {
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.link.target
+    }
+
+    /// Why it is there: the first one, a reconnect, a failover, a move.
+    #[must_use]
+    pub fn arrival(&self) -> &Arrival {
+        &self.arrival
+    }
+
+    /// Tells when it is to be left: keep a clone in the session.
+    #[must_use]
+    pub fn leave(&self) -> Leave {
+        self.leave.clone()
     }
 }
 
@@ -132,27 +199,35 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         clock: C,
         directory: Directory,
         machine: Machine,
-        hooks: Box<dyn Hooks + Send>,
+        user: UserCode,
+        learner: Learner,
     ) -> Self {
-        let reports = directory.iter().map(|(_, endpoint)| EndpointReport {
-            endpoint: Arc::clone(endpoint),
-            dials: 0,
-            failure: None,
-            error: None,
-        });
+        let reports = directory
+            .iter()
+            .map(|(id, endpoint)| (id, EndpointReport::new(Arc::clone(endpoint))));
+        let clock = Arc::new(clock);
+        let now = {
+            let clock = Arc::clone(&clock);
+            move || clock.now()
+        };
         Self {
             dialer: Arc::new(dialer),
-            clock: Arc::new(clock),
-            reports: reports.collect(),
+            clock,
+            shared: Arc::new(Shared::new(now, reports.collect())),
             directory,
             machine,
-            hooks,
+            user,
+            learner,
+            teacher: None,
+            departed: VecDeque::new(),
             outbox: Outbox::default(),
             in_flight: Vec::new(),
             timer: None,
             kept: Vec::new(),
             out: None,
-            shared: Arc::default(),
+            parting: None,
+            arrival: Arrival::First,
+            warned: Warned::NotYet,
             rings: Vec::new(),
         }
     }
@@ -190,11 +265,10 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     /// When a limit of the policy is reached or the connector was closed; from then on at every
     /// call.
     pub async fn connect(&mut self) -> Result<Established<D::Conn>, GiveUp> {
-        if let Some(unreported) = self.out {
-            self.lost(unreported, Failure::new(Kind::Closed));
-        }
-        self.feed(Input::Start, None);
-        poll_fn(|cx| self.poll_connect(cx)).await
+        self.begin();
+        let established = poll_fn(|cx| self.poll_connect(cx)).await?;
+        self.warn();
+        Ok(established)
     }
 
     /// Reports that a connection was lost, why, and perhaps what the application makes of it. A
@@ -217,8 +291,10 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     /// Runs a session on each connection, one after the other, until one returns `Ok` (the
     /// connector is then closed), it is closed through a handle, or it gives up.
     ///
-    /// The session runs in the caller's task. When a reconnect or close is asked for through a
-    /// handle, it is dropped at its current await point.
+    /// The session runs in the caller's task. When its connection is to be left (a better one stands
+    /// ready, a reconnect or close was asked for), its [`Leave`] tells it, and it may finish for the
+    /// policy's [grace](crate::policy::Standing::grace), beside the session on the next connection;
+    /// then it is dropped. What a session returns while it leaves is not heard.
     ///
     /// # Cancel safety
     /// Dropping the future drops the session and its connection; a later call goes on with the
@@ -232,30 +308,43 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         F: Future<Output = Result<(), E>>,
         E: Into<Loss>,
     {
+        let mut leaving = Leaving::new();
         loop {
-            let established = match self.connect().await {
+            self.begin();
+            let established = poll_fn(|cx| {
+                let _ = leaving.poll(cx);
+                self.poll_connect(cx)
+            });
+            let established = match established.await {
                 Ok(established) => established,
-                Err(GiveUp {
-                    reason: CloseReason::ByUser,
-                    ..
-                }) => return Ok(()),
-                Err(gave_up) => return Err(gave_up),
+                Err(gave_up) => {
+                    poll_fn(|cx| leaving.poll(cx)).await;
+                    if gave_up.reason == CloseReason::ByUser {
+                        return Ok(());
+                    }
+                    return Err(gave_up);
+                }
             };
             let id = established.id();
-            let mut running = pin!(session(established));
-            let ended = poll_fn(|cx| match running.as_mut().poll(cx) {
-                Poll::Ready(ended) => Poll::Ready(Some(ended)),
-                Poll::Pending => self.poll_hung_up(cx).map(|()| None),
+            let mut running = Box::pin(session(established));
+            let ended = poll_fn(|cx| {
+                let _ = leaving.poll(cx);
+                match running.as_mut().poll(cx) {
+                    Poll::Ready(ended) => Poll::Ready(Some(ended)),
+                    Poll::Pending => self.poll_hung_up(cx).map(|()| None),
+                }
             });
             match ended.await {
-                Some(Ok(())) => {
-                    self.close();
-                    return Ok(());
-                }
+                Some(Ok(())) => self.close(),
                 Some(Err(loss)) => {
                     self.lost(id, loss);
                 }
-                None => {}
+                None => {
+                    if let Some(grace) = self.parting.take() {
+                        let until = self.clock.now() + grace;
+                        leaving.push(running, Box::pin(self.clock.sleep_until(until)));
+                    }
+                }
             }
         }
     }
@@ -265,12 +354,30 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         self.feed(Input::Close, None);
     }
 
+    /// What goes before the next connection.
+    fn begin(&mut self) {
+        if let Some(unreported) = self.out.as_ref().map(|out| out.link.id) {
+            self.lost(unreported, Failure::new(Kind::Closed));
+        }
+        self.parting = None;
+        self.feed(Input::Start, None);
+    }
+
+    /// Tells once that work beside the connection needs somebody who polls.
+    fn warn(&mut self) {
+        let standing = self.machine.policy().standing();
+        let asks = standing.spares > 0 || standing.failback.is_some() || standing.max_age.is_some();
+        if asks && self.warned == Warned::NotYet {
+            self.warned = Warned::Told;
+            self.publish(self.clock.now(), What::NotDriven);
+        }
+    }
+
     fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<Established<D::Conn>, GiveUp>> {
         loop {
             self.hear(cx);
             self.poll_dials(cx);
             if let Some(established) = self.take_connection() {
-                self.out = Some(established.id());
                 return Poll::Ready(Ok(established));
             }
             if let machine::Status::Closed(reason) = self.machine.status() {
@@ -302,7 +409,14 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             .kept
             .iter()
             .position(|kept| kept.id() == link.attempt)?;
-        Some(self.kept.remove(at))
+        let mut established = self.kept.remove(at);
+        established.arrival = core::mem::take(&mut self.arrival);
+        self.out = Some(Out {
+            link: established.link.clone(),
+            leave: established.leave(),
+        });
+        self.shared.with(|inside| inside.counters.connections += 1);
+        Some(established)
     }
 
     /// Takes in what was said through handles.
@@ -310,9 +424,42 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         let words = self.shared.listen(cx.waker());
         if words.close {
             self.feed(Input::Close, None);
-        } else if words.reconnect {
-            self.feed(Input::Reconnect(Whither::Any), None);
+            return;
         }
+        for change in words.changes {
+            if let Err(error) = self.change_list(change) {
+                self.publish(self.clock.now(), What::ListRefused { error });
+            }
+        }
+        if let Some((connection, list)) = words.learned {
+            self.hear_list(connection, &list);
+        }
+        match words.network {
+            Some(Network::Gone) => drop(self.feed(Input::Pause, None)),
+            Some(Network::Back) => drop(self.feed(Input::Resume, None)),
+            None => {}
+        }
+        if let (true, machine::Status::Connected { link, .. }) =
+            (words.drain, self.machine.status())
+        {
+            let attempt = link.attempt;
+            self.feed(Input::Drain { attempt }, None);
+        }
+        if let Some(goal) = words.reconnect {
+            self.force(goal);
+        }
+    }
+
+    fn force(&mut self, goal: Goal) {
+        let whither = match goal {
+            Goal::Any => Whither::Any,
+            Goal::Other => Whither::Other,
+            Goal::This(name) => match self.find(name) {
+                Ok(id) => Whither::This(id),
+                Err(error) => return self.publish(self.clock.now(), What::ListRefused { error }),
+            },
+        };
+        self.feed(Input::Reconnect(whither), None);
     }
 
     /// Polls every dial. News may start and cancel others, so that all are polled again after it.
@@ -332,13 +479,15 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
 
     /// Ready when time was news. Pending with a timer armed otherwise.
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(wake) = self.machine.next_wake() else {
+        let wakes = [self.machine.next_wake(), self.learner.next_wake()];
+        let Some(wake) = wakes.into_iter().flatten().min() else {
             self.timer = None;
             return Poll::Pending;
         };
         let now = self.clock.now();
         if wake <= now {
             self.end_late_dials(now);
+            self.merge_learned(now);
             self.feed(Input::Wake, None);
             return Poll::Ready(());
         }
@@ -389,7 +538,12 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                     id: order.attempt,
                     target: target.clone(),
                 };
-                self.kept.push(Established { conn, link });
+                self.kept.push(Established {
+                    conn,
+                    link,
+                    arrival: Arrival::First,
+                    leave: Leave::default(),
+                });
                 let remains = Remains {
                     target,
                     trail,
@@ -400,7 +554,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                     attempt: order.attempt,
                 };
                 if self.feed(input, Some(remains)) != Answer::Taken {
-                    self.drop_connection(order.attempt);
+                    self.drop_connection(order.attempt, None);
                 }
             }
         }
@@ -433,13 +587,14 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     fn feed(&mut self, input: Input, remains: Option<Remains>) -> Answer {
         let now = self.clock.now();
         let mut hooks = Guarded {
-            hooks: &mut *self.hooks,
+            hooks: &mut *self.user.hooks,
             panicked: None,
         };
         let answer = self
             .machine
             .handle(input, &mut hooks, &mut self.outbox, now);
         if let Some(message) = hooks.panicked {
+            self.shared.with(|inside| inside.counters.hook_panics += 1);
             self.publish(now, What::HookPanicked { message });
         }
         self.carry_out(remains, now);
@@ -460,19 +615,21 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                         .map(|at| self.in_flight.remove(at))
                         .map(Remains::of_cancelled);
                 }
-                Output::HangUp { attempt, .. } => self.drop_connection(attempt),
+                Output::HangUp { attempt, grace } => self.drop_connection(attempt, Some(grace)),
                 Output::Event(event) => self.tell(event, remains.take(), now),
             }
         }
         self.outbox = outbox;
-        self.shared.set_status(self.status());
+        self.shared.set_status(self.status(), now);
     }
 
-    /// This connection is no more ours: dropped if it is here, left by its session if it is out.
-    fn drop_connection(&mut self, attempt: AttemptId) {
+    /// This connection is no more ours: dropped if it is here; if it is out, its session is told to
+    /// leave, and may finish for this long.
+    fn drop_connection(&mut self, attempt: AttemptId, grace: Option<Duration>) {
         self.kept.retain(|kept| kept.id() != attempt);
-        if self.out == Some(attempt) {
-            self.out = None;
+        if let Some(out) = self.out.take_if(|out| out.link.id == attempt) {
+            out.leave.ask();
+            self.parting = grace.filter(|grace| !grace.is_zero());
         }
     }
 
@@ -498,119 +655,12 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             trail,
             future: Box::pin(async move { dialer.dial(&to, &cx).await }),
         });
-        if let Some(report) = self.report(order.endpoint) {
-            report.dials += 1;
-        }
-    }
-
-    fn tell(&mut self, event: machine::Event, remains: Option<Remains>, now: Time) {
-        let Some(what) = self.with_names(event, remains) else {
-            return;
-        };
-        let last = matches!(what, What::Closed(_));
-        self.publish(now, what);
-        if last {
-            self.end_events();
-        }
-    }
-
-    /// Pairs the machine's event with names and errors.
-    fn with_names(&mut self, event: machine::Event, remains: Option<Remains>) -> Option<What> {
-        Some(match event {
-            machine::Event::Attempt(ended) => {
-                let remains = remains?;
-                self.remember(ended.order.endpoint, &remains);
-                What::Attempt(Attempt {
-                    id: ended.order.attempt,
-                    number: ended.order.number,
-                    purpose: ended.order.purpose,
-                    phases: remains.trail.phases(),
-                    address: remains.trail.address(),
-                    target: remains.target,
-                    outcome: ended.outcome.map_err(|failure| AttemptError {
-                        failure: Failure {
-                            phase: failure.phase.or(remains.trail.phase()),
-                            ..failure
-                        },
-                        error: remains.error,
-                    }),
-                    took: ended.took,
-                    next: self.next_dial(ended.next),
-                })
+        self.shared.with(|inside| {
+            inside.counters.dials += 1;
+            if let Some(report) = inside.reports.get_mut(&order.endpoint) {
+                report.dials += 1;
             }
-            machine::Event::Disconnected {
-                link,
-                why,
-                lived,
-                next,
-            } => {
-                self.drop_connection(link.attempt);
-                if let Some(remains) = &remains {
-                    self.remember(link.endpoint, remains);
-                }
-                What::Disconnected {
-                    link: self.link(link)?,
-                    why,
-                    error: remains.and_then(|remains| remains.error),
-                    lived,
-                    next: self.next_dial(next),
-                }
-            }
-            machine::Event::Connected(link) => What::Connected(self.link(link)?),
-            machine::Event::Reconnected(link) => What::Reconnected(self.link(link)?),
-            machine::Event::FailedOver { to, from } => What::FailedOver {
-                to: self.link(to)?,
-                from: self.endpoint(from)?,
-            },
-            machine::Event::SessionGone => What::SessionGone,
-            machine::Event::Switching { from, why } => What::Switching {
-                from: self.link(from)?,
-                why,
-            },
-            machine::Event::Moved { to, from, why } => What::Moved {
-                to: self.link(to)?,
-                from: self.endpoint(from)?,
-                why,
-            },
-            machine::Event::Draining { link, after } => What::Draining {
-                link: self.link(link)?,
-                after,
-            },
-            machine::Event::Suspended { endpoint, until } => What::Suspended {
-                endpoint: self.endpoint(endpoint)?,
-                until,
-            },
-            machine::Event::SpareReady(link) => What::SpareReady(self.link(link)?),
-            machine::Event::SpareLost { link, failure } => What::SpareLost {
-                link: self.link(link)?,
-                failure,
-            },
-            machine::Event::Starved => What::Starved,
-            machine::Event::Closed(reason) => What::Closed(reason),
-        })
-    }
-
-    fn publish(&self, at: Time, what: What) {
-        for ring in &self.rings {
-            ring.push(Event {
-                at,
-                what: what.clone(),
-            });
-        }
-    }
-
-    fn end_events(&mut self) {
-        for ring in self.rings.drain(..) {
-            ring.end();
-        }
-    }
-
-    /// Keeps the last error of an endpoint for the final word.
-    fn remember(&mut self, endpoint: EndpointId, remains: &Remains) {
-        if let (Some(failure), Some(report)) = (remains.failure, self.report(endpoint)) {
-            report.failure = Some(failure);
-            report.error.clone_from(&remains.error);
-        }
+        });
     }
 
     fn remains_of_session(
@@ -633,7 +683,9 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     fn give_up(&self, reason: CloseReason) -> GiveUp {
         GiveUp {
             reason,
-            endpoints: self.reports.clone(),
+            endpoints: self
+                .shared
+                .with(|inside| inside.reports.values().cloned().collect()),
         }
     }
 
@@ -656,34 +708,19 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         status.unwrap_or_default()
     }
 
-    fn next_dial(&self, planned: Option<machine::Planned>) -> Option<NextDial> {
-        let planned = planned?;
-        Some(NextDial {
-            target: self.target(planned.endpoint, planned.route)?,
-            wait: planned.wait,
-        })
-    }
-
-    fn link(&self, link: machine::Link) -> Option<Link> {
-        Some(Link {
-            id: link.attempt,
-            target: self.target(link.endpoint, link.route)?,
-        })
-    }
-
     fn target(&self, endpoint: EndpointId, route: u8) -> Option<Target> {
         Some(Target::new(self.endpoint(endpoint)?, route))
     }
 
     fn endpoint(&self, id: EndpointId) -> Option<Arc<Endpoint>> {
-        self.directory.get(id).map(Arc::clone)
-    }
-
-    fn report(&mut self, endpoint: EndpointId) -> Option<&mut EndpointReport> {
-        let name = self.directory.get(endpoint)?;
-        self.reports
-            .iter_mut()
-            .find(|report| Arc::ptr_eq(&report.endpoint, name))
+        let departed = || {
+            let mut departed = self.departed.iter();
+            departed.find(|(departed, _)| *departed == id)
+        };
+        let present = self.directory.get(id);
+        present
+            .or_else(|| departed().map(|(_, endpoint)| endpoint))
+            .map(Arc::clone)
     }
 }
 
@@ -693,7 +730,7 @@ impl<D: Dial, C: Clock> Drop for Connector<D, C> {
             ring.end();
         }
         if !matches!(self.machine.status(), machine::Status::Closed(_)) {
-            self.shared.set_status(Status::Dropped);
+            self.shared.set_status(Status::Dropped, self.clock.now());
         }
     }
 }

@@ -1,0 +1,196 @@
+//! What is told of the machine's events: with names, errors and phases.
+
+use std::sync::Arc;
+
+use crate::dial::Dial;
+use crate::drive::clock::Clock;
+use crate::drive::connector::{Arrival, Connector, Remains};
+use crate::drive::event::{Attempt, AttemptError, Event, Link, NextDial, What};
+use crate::drive::report::EndpointReport;
+use crate::endpoint::EndpointId;
+use crate::failure::Failure;
+use crate::machine::{self, Why};
+use crate::time::Time;
+
+impl<D: Dial + 'static, C: Clock> Connector<D, C> {
+    pub(super) fn tell(&mut self, event: machine::Event, remains: Option<Remains>, now: Time) {
+        let Some(what) = self.with_names(event, remains, now) else {
+            return;
+        };
+        let last = matches!(what, What::Closed(_));
+        self.publish(now, what);
+        if last {
+            self.end_events();
+        }
+    }
+
+    /// Pairs the machine's event with names and errors.
+    fn with_names(
+        &mut self,
+        event: machine::Event,
+        remains: Option<Remains>,
+        now: Time,
+    ) -> Option<What> {
+        Some(match event {
+            machine::Event::Attempt(ended) => {
+                let remains = remains?;
+                self.remember_dial(&ended, &remains, now);
+                What::Attempt(Attempt {
+                    id: ended.order.attempt,
+                    number: ended.order.number,
+                    purpose: ended.order.purpose,
+                    phases: remains.trail.phases(),
+                    address: remains.trail.address(),
+                    target: remains.target,
+                    outcome: ended.outcome.map_err(|failure| AttemptError {
+                        failure: Failure {
+                            phase: failure.phase.or(remains.trail.phase()),
+                            ..failure
+                        },
+                        error: remains.error,
+                    }),
+                    took: ended.took,
+                    next: self.next_dial(ended.next),
+                })
+            }
+            machine::Event::Disconnected {
+                link,
+                why,
+                lived,
+                next,
+            } => {
+                // Where two connections are not allowed, the next dial does not wait for a grace.
+                let grace = (why == Why::ByUser).then(|| self.machine.policy().standing().grace);
+                self.drop_connection(link.attempt, grace);
+                self.remember_loss(link.endpoint, why, remains.as_ref(), now);
+                What::Disconnected {
+                    link: self.link(link)?,
+                    why,
+                    error: remains.and_then(|remains| remains.error),
+                    lived,
+                    next: self.next_dial(next),
+                }
+            }
+            machine::Event::Connected(link) => {
+                self.arrival = Arrival::First;
+                What::Connected(self.link(link)?)
+            }
+            machine::Event::Reconnected(link) => {
+                self.arrival = Arrival::Reconnected;
+                What::Reconnected(self.link(link)?)
+            }
+            machine::Event::FailedOver { to, from } => {
+                let from = self.endpoint(from)?;
+                self.arrival = Arrival::FailedOver {
+                    from: Arc::clone(&from),
+                };
+                let to = self.link(to)?;
+                What::FailedOver { to, from }
+            }
+            machine::Event::SessionGone => What::SessionGone,
+            machine::Event::Switching { from, why } => What::Switching {
+                from: self.link(from)?,
+                why,
+            },
+            machine::Event::Moved { to, from, why } => {
+                let from = self.endpoint(from)?;
+                self.arrival = Arrival::Moved {
+                    from: Arc::clone(&from),
+                    why,
+                };
+                self.shared.with(|inside| inside.counters.moves += 1);
+                let to = self.link(to)?;
+                What::Moved { to, from, why }
+            }
+            machine::Event::Draining { link, after } => What::Draining {
+                link: self.link(link)?,
+                after,
+            },
+            machine::Event::Suspended { endpoint, until } => {
+                self.note(endpoint, |_| {});
+                What::Suspended {
+                    endpoint: self.endpoint(endpoint)?,
+                    until,
+                }
+            }
+            machine::Event::SpareReady(link) => What::SpareReady(self.link(link)?),
+            machine::Event::SpareLost { link, failure } => What::SpareLost {
+                link: self.link(link)?,
+                failure,
+            },
+            machine::Event::Starved => What::Starved,
+            machine::Event::Closed(reason) => What::Closed(reason),
+        })
+    }
+
+    pub(super) fn publish(&self, at: Time, what: What) {
+        for ring in &self.rings {
+            ring.push(Event {
+                at,
+                what: what.clone(),
+            });
+        }
+    }
+
+    pub(super) fn end_events(&mut self) {
+        for ring in self.rings.drain(..) {
+            ring.end();
+        }
+    }
+
+    /// Books a dial that ended with its endpoint; one that was cancelled says nothing of it.
+    fn remember_dial(&self, ended: &machine::AttemptEnded, remains: &Remains, now: Time) {
+        let error = remains.error.as_ref();
+        match (ended.outcome, remains.failure) {
+            (Ok(()), _) => self.note(ended.order.endpoint, |report| report.on_connection(now)),
+            (Err(_), Some(failure)) => {
+                self.shared.with(|inside| inside.counters.failed_dials += 1);
+                self.note(ended.order.endpoint, |report| {
+                    report.on_failure(failure, error, now);
+                });
+            }
+            (Err(_), None) => {}
+        }
+    }
+
+    fn remember_loss(&self, lost: EndpointId, why: Why, remains: Option<&Remains>, now: Time) {
+        let Why::Lost(failure) = why else {
+            return;
+        };
+        let failure = remains
+            .and_then(|remains| remains.failure)
+            .unwrap_or(failure);
+        let error = remains.and_then(|remains| remains.error.as_ref());
+        self.shared.with(|inside| inside.counters.losses += 1);
+        self.note(lost, |report| report.on_failure(failure, error, now));
+    }
+
+    /// Brings the report of an endpoint up to date.
+    pub(super) fn note(&self, endpoint: EndpointId, book: impl FnOnce(&mut EndpointReport)) {
+        let condition = self.machine.condition(endpoint);
+        self.shared.with(|inside| {
+            if let Some(report) = inside.reports.get_mut(&endpoint) {
+                book(report);
+                if let Some((condition, until)) = condition {
+                    report.condition = condition;
+                    report.rests_until = until;
+                }
+            }
+        });
+    }
+
+    pub(super) fn next_dial(&self, planned: Option<machine::Planned>) -> Option<NextDial> {
+        let planned = planned?;
+        Some(NextDial {
+            target: self.target(planned.endpoint, planned.route)?,
+            wait: planned.wait,
+        })
+    }
+
+    pub(super) fn link(&self, link: machine::Link) -> Option<Link> {
+        Some(Link {
+            id: link.attempt,
+            target: self.target(link.endpoint, link.route)?,
+        })
+    }
+}

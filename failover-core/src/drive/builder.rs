@@ -22,7 +22,6 @@ pub struct ConnectorBuilder<D, C> {
     hooks: Option<Box<dyn Hooks + Send>>,
     seed: Seed,
     learner: Option<Learner>,
-    admit: Option<Admit>,
 }
 
 impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
@@ -35,7 +34,6 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
             hooks: None,
             seed: Seed::random(),
             learner: None,
-            admit: None,
         }
     }
 
@@ -77,13 +75,6 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
         self
     }
 
-    /// A filter for endpoints that servers push: asked once for each new one, with its URL. Default:
-    /// every one is admitted. One that panics admits nothing.
-    pub fn admit(mut self, admit: impl FnMut(&Endpoint) -> bool + Send + 'static) -> Self {
-        self.admit = Some(Box::new(admit));
-        self
-    }
-
     /// Checks everything and gives the connector. Nothing is dialled yet.
     ///
     /// # Errors
@@ -108,22 +99,10 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
             self.clock,
             directory,
             machine,
-            UserCode {
-                hooks,
-                admit: self.admit.unwrap_or_else(|| Box::new(|_| true)),
-            },
+            hooks,
             self.learner.unwrap_or_default(),
         ))
     }
-}
-
-/// A filter for endpoints that servers push.
-pub(crate) type Admit = Box<dyn FnMut(&Endpoint) -> bool + Send>;
-
-/// What the user gave to be called.
-pub(crate) struct UserCode {
-    pub(crate) hooks: Box<dyn Hooks + Send>,
-    pub(crate) admit: Admit,
 }
 
 pub(crate) fn check_routes(dialer: &impl Dial, endpoint: &Arc<Endpoint>) -> Result<(), ListError> {

@@ -1,7 +1,6 @@
 //! Changes of the list of endpoints, through handles and from servers.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::String;
 use std::sync::Arc;
 use std::vec::Vec;
@@ -14,6 +13,7 @@ use crate::drive::clock::Clock;
 use crate::drive::connector::Connector;
 use crate::drive::error::ListError;
 use crate::drive::event::What;
+use crate::drive::guard::Guarded;
 use crate::drive::handle::Change;
 use crate::drive::report::EndpointReport;
 use crate::endpoint::EndpointId;
@@ -159,17 +159,20 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         };
         let dialer = Arc::clone(&self.dialer);
         let before = self.endpoints();
-        let admit = &mut self.user.admit;
+        let mut hooks = Guarded {
+            hooks: &mut *self.hooks,
+            panicked: None,
+        };
         let learned = self.directory.learn(
             &by.target,
             &list,
             &self.learner,
             |to| dialer.security(to),
-            |endpoint| {
-                check_routes(&*dialer, &Arc::new(endpoint.clone())).is_ok()
-                    && catch_unwind(AssertUnwindSafe(|| admit(endpoint))).unwrap_or(false)
-            },
+            &mut hooks,
         );
+        if let Some(message) = hooks.panicked {
+            self.tell_panic(message, now);
+        }
         let (added, removed) = self.take_over(&learned.changes, &before);
         let what = What::Discovered {
             by,

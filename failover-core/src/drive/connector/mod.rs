@@ -17,7 +17,7 @@ use std::vec::Vec;
 use crate::attempt::AttemptId;
 use crate::dial::{Dial, DialContext, DialError, Trail};
 use crate::directory::{Directory, Endpoint, Learner, Target};
-use crate::drive::builder::{ConnectorBuilder, UserCode};
+use crate::drive::builder::ConnectorBuilder;
 use crate::drive::clock::Clock;
 use crate::drive::connector::leaving::Leaving;
 use crate::drive::error::{DeadlinePassed, GiveUp, Loss};
@@ -31,6 +31,7 @@ use crate::failure::{Classify, Failure, Kind};
 use crate::machine::{
     self, Answer, CloseReason, DialOrder, Input, Machine, Move, Outbox, Output, Whither,
 };
+use crate::policy::Hooks;
 use crate::time::Time;
 
 /// Stays connected to one of several endpoints.
@@ -74,7 +75,7 @@ pub struct Connector<D: Dial, C: Clock> {
     clock: Arc<C>,
     directory: Directory,
     machine: Machine,
-    user: UserCode,
+    hooks: Box<dyn Hooks + Send>,
     learner: Learner,
     /// The connection over which the list came that waits in the learner.
     teacher: Option<Link>,
@@ -199,7 +200,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         clock: C,
         directory: Directory,
         machine: Machine,
-        user: UserCode,
+        hooks: Box<dyn Hooks + Send>,
         learner: Learner,
     ) -> Self {
         let reports = directory
@@ -216,7 +217,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             shared: Arc::new(Shared::new(now, reports.collect())),
             directory,
             machine,
-            user,
+            hooks,
             learner,
             teacher: None,
             departed: VecDeque::new(),
@@ -587,15 +588,14 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     fn feed(&mut self, input: Input, remains: Option<Remains>) -> Answer {
         let now = self.clock.now();
         let mut hooks = Guarded {
-            hooks: &mut *self.user.hooks,
+            hooks: &mut *self.hooks,
             panicked: None,
         };
         let answer = self
             .machine
             .handle(input, &mut hooks, &mut self.outbox, now);
         if let Some(message) = hooks.panicked {
-            self.shared.with(|inside| inside.counters.hook_panics += 1);
-            self.publish(now, What::HookPanicked { message });
+            self.tell_panic(message, now);
         }
         self.carry_out(remains, now);
         answer

@@ -1,5 +1,6 @@
 //! What is told of the machine's events: with names, errors and phases.
 
+use std::string::String;
 use std::sync::Arc;
 
 use crate::dial::Dial;
@@ -130,6 +131,12 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                 what: what.clone(),
             });
         }
+    }
+
+    /// A hook panicked, and the policy's own answer was taken.
+    pub(super) fn tell_panic(&self, message: Option<String>, now: Time) {
+        self.shared.with(|inside| inside.counters.hook_panics += 1);
+        self.publish(now, What::HookPanicked { message });
     }
 
     pub(super) fn end_events(&mut self) {

@@ -1,0 +1,391 @@
+//! Control of a connector through its handle, in every state, and what a session notices of it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    missing_docs
+)]
+
+mod support;
+
+use std::future::pending;
+use std::sync::{Arc, Mutex};
+
+use failover_core::directory::{Endpoint, Learner};
+use failover_core::drive::{
+    Arrival, Connector, Established, Events, GiveUp, Handle, Loss, Status, Watch,
+};
+use failover_core::failure::{Failure, Kind, Phase};
+use failover_core::machine::{CloseReason, Condition};
+use failover_core::policy::{Failback, Overlap, Standing};
+use failover_core::testing::{Script, ScriptedConn, Step};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use self::support::{Paused, SECOND, connector, hosts, listed, script, told};
+
+type Running = JoinHandle<Result<(), GiveUp>>;
+type Link = Established<ScriptedConn>;
+
+/// What sessions did, in words.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn note(&self, words: String) {
+        self.0.lock().unwrap().push(words);
+    }
+
+    fn take(&self) -> String {
+        self.0
+            .lock()
+            .unwrap()
+            .drain(..)
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+}
+
+/// Sessions that never end by themselves.
+fn hold(mut connector: Connector<Script<Paused>, Arc<Paused>>) -> Running {
+    tokio::spawn(async move {
+        let session = |link: Link| async move {
+            pending::<()>().await;
+            drop(link);
+            Ok::<(), Loss>(())
+        };
+        connector.run(session).await
+    })
+}
+
+/// Sessions that say how they came about, and finish `SECOND / 2` after they are asked to leave.
+fn polite(mut connector: Connector<Script<Paused>, Arc<Paused>>, log: &Log) -> Running {
+    let log = log.clone();
+    tokio::spawn(async move {
+        let session = |link: Link| {
+            let log = log.clone();
+            async move {
+                let host = link.conn.host().to_string();
+                let arrival = match link.arrival() {
+                    Arrival::First => "first".to_string(),
+                    Arrival::Reconnected => "again".to_string(),
+                    Arrival::FailedOver { from } => format!("over from {}", from.name()),
+                    Arrival::Moved { from, why } => {
+                        format!("{} from {}", why.as_str(), from.name())
+                    }
+                    other => panic!("{other:?}"),
+                };
+                log.note(format!("{host} {arrival}"));
+                link.leave().asked().await;
+                sleep(SECOND / 2).await;
+                log.note(format!("{host} finished"));
+                Ok::<(), Loss>(())
+            }
+        };
+        connector.run(session).await
+    })
+}
+
+fn accepting(names: &[&str]) -> Script<Paused> {
+    names
+        .iter()
+        .fold(script(), |script, name| script.host(name, [Step::Accept]))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_to_leave_finishes_beside_the_next_one() {
+    let script = accepting(&["a", "b"]);
+    let connector = connector(&script, "a b").build().unwrap();
+    let (handle, log) = (connector.handle(), Log::default());
+    let running = polite(connector, &log);
+    sleep(20 * SECOND).await;
+    handle.reconnect_other();
+    sleep(SECOND / 4).await;
+    assert_eq!(log.take(), "a first; b forced from a:1");
+    assert_eq!(script.open(), 2);
+    sleep(SECOND / 2).await;
+    assert_eq!(log.take(), "a finished");
+    assert_eq!(script.open(), 1);
+    handle.close();
+    running.await.unwrap().unwrap();
+    assert_eq!(log.take(), "b finished");
+    assert_eq!(script.open(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_does_not_leave_is_dropped_when_its_grace_is_over() {
+    let script = accepting(&["a", "b"]);
+    let connector = connector(&script, "a b").build().unwrap();
+    let handle = connector.handle();
+    let running = hold(connector);
+    sleep(20 * SECOND).await;
+    handle.reconnect_other();
+    sleep(SECOND / 2).await;
+    assert_eq!(script.open(), 2);
+    sleep(SECOND).await;
+    assert_eq!(script.open(), 1);
+    let before = script.clock().elapsed();
+    handle.close();
+    running.await.unwrap().unwrap();
+    assert_eq!(script.clock().elapsed(), before + SECOND);
+    assert_eq!(script.open(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_overlap_the_old_connection_is_gone_before_the_new_dial() {
+    let script = accepting(&["a", "b"]);
+    let standing = Standing::default().overlap(Overlap::Forbidden);
+    let policy = listed().standing(standing).build().unwrap();
+    let connector = connector(&script, "a b").policy(policy).build().unwrap();
+    let (handle, log) = (connector.handle(), Log::default());
+    let _running = polite(connector, &log);
+    sleep(20 * SECOND).await;
+    handle.reconnect_other();
+    sleep(SECOND / 4).await;
+    assert_eq!(script.open(), 1);
+    assert!(log.take().starts_with("a first; b "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reconnect_goes_to_the_server_that_is_named() {
+    let script = accepting(&["a", "b", "c"]);
+    let mut connector = connector(&script, "a b c").build().unwrap();
+    let mut events = connector.events();
+    let handle = connector.handle();
+    let _running = hold(connector);
+    sleep(20 * SECOND).await;
+    handle.reconnect_to("c:1");
+    sleep(20 * SECOND).await;
+    assert_eq!(hosts(&script), "a c");
+    handle.reconnect_to("nobody:1");
+    sleep(SECOND).await;
+    assert_eq!(hosts(&script), "a c");
+    assert!(told(&mut events).ends_with("list refused: no endpoint is named `nobody:1`"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_starts_no_dials_and_its_end_cuts_waits_short() {
+    let script = script();
+    let mut connector = connector(&script, "a").build().unwrap();
+    let handle = connector.handle();
+    let connecting = tokio::spawn(async move { connector.connect().await.map(|link| link.conn) });
+    sleep(5 * SECOND / 2).await;
+    handle.pause();
+    sleep(SECOND).await;
+    assert!(matches!(handle.status(), Status::Paused));
+    let dials = script.dials().len();
+    sleep(3600 * SECOND).await;
+    assert_eq!(script.dials().len(), dials);
+    script.change("a", [Step::Accept]);
+    handle.resume();
+    let before = script.clock().elapsed();
+    connecting.await.unwrap().unwrap();
+    assert!(script.clock().elapsed() - before <= SECOND / 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lame_duck_is_left_before_it_closes() {
+    let script = accepting(&["a", "b"]);
+    let connector = connector(&script, "a b").build().unwrap();
+    let (handle, log) = (connector.handle(), Log::default());
+    let _running = polite(connector, &log);
+    sleep(20 * SECOND).await;
+    handle.drain();
+    sleep(6 * SECOND).await;
+    assert_eq!(log.take(), "a first; b drain from a:1; a finished");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_list_changes_under_a_running_connector() {
+    let script = accepting(&["a", "b", "c"]);
+    let mut connector = connector(&script, "a b").build().unwrap();
+    let mut events = connector.events();
+    let handle = connector.handle();
+    let _running = hold(connector);
+    sleep(20 * SECOND).await;
+    handle.add(endpoint("c")).unwrap();
+    handle.switch_off("b:1").unwrap();
+    handle.remove("a:1").unwrap();
+    sleep(20 * SECOND).await;
+    assert_eq!(hosts(&script), "a c");
+    assert_eq!(
+        told(&mut events),
+        "attempt a ok; connected a; list changed +c -; list changed + -a; \
+         switching from a; attempt c ok; moved to c"
+    );
+    handle.replace([endpoint("b"), endpoint("d"), endpoint("b")]);
+    sleep(SECOND).await;
+    assert_eq!(
+        told(&mut events),
+        "list refused: `tcp://b:1` is in the list twice: remove one of the two"
+    );
+    let names = |handle: &Handle| -> Vec<String> {
+        let endpoints = handle.snapshot().endpoints;
+        let name = |report: &failover_core::drive::EndpointReport| report.endpoint.name().into();
+        endpoints.iter().map(name).collect()
+    };
+    assert_eq!(names(&handle), ["b:1", "c:1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_a_server_pushes_is_merged_and_a_stale_one_is_not() {
+    let script = accepting(&["a", "b"]);
+    let mut connector = connector(&script, "a").build().unwrap();
+    let mut events = connector.events();
+    let handle = connector.handle();
+    let link = connector.connect().await.unwrap();
+    handle.learn(link.id(), ["b:1", "b:1", "tcp://user:secret@c:1"]);
+    let patience = tokio::time::timeout(SECOND, connector.run(|_| pending::<Result<(), Loss>>()));
+    assert!(patience.await.is_err());
+    // The first connection was not reported, counts as lost, and its list comes too late.
+    assert!(!told(&mut events).contains("discovered"));
+
+    let learn = |link: Link| {
+        handle.learn(link.id(), ["b:1", "b:1", "tcp://user:secret@c:1"]);
+        async move {
+            pending::<()>().await;
+            drop(link);
+            Ok::<(), Loss>(())
+        }
+    };
+    let patience = tokio::time::timeout(5 * SECOND, connector.run(learn));
+    assert!(patience.await.is_err());
+    assert!(told(&mut events).contains("discovered +b - !2"));
+    assert_eq!(connector.handle().snapshot().endpoints.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_may_begin_empty_where_endpoints_come_later() {
+    let script = accepting(&["a"]);
+    let connector = connector(&script, "").learner(Learner::default());
+    let mut connector = connector.build().unwrap();
+    let mut events = connector.events();
+    let handle = connector.handle();
+    let _running = hold(connector);
+    sleep(SECOND).await;
+    assert!(matches!(handle.status(), Status::Starved));
+    handle.add(endpoint("a")).unwrap();
+    sleep(SECOND).await;
+    assert_eq!(
+        told(&mut events),
+        "starved; list changed +a -; attempt a ok; connected a"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_that_nobody_takes_are_bounded() {
+    let connector = connector(&script(), "a").build().unwrap();
+    let handle = connector.handle();
+    let taken = (0..2000).filter(|_| handle.remove("x").is_ok()).count();
+    assert_eq!(taken, 1024);
+    handle.replace([endpoint("b")]);
+    handle.remove("b:1").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_gives_the_latest_status_and_ends_with_the_connector() {
+    let script = accepting(&["a"]);
+    let connector = connector(&script, "a").build().unwrap();
+    let handle = connector.handle();
+    let mut watch = handle.watch();
+    assert!(matches!(watch.next().await, Some(Status::Idle)));
+    let running = hold(connector);
+    assert!(matches!(
+        until_settled(&mut watch).await,
+        Status::Connected { .. }
+    ));
+    handle.close();
+    running.await.unwrap().unwrap();
+    assert!(matches!(
+        watch.next().await,
+        Some(Status::Closed(CloseReason::ByUser))
+    ));
+    assert!(watch.next().await.is_none());
+}
+
+async fn until_settled(watch: &mut Watch) -> Status {
+    loop {
+        match watch.next().await.unwrap() {
+            Status::Dialing { .. } => {}
+            status => return status,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_tells_each_endpoint_and_explains_it() {
+    let reset = Step::Fail(Failure::new(Kind::Reset));
+    let script = script()
+        .host("a", [reset])
+        .host("b", [Step::Accept])
+        .host("c", [Step::Mute(Phase::Tls)]);
+    let connector = connector(&script, "a c b d").build().unwrap();
+    let handle = connector.handle();
+    let _running = hold(connector);
+    sleep(10 * SECOND).await;
+    handle.switch_off("d:1").unwrap();
+    sleep(SECOND).await;
+    let snapshot = handle.snapshot();
+    let said: Vec<String> = snapshot.explain();
+    assert_eq!(said[0], "a:1: ready; it failed once in a row (reset)");
+    assert_eq!(
+        said[1],
+        "c:1: ready; it failed once in a row (not done after 1s, while waiting for the TLS handshake)"
+    );
+    assert!(said[2].starts_with("b:1: connected for 10"), "{}", said[2]);
+    assert_eq!(said[3], "d:1: switched off, until it is switched on");
+    let [a, _, b, d] = &snapshot.endpoints[..] else {
+        panic!("four endpoints")
+    };
+    assert_eq!((a.dials, a.connections, a.failures_in_a_row), (1, 0, 1));
+    assert_eq!((b.dials, b.connections, b.failures_in_a_row), (1, 1, 0));
+    assert_eq!((d.dials, d.condition), (0, Condition::Off));
+    let counters = snapshot.counters;
+    assert_eq!(
+        (counters.dials, counters.failed_dials, counters.connections),
+        (3, 2, 1)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_beside_a_connection_that_nobody_polls_for_is_told_once() {
+    let script = accepting(&["a", "b"]);
+    for standing in [
+        Standing::default().spares(1),
+        Standing::default().failback(Failback::default()),
+    ] {
+        let policy = listed().standing(standing).build().unwrap();
+        let mut connector = connector(&script, "a b").policy(policy).build().unwrap();
+        let mut events = connector.events();
+        for _ in 0..3 {
+            let link = connector.connect().await.unwrap();
+            connector.lost(link.id(), Failure::new(Kind::Reset));
+        }
+        assert_eq!(told(&mut events).matches("not driven").count(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_wins_over_everything_said_before_it() {
+    let script = accepting(&["a", "b"]);
+    let mut connector = connector(&script, "a b").build().unwrap();
+    let mut events: Events = connector.events();
+    let handle = connector.handle();
+    let running = hold(connector);
+    sleep(SECOND).await;
+    handle.reconnect_other();
+    handle.add(endpoint("c")).unwrap();
+    handle.pause();
+    handle.drain();
+    handle.close();
+    running.await.unwrap().unwrap();
+    assert_eq!(
+        told(&mut events),
+        "attempt a ok; connected a; disconnected a by user; closed: closed by the user"
+    );
+    assert_eq!(hosts(&script), "a");
+}
+
+fn endpoint(host: &str) -> Endpoint {
+    Endpoint::parse(&format!("tcp://{host}:1")).unwrap()
+}

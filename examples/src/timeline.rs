@@ -1,9 +1,10 @@
 //! The connector's events in two forms: lines for people, JSON lines for programs.
 
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 
-use failover_core::directory::Target;
+use failover_core::directory::{Endpoint, Target};
 use failover_core::drive::{Attempt, AttemptError, Event, NextDial, What};
 use failover_core::failure::Failure;
 use failover_core::machine::Why;
@@ -156,6 +157,15 @@ fn in_words(what: &What) -> Option<(Mark, &'static str, String)> {
             let text = format!("{}: {failure}", link.target.endpoint().name());
             (Mark::Warning, "spare lost", text)
         }
+        What::ListChanged { added, removed } | What::Discovered { added, removed, .. } => {
+            (Mark::Note, "list changed", came_and_went(added, removed))
+        }
+        What::ListRefused { error } => (Mark::Bad, "list refused", error.to_string()),
+        What::NotDriven => (
+            Mark::Warning,
+            "not driven",
+            "spares, failback and a greatest age need `run`".to_string(),
+        ),
         What::Starved => (
             Mark::Bad,
             "starved",
@@ -169,6 +179,18 @@ fn in_words(what: &What) -> Option<(Mark, &'static str, String)> {
         What::Closed(reason) => (Mark::Note, "closed", reason.to_string()),
         other => (Mark::Note, "event", format!("{other:?}")),
     })
+}
+
+fn came_and_went(added: &[Arc<Endpoint>], removed: &[Arc<Endpoint>]) -> String {
+    let signed = |sign: char, endpoints: &[Arc<Endpoint>]| -> Vec<String> {
+        let named = endpoints.iter().map(|endpoint| endpoint.name());
+        named.map(|name| format!("{sign}{name}")).collect()
+    };
+    let both = [signed('+', added), signed('-', removed)].concat();
+    match both.is_empty() {
+        true => "nobody came or left".to_string(),
+        false => both.join(" "),
+    }
 }
 
 fn failed_dial(attempt: &Attempt, error: &AttemptError) -> String {
@@ -342,6 +364,31 @@ fn as_json(event: &Event) -> Value {
             put_target(&mut put, &link.target);
             put_failure(&mut put, failure, None);
         }
+        What::ListChanged { added, removed } => {
+            put("event", "list-changed".into());
+            put("added", names(added));
+            put("removed", names(removed));
+        }
+        What::Discovered {
+            by,
+            added,
+            removed,
+            refused,
+        } => {
+            put("event", "discovered".into());
+            put_target(&mut put, &by.target);
+            put("added", names(added));
+            put("removed", names(removed));
+            let refused = refused
+                .iter()
+                .map(|refused| json!({"address": refused.address, "because": refused.because.to_string()}));
+            put("refused", refused.collect());
+        }
+        What::ListRefused { error } => {
+            put("event", "list-refused".into());
+            put("error", error.to_string().into());
+        }
+        What::NotDriven => put("event", "not-driven".into()),
         What::Starved => put("event", "starved".into()),
         What::HookPanicked { message } => {
             put("event", "hook-panicked".into());
@@ -354,6 +401,10 @@ fn as_json(event: &Event) -> Value {
         other => put("event", format!("{other:?}").into()),
     }
     Value::Object(line)
+}
+
+fn names(endpoints: &[Arc<Endpoint>]) -> Value {
+    endpoints.iter().map(|endpoint| endpoint.name()).collect()
 }
 
 fn put_target(put: &mut impl FnMut(&str, Value), target: &Target) {

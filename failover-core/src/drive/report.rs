@@ -127,6 +127,7 @@ impl Snapshot {
     /// # use std::future::{Ready, ready};
     /// # use failover_core::directory::Endpoint;
     /// # use failover_core::drive::{Clock, Connector};
+    /// # use failover_core::policy::{Order, Policy, Walk};
     /// # use failover_core::testing::{Script, Step};
     /// # use failover_core::time::Time;
     /// # #[derive(Clone)] struct MyClock;
@@ -138,6 +139,7 @@ impl Snapshot {
     /// let mut connector = Connector::builder(dialer, MyClock)
     ///     .endpoint(Endpoint::parse("tcp://a:1")?)
     ///     .endpoint(Endpoint::parse("tcp://b:1")?)
+    ///     .policy(Policy::builder().order(Order::new(Walk::Listed)).build()?)
     ///     .build()?;
     /// connector.connect().await?;
     ///

@@ -84,6 +84,7 @@ impl Health {
     }
 
     /// The longest that it lets an endpoint rest.
+    #[cfg(feature = "testing")]
     pub(crate) fn longest_rest(&self) -> Duration {
         self.maximum.max(self.retry_delay)
     }

@@ -9,9 +9,11 @@ pub mod attempt;
 pub mod endpoint;
 pub mod failure;
 pub mod heartbeat;
+pub mod link;
 pub mod machine;
 pub mod policy;
 mod pool;
+pub mod preset;
 pub mod race;
 pub mod time;
 

@@ -270,8 +270,10 @@ impl Machine {
         if counted == Counted::Yes {
             self.outage.failed_turns = self.outage.failed_turns.saturating_add(1);
             self.pool.slot_mut(index).failed(outage);
-            if self.policy.pace().every == Every::Endpoint {
-                self.pace_endpoint(index, cx);
+            match self.policy.pace().every {
+                Every::Endpoint => self.pace_endpoint(index, cx),
+                Every::Return => self.grow_wait(index),
+                Every::Attempt | Every::Sweep => {}
             }
         }
         let slot = self.pool.slot_mut(index);

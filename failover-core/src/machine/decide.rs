@@ -102,6 +102,7 @@ impl Machine {
     /// The next endpoint: one of this sweep that is ready; else the first of the next sweep; else
     /// what the policy says when all rest.
     fn pick(&mut self, now: Time) -> Picked {
+        self.end_sweep_at_first_ready(now);
         if let Some(found) = self.pick_in_sweep(now) {
             return Picked::Ready(found);
         }
@@ -109,12 +110,14 @@ impl Machine {
             return Picked::Nobody;
         };
         if let Stage::StartUp { .. } = self.stage
+            && self.policy.start() != Start::Persevere
             && soonest > now
             && self.all_refused()
         {
             return Picked::Closes(CloseReason::AllRefused);
         }
         let ready = soonest.max(now);
+        self.end_sweep_at_first_ready(ready);
         let found = match self.pick_in_sweep(ready) {
             Some(found) => Some(found),
             None => {
@@ -142,6 +145,27 @@ impl Machine {
             .filter(|condition| *condition < Condition::Off)
             .peekable();
         conditions.peek().is_some() && conditions.all(|condition| condition == Condition::Suspended)
+    }
+
+    /// Where the first that is ready goes every time, a sweep ends when that one had its turn.
+    fn end_sweep_at_first_ready(&mut self, ready: Time) {
+        let walk = self.policy.order().walk;
+        if walk != Walk::FirstReady {
+            return;
+        }
+        let wanted = Wanted {
+            walk,
+            ready,
+            outage: self.outage.number,
+            special: None,
+        };
+        let mut rng = self.rng.clone();
+        let first = self
+            .pool
+            .pick_whoever(wanted, &mut rng, |index| self.may_be_dialled(index));
+        if first.is_some_and(|first| self.pool.had_turn(first)) {
+            self.next_sweep();
+        }
     }
 
     /// When the first candidate is ready.
@@ -223,6 +247,10 @@ impl Machine {
             }
             // Booked with its failure.
             Every::Endpoint => None,
+            Every::Return => match self.pool.slot(index).wait_before_return() {
+                0 => None,
+                wait => Some(self.wait(index, wait, cx)),
+            },
         };
         cx.now.after(match wait {
             Some(wait) if self.policy.pace().custom != CustomDelay::Off => wait,
@@ -238,6 +266,14 @@ impl Machine {
         let wait = self.policy.next_wait(previous, security, &mut self.rng);
         let at = cx.now.after(self.wait(index, wait, cx));
         self.pool.slot_mut(index).pace(wait, at);
+    }
+
+    /// Books the next wait of an endpoint that failed, to be drawn when it is returned to.
+    pub(super) fn grow_wait(&mut self, index: SlotIndex) {
+        let security = self.pool.security(index);
+        let previous = self.pool.slot(index).wait();
+        let wait = self.policy.next_wait(previous, security, &mut self.rng);
+        self.pool.slot_mut(index).pace(wait, Time::ZERO);
     }
 
     /// The wait before the first dial after a loss.

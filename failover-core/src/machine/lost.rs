@@ -133,11 +133,11 @@ impl Machine {
             self.state = State::Paused;
             return;
         }
-        self.resume(slot, cx);
-    }
-
-    fn resume(&mut self, slot: SlotIndex, cx: &mut Cx<'_>) {
-        let at = self.pool.slot(slot).not_before().max(cx.now);
+        let first = match resume.first {
+            core::time::Duration::ZERO => 0,
+            first => self.spread(first, slot),
+        };
+        let at = cx.now.after(first).max(self.pool.slot(slot).not_before());
         let route = self.pool.slot(slot).route;
         self.enter(Plan { at, slot, route }, cx);
     }

@@ -88,6 +88,13 @@ impl Policy {
         PolicyBuilder::default()
     }
 
+    /// A builder that begins with this policy.
+    pub fn to_builder(&self) -> PolicyBuilder {
+        PolicyBuilder {
+            parts: self.parts.clone(),
+        }
+    }
+
     /// Which endpoint is next.
     #[must_use]
     pub fn order(&self) -> Order {
@@ -240,7 +247,7 @@ impl Policy {
     pub fn recovery_bound(&self, endpoints: u32) -> Duration {
         let waits = match self.parts.pace.every {
             Every::Sweep => 2,
-            Every::Attempt | Every::Endpoint => endpoints.saturating_mul(2),
+            Every::Attempt | Every::Endpoint | Every::Return => endpoints.saturating_mul(2),
         };
         let dials = endpoints.saturating_mul(2).saturating_add(1);
         let wait = self.parts.pace.cap.saturating_add(MIN_REDIAL);
@@ -269,9 +276,10 @@ impl Policy {
 }
 
 impl Default for Policy {
-    /// Our own default: see the parts. Waits once per sweep, 250 ms doubled up to 8 s, jitter
-    /// [`Full`](Jitter::Full); other ready endpoints are dialled at once after a loss; never gives
-    /// up; one dial may take 5 s; a connection is stable after 10 s.
+    /// Our own default: see the parts. After a loss the other ready endpoints are dialled at once,
+    /// the lost one in the sweep after; waits once per sweep, on a
+    /// [phase ladder](Backoff::PhaseLadder) that begins with 250 ms, 1 s before TLS, and doubles up
+    /// to 8 s; never gives up; one dial may take 5 s; a connection is stable after 10 s.
     fn default() -> Self {
         Parts::default().compile()
     }
@@ -303,7 +311,10 @@ impl Default for Parts {
     fn default() -> Self {
         Self {
             order: Order::default(),
-            pace: Pace::default(),
+            pace: Pace::new(Backoff::PhaseLadder {
+                spread: Duration::from_millis(250),
+                tls_spread: Duration::from_secs(1),
+            }),
             jitter: Jitter::Full,
             tls_jitter: Jitter::Full,
             limits: Limits::UNLIMITED,
@@ -356,7 +367,8 @@ impl PolicyBuilder {
         self
     }
 
-    /// How long to wait, and before which dials.
+    /// How long to wait, and before which dials. Default: [`Pace::default`] with a phase ladder of
+    /// 250 ms, 1 s before TLS.
     pub fn pace(mut self, pace: Pace) -> Self {
         self.parts.pace = pace;
         self
@@ -460,8 +472,8 @@ impl PolicyBuilder {
     }
 
     /// After a loss, the same server first. Default: not.
-    pub fn resume(mut self, resume: Resume) -> Self {
-        self.parts.resume = Some(resume);
+    pub fn resume(mut self, resume: impl Into<Option<Resume>>) -> Self {
+        self.parts.resume = resume.into();
         self
     }
 
@@ -494,7 +506,7 @@ impl PolicyBuilder {
         self.parts.standing.check()?;
         self.parts.health.check()?;
         class::check(&self.parts.classes)?;
-        if let Some(Resume { window, every }) = self.parts.resume
+        if let Some(Resume { window, every, .. }) = self.parts.resume
             && (every < MIN_REDIAL || window.is_zero())
         {
             return Err(PolicyError::Resume { window, every });
@@ -576,7 +588,7 @@ mod tests {
 
     #[test]
     fn no_field_overflows_at_its_extremes() {
-        for every in [Every::Sweep, Every::Attempt, Every::Endpoint] {
+        for every in [Every::Sweep, Every::Attempt, Every::Endpoint, Every::Return] {
             let default = Policy::builder().pace(Pace::default().every(every));
             assert!(default.build().unwrap().recovery_bound(u32::MAX) > Duration::from_secs(60));
         }

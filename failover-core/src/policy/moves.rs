@@ -97,15 +97,28 @@ impl MaxAge {
 pub struct Resume {
     /// How long. Diffusion: 60 s.
     pub window: Duration,
-    /// The wait between two dials in it; the first is made at once. Diffusion: 5 s.
+    /// The wait between two dials in it. Diffusion: 5 s.
     pub every: Duration,
+    /// The wait before the first. Default 0. Diffusion: 5 s.
+    pub first: Duration,
 }
 
 impl Resume {
     /// This window and this wait between the dials.
     #[must_use]
     pub fn new(window: Duration, every: Duration) -> Self {
-        Self { window, every }
+        Self {
+            window,
+            every,
+            first: Duration::ZERO,
+        }
+    }
+
+    /// The same with this wait before the first dial.
+    #[must_use]
+    pub fn first(mut self, first: Duration) -> Self {
+        self.first = first;
+        self
     }
 }
 

@@ -38,9 +38,12 @@ impl Order {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Walk {
-    /// From the top of the list, every sweep: the first endpoint is preferred (cascading, Synapse's
-    /// dynamic failover).
+    /// From the top of the list, every sweep: the first endpoint is preferred (cascading).
     Listed,
+    /// The first of the list that is ready, every time, whoever had a turn (Synapse's dynamic
+    /// failover): one that failed is dialled again unless its failure rests it. A sweep ends when
+    /// one is dialled that had a turn in it.
+    FirstReady,
     /// From behind the endpoint dialled last (Synapse's load balancing).
     Rotate,
     /// A uniformly shuffled list, walked like [`Rotate`](Self::Rotate).

@@ -117,8 +117,11 @@ pub enum Every {
     /// Every dial but the first of an outage.
     Attempt,
     /// The next dial of an endpoint that failed, counted from the end of its last attempt; each
-    /// endpoint has a series of its own (stompit). A fresh endpoint is dialled at once.
+    /// endpoint has a series of its own. A fresh endpoint is dialled at once.
     Endpoint,
+    /// Each return to an endpoint that failed, counted from the decision to go there; each endpoint
+    /// has a series of its own (stompit). A fresh endpoint is dialled at once.
+    Return,
     /// Each sweep over the endpoints: those of one sweep are dialled back to back. The loss itself
     /// counts as the lost server's turn under [`Lost::TurnTaken`](crate::policy::Lost), so that
     /// the wait stands before it is dialled again (NATS).

@@ -7,6 +7,9 @@ pub enum Start {
     /// A failed first dial goes on to the next endpoint (server cascading). The default.
     #[default]
     Cascade,
+    /// The same, and it goes on where every endpoint refused for a reason of its own, which ends
+    /// the first connect otherwise. (Synapse)
+    Persevere,
     /// Only the first endpoint that the order names is dialled until it answers; the others are
     /// for failover. (Diffusion without cascading)
     FirstOnly,

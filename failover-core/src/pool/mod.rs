@@ -69,7 +69,11 @@ impl Pool {
             slots,
             order: match walk {
                 Walk::Shuffled(_) => (0..n).collect(),
-                Walk::Listed | Walk::Rotate | Walk::Weighted | Walk::LeastFailed => Box::default(),
+                Walk::Listed
+                | Walk::FirstReady
+                | Walk::Rotate
+                | Walk::Weighted
+                | Walk::LeastFailed => Box::default(),
             },
             taken: Turns::default(),
             place: 0,
@@ -164,10 +168,11 @@ impl Pool {
         rng: &mut impl Rng,
         may: impl Fn(SlotIndex) -> bool,
     ) -> Option<SlotIndex> {
-        self.pick(wanted, rng, |index| !self.taken.has(index) && may(index))
+        self.pick_whoever(wanted, rng, |index| !self.taken.has(index) && may(index))
     }
 
-    fn pick(
+    /// The next endpoint, whoever had a turn.
+    pub(crate) fn pick_whoever(
         &self,
         wanted: Wanted,
         rng: &mut impl Rng,
@@ -186,11 +191,19 @@ impl Pool {
             tier: self.traits(index).in_tier(),
             failures: match wanted.walk {
                 Walk::LeastFailed => self.slot(index).failures_in(wanted.outage),
-                Walk::Listed | Walk::Rotate | Walk::Shuffled(_) | Walk::Weighted => 0,
+                Walk::Listed
+                | Walk::FirstReady
+                | Walk::Rotate
+                | Walk::Shuffled(_)
+                | Walk::Weighted => 0,
             },
             steps: match wanted.walk {
                 Walk::Weighted => 0,
-                Walk::Listed | Walk::Rotate | Walk::Shuffled(_) | Walk::LeastFailed => steps,
+                Walk::Listed
+                | Walk::FirstReady
+                | Walk::Rotate
+                | Walk::Shuffled(_)
+                | Walk::LeastFailed => steps,
             },
         };
         let candidates = || self.walk(wanted.walk).filter(open);
@@ -219,7 +232,7 @@ impl Pool {
         may: impl Fn(SlotIndex) -> bool,
     ) -> Option<SlotIndex> {
         self.pick_fresh(wanted, rng, &may)
-            .or_else(|| self.pick(wanted, rng, may))
+            .or_else(|| self.pick_whoever(wanted, rng, may))
     }
 
     /// Whether no other endpoint is in the list and switched on.
@@ -232,7 +245,7 @@ impl Pool {
     fn walk(&self, walk: Walk) -> impl Iterator<Item = (u32, SlotIndex)> {
         let n = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         let start = match walk {
-            Walk::Listed | Walk::Weighted => 0,
+            Walk::Listed | Walk::FirstReady | Walk::Weighted => 0,
             Walk::Rotate | Walk::Shuffled(_) | Walk::LeastFailed => self.place,
         };
         (0..n).map(move |steps| {

@@ -111,6 +111,18 @@ impl Slot {
         }
     }
 
+    /// The wait before a return to it, before jitter, in nanoseconds.
+    pub(crate) fn wait_before_return(&self) -> u64 {
+        match self.condition {
+            Condition::Retired => 0,
+            Condition::Active
+            | Condition::Marked
+            | Condition::Suspended
+            | Condition::Off
+            | Condition::Removed => self.wait(),
+        }
+    }
+
     /// The same as if it did not rest.
     pub(crate) fn not_before_resting(&self) -> Time {
         self.floor.max(self.rare().paced)

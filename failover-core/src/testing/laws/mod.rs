@@ -9,10 +9,10 @@
 //!
 //! ```
 //! use failover_core::endpoint::Security;
-//! use failover_core::policy::{Policy, Seed};
+//! use failover_core::policy::{Pace, Policy, Seed};
 //! use failover_core::testing::laws;
 //!
-//! let policy = Policy::default();
+//! let policy = Policy::builder().pace(Pace::default()).build()?;
 //! let pace = policy.pace();
 //! let client = |seed| {
 //!     let mut waits = policy.waits(Seed::new(seed), Security::Plain);
@@ -23,7 +23,7 @@
 //! laws::l03_spread(&laws::at_attempt(20, client), pace.cap / 2)?;
 //! laws::l04_growth(|attempt| pace.backoff.wait(attempt, pace.cap), pace.cap)?;
 //! laws::l05_series(client, 20)?;
-//! # Ok::<(), laws::Violation>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod backoff;

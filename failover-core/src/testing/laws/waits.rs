@@ -47,7 +47,7 @@ pub fn l02_waits(trace: &Trace) -> Result<(), Violation> {
             (Every::Attempt, After::Turn) => {
                 trace.policy.race().most() > 1 || !ledger.in_flight.is_empty()
             }
-            (Every::Attempt | Every::Sweep, _) => true,
+            (Every::Attempt | Every::Sweep | Every::Return, _) => true,
             // It began with its failure, and has been running since.
             (Every::Endpoint, _) => return Ok(()),
         };

@@ -161,6 +161,11 @@ fn in_words(what: &What) -> Option<(Mark, &'static str, String)> {
             (Mark::Note, "list changed", came_and_went(added, removed))
         }
         What::ListRefused { error } => (Mark::Bad, "list refused", error.to_string()),
+        What::LateReport { .. } => (
+            Mark::Note,
+            "late report",
+            "of a connection that is no more".to_string(),
+        ),
         What::NotDriven => (
             Mark::Warning,
             "not driven",
@@ -387,6 +392,10 @@ fn as_json(event: &Event) -> Value {
         What::ListRefused { error } => {
             put("event", "list-refused".into());
             put("error", error.to_string().into());
+        }
+        What::LateReport { connection } => {
+            put("event", "late-report".into());
+            put("connection", connection.number().into());
         }
         What::NotDriven => put("event", "not-driven".into()),
         What::Starved => put("event", "starved".into()),

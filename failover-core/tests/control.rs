@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex};
 
 use failover_core::directory::{Endpoint, Learner};
 use failover_core::drive::{
-    Arrival, Connector, Established, Events, GiveUp, Handle, Loss, Status, Watch,
+    Arrival, Callbacks, Connector, Established, Events, GiveUp, Handle, Loss, NoConnection, Status,
+    Watch,
 };
 use failover_core::failure::{Failure, Kind, Phase};
 use failover_core::machine::{CloseReason, Condition};
@@ -384,6 +385,93 @@ async fn close_wins_over_everything_said_before_it() {
         "attempt a ok; connected a; disconnected a by user; closed: closed by the user"
     );
     assert_eq!(hosts(&script), "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn control_is_handed_out_at_once_and_the_driver_connects_behind() {
+    let script = script()
+        .host("a", [Step::REFUSE, Step::REFUSE, Step::Accept])
+        .host("b", [Step::REFUSE, Step::REFUSE, Step::Accept]);
+    let connector = connector(&script, "a b").build().unwrap();
+    let (client, driver) = connector.behind();
+    assert_eq!(script.dials().len(), 0);
+    let driving = tokio::spawn(driver.run());
+    let link = client.connection().await.unwrap();
+    assert_eq!(link.conn.host(), "a");
+    client.lost(link.id(), Failure::new(Kind::Reset));
+    client.lost(link.id(), Failure::new(Kind::Reset));
+    drop(link);
+    let link = client.connection().await.unwrap();
+    assert_eq!(link.conn.host(), "b");
+
+    // A move reaches the client as the next connection.
+    sleep(20 * SECOND).await;
+    client.handle().reconnect_other();
+    let next = client.connection().await.unwrap();
+    assert!(link.leave().is_asked());
+    assert_eq!(next.conn.host(), "a");
+    drop((link, next));
+
+    client.handle().close();
+    let NoConnection::GaveUp(gave_up) = client.connection().await.unwrap_err() else {
+        panic!("it was closed")
+    };
+    assert_eq!(gave_up.reason, CloseReason::ByUser);
+    driving.await.unwrap();
+    assert_eq!(script.open(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_either_half_ends_the_other() {
+    for _ in 0..2 {
+        let script = accepting(&["a"]);
+        let (client, driver) = connector(&script, "a").build().unwrap().behind();
+        let driving = tokio::spawn(driver.run());
+        sleep(SECOND).await;
+        assert_eq!(script.open(), 1);
+        drop(client);
+        driving.await.unwrap();
+        assert_eq!((script.half_open(), script.open()), (0, 0));
+    }
+    let script = script().host("a", [Step::Mute(Phase::Connect)]);
+    let (client, driver) = connector(&script, "a").build().unwrap().behind();
+    let driving = tokio::spawn(driver.run());
+    sleep(SECOND / 2).await;
+    driving.abort();
+    assert!(matches!(
+        client.connection().await,
+        Err(NoConnection::NoDriver)
+    ));
+    assert_eq!(script.half_open(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_that_panics_loses_its_call_and_delays_nothing() {
+    let script = accepting(&["a", "b"]);
+    let mut connector = connector(&script, "a b").build().unwrap();
+    let events = connector.events();
+    let log = Log::default();
+    let note = |words: &'static str| {
+        let log = log.clone();
+        move |_: &failover_core::drive::Event| log.note(words.to_string())
+    };
+    let callbacks = Callbacks::new()
+        .connected(|_| panic!("a user's mistake"))
+        .disconnected(note("disconnected"))
+        .reconnected(note("reconnected"))
+        .async_error(note("async error"))
+        .closed(note("closed"));
+    let listening = tokio::spawn(callbacks.listen(events));
+    let link = connector.connect().await.unwrap();
+    connector.lost(link.id(), Failure::new(Kind::Reset));
+    connector.lost(link.id(), Failure::new(Kind::Reset));
+    connector.connect().await.unwrap();
+    connector.close();
+    assert_eq!(listening.await.unwrap(), 1);
+    assert_eq!(
+        log.take(),
+        "disconnected; async error; reconnected; disconnected; closed"
+    );
 }
 
 fn endpoint(host: &str) -> Endpoint {

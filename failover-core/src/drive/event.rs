@@ -125,6 +125,12 @@ pub enum What {
         /// What was not taken, and why.
         refused: Vec<Refused>,
     },
+    /// A loss was reported of a connection that is no more, or was reported already: nothing
+    /// changed.
+    LateReport {
+        /// The connection.
+        connection: AttemptId,
+    },
     /// The policy asks for work beside a standing connection (spares, failback, a greatest age), and
     /// nothing polls the connector meanwhile: use [`run`](crate::drive::Connector::run). Told once.
     NotDriven,

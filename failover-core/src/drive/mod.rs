@@ -1,6 +1,8 @@
 //! The connector: the only loop, the only place that awaits.
 
+mod behind;
 mod builder;
+mod callbacks;
 mod clock;
 mod connector;
 mod error;
@@ -9,8 +11,11 @@ mod guard;
 mod handle;
 mod leave;
 mod report;
+mod spans;
 
+pub use self::behind::{Client, Driver, NoConnection};
 pub use self::builder::ConnectorBuilder;
+pub use self::callbacks::Callbacks;
 pub use self::clock::Clock;
 pub use self::connector::{Arrival, Connector, Established};
 pub use self::error::{BuildError, DeadlinePassed, GiveUp, ListError, Loss};

@@ -130,6 +130,7 @@ pub fn words(event: &Event) -> String {
             list(removed),
             refused.len()
         ),
+        What::LateReport { .. } => "late report".to_string(),
         What::NotDriven => "not driven".to_string(),
         What::Draining { link, .. } => format!("draining {}", host(&link.target)),
         What::SpareReady(link) => format!("spare {}", host(&link.target)),

@@ -26,6 +26,7 @@ use crate::drive::guard::Guarded;
 use crate::drive::handle::{Goal, Handle, Network, Shared, Status};
 use crate::drive::leave::Leave;
 use crate::drive::report::EndpointReport;
+use crate::drive::spans::{DialSpan, Spans};
 use crate::endpoint::EndpointId;
 use crate::failure::{Classify, Failure, Kind};
 use crate::machine::{
@@ -93,6 +94,7 @@ pub struct Connector<D: Dial, C: Clock> {
     /// How the connection came about that the machine stands on.
     arrival: Arrival,
     warned: Warned,
+    spans: Spans,
     shared: Arc<Shared>,
     rings: Vec<Arc<Ring>>,
 }
@@ -174,6 +176,7 @@ struct InFlight<D: Dial> {
     order: DialOrder,
     target: Target,
     trail: Trail,
+    span: DialSpan,
     future: DialFuture<D>,
 }
 
@@ -229,6 +232,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             parting: None,
             arrival: Arrival::First,
             warned: Warned::NotYet,
+            spans: Spans::default(),
             rings: Vec::new(),
         }
     }
@@ -273,7 +277,8 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     }
 
     /// Reports that a connection was lost, why, and perhaps what the application makes of it. A
-    /// report about any other than the connection handed out last changes nothing.
+    /// report about any other than the connection handed out last changes nothing and is told as
+    /// [`What::LateReport`].
     pub fn lost(&mut self, connection: AttemptId, loss: impl Into<Loss>) -> Answer {
         let Loss {
             failure,
@@ -286,7 +291,11 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             failure,
             verdict,
         };
-        self.feed(input, remains)
+        let answer = self.feed(input, remains);
+        if answer == Answer::Stale {
+            self.publish(self.clock.now(), What::LateReport { connection });
+        }
+        answer
     }
 
     /// Runs a session on each connection, one after the other, until one returns `Ok` (the
@@ -356,7 +365,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     }
 
     /// What goes before the next connection.
-    fn begin(&mut self) {
+    pub(in crate::drive) fn begin(&mut self) {
         if let Some(unreported) = self.out.as_ref().map(|out| out.link.id) {
             self.lost(unreported, Failure::new(Kind::Closed));
         }
@@ -374,7 +383,10 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         }
     }
 
-    fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<Established<D::Conn>, GiveUp>> {
+    pub(in crate::drive) fn poll_connect(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Established<D::Conn>, GiveUp>> {
         loop {
             self.hear(cx);
             self.poll_dials(cx);
@@ -390,7 +402,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
 
     /// Ready when the connection that is out shall be given up. Meanwhile it makes the dials on the
     /// side: spares, probes, moves.
-    fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(in crate::drive) fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             self.hear(cx);
             self.poll_dials(cx);
@@ -467,7 +479,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     fn poll_dials(&mut self, cx: &mut Context<'_>) {
         let mut at = 0;
         while let Some(dial) = self.in_flight.get_mut(at) {
-            match dial.future.as_mut().poll(cx) {
+            match dial.span.in_scope(|| dial.future.as_mut().poll(cx)) {
                 Poll::Pending => at += 1,
                 Poll::Ready(outcome) => {
                     let dial = self.in_flight.remove(at);
@@ -650,6 +662,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         let dialer = Arc::clone(&self.dialer);
         let to = target.clone();
         self.in_flight.push(InFlight {
+            span: self.spans.dial(&order, &target),
             order,
             target,
             trail,

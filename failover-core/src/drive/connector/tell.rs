@@ -124,7 +124,8 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         })
     }
 
-    pub(super) fn publish(&self, at: Time, what: What) {
+    pub(super) fn publish(&mut self, at: Time, what: What) {
+        self.spans.tell(&what);
         for ring in &self.rings {
             ring.push(Event {
                 at,
@@ -134,7 +135,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     }
 
     /// A hook panicked, and the policy's own answer was taken.
-    pub(super) fn tell_panic(&self, message: Option<String>, now: Time) {
+    pub(super) fn tell_panic(&mut self, message: Option<String>, now: Time) {
         self.shared.with(|inside| inside.counters.hook_panics += 1);
         self.publish(now, What::HookPanicked { message });
     }

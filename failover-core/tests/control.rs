@@ -17,8 +17,8 @@ use failover_core::drive::{
     Watch,
 };
 use failover_core::failure::{Failure, Kind, Phase};
-use failover_core::machine::{CloseReason, Condition};
-use failover_core::policy::{Failback, Overlap, Standing};
+use failover_core::machine::{Answer, CloseReason, Condition};
+use failover_core::policy::{Failback, Limit, Limits, On, Overlap, Reaction, Reactions, Standing};
 use failover_core::testing::{Script, ScriptedConn, Step};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -472,6 +472,90 @@ async fn a_callback_that_panics_loses_its_call_and_delays_nothing() {
         log.take(),
         "disconnected; async error; reconnected; disconnected; closed"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_of_ones_own_hears_of_the_end_of_its_connection() {
+    let script = accepting(&["a", "b"]);
+    let mut connector = connector(&script, "a b").build().unwrap();
+    let handle = connector.handle();
+    let link = connector.connect().await.unwrap();
+    let patience = tokio::time::timeout(20 * SECOND, connector.hung_up());
+    assert!(patience.await.is_err());
+    handle.reconnect_other();
+    connector.hung_up().await;
+    assert!(link.leave().is_asked());
+    drop(link);
+    let link = connector.connect().await.unwrap();
+    assert_eq!(link.conn.host(), "b");
+    handle.close();
+    connector.hung_up().await;
+    drop(link);
+    let gave_up = connector.connect().await.unwrap_err();
+    assert_eq!(gave_up.reason, CloseReason::ByUser);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_after_close_was_said_plans_no_dial() {
+    let script = accepting(&["a"]);
+    let mut connector = connector(&script, "a").build().unwrap();
+    let link = connector.connect().await.unwrap();
+    connector.handle().close();
+    let answer = connector.lost(link.id(), Failure::new(Kind::Reset));
+    assert_eq!(answer, Answer::Closed);
+    assert!(matches!(connector.handle().status(), Status::Closed(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_starved_connector_ends_at_its_limit_of_time() {
+    let auth = Failure::new(Kind::Auth);
+    let script = script().host("a", [Step::Fail(auth)]);
+    let policy = listed()
+        .reactions(Reactions::default().on(On::kind(Kind::Auth), Reaction::Remove))
+        .start_up_limits(Limits::UNLIMITED.elapsed(2 * SECOND))
+        .build()
+        .unwrap();
+    let mut connector = connector(&script, "a").policy(policy).build().unwrap();
+    let gave_up = connector.connect().await.unwrap_err();
+    assert_eq!(gave_up.reason, CloseReason::Elapsed(2 * SECOND));
+    assert!(gave_up.to_string().ends_with("a:1: auth"), "{gave_up}");
+    assert_eq!(script.clock().elapsed(), 2 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoints_own_deadline_is_the_one_that_is_told_and_zero_is_refused() {
+    let script = script().host("a", [Step::Mute(Phase::Tls)]);
+    let build = |deadline| {
+        Connector::builder(script.clone(), script.clock())
+            .endpoint(endpoint("a").deadline(deadline))
+            .policy(
+                listed()
+                    .start_up_limits(Limits::UNLIMITED.turns(Limit::AtMost(1)))
+                    .build()
+                    .unwrap(),
+            )
+            .build()
+    };
+    let gave_up = build(SECOND / 4).unwrap().connect().await.unwrap_err();
+    assert!(
+        gave_up.to_string().contains("not done after 250"),
+        "{gave_up}"
+    );
+    assert_eq!(
+        build(std::time::Duration::ZERO).unwrap_err().to_string(),
+        "endpoint `a:1`: its deadline is 0ns; give a dial at least a millisecond"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn event_streams_that_are_dropped_are_forgotten() {
+    let script = accepting(&["a"]);
+    let mut connector = connector(&script, "a").build().unwrap();
+    for _ in 0..1000 {
+        drop(connector.events());
+    }
+    let _kept = connector.events();
+    assert!(format!("{connector:?}").contains("event_streams: 1"));
 }
 
 fn endpoint(host: &str) -> Endpoint {

@@ -112,7 +112,7 @@ async fn exchange(
     let sending = async {
         match supply.send(writer).await {
             Ok(()) => {
-                tell_end.send_replace(Some(Instant::now()));
+                tell_end.send_replace(Some(Ended::Done(Instant::now())));
                 pending().await
             }
             Err(stuck) => stuck,
@@ -125,17 +125,21 @@ async fn exchange(
     match stuck {
         Stuck::Input(error) => End::Input(error),
         // What the server said before it left is still to be heard.
-        Stuck::Connection(error) => match timeout(LAST_WORDS, receiving).await {
-            Ok(End::Output(error)) => End::Output(error),
-            Ok(End::Silent | End::Lost(_) | End::Input(_)) | Err(_) => End::Lost(error.into()),
-        },
+        // Only reading is timed: what was read is written out, however slow its reader is.
+        Stuck::Connection(error) => {
+            tell_end.send_replace(Some(Ended::Broken(Instant::now())));
+            match receiving.await {
+                End::Output(error) => End::Output(error),
+                End::Silent | End::Lost(_) | End::Input(_) => End::Lost(error.into()),
+            }
+        }
     }
 }
 
 async fn receive(
     mut reader: impl AsyncRead + Unpin,
     sink: &mut Sink<impl AsyncWrite + Unpin>,
-    mut input_end: watch::Receiver<Option<Instant>>,
+    mut input_end: watch::Receiver<Option<Ended>>,
     linger: Duration,
 ) -> End {
     let mut buffer = vec![0; 64 * 1024];
@@ -160,7 +164,7 @@ async fn receive(
 
 /// Ends when nothing was heard for this long since the end of the input.
 async fn silence(
-    input_end: &mut watch::Receiver<Option<Instant>>,
+    input_end: &mut watch::Receiver<Option<Ended>>,
     heard: Option<Instant>,
     linger: Duration,
 ) {
@@ -169,9 +173,24 @@ async fn silence(
         // Sending is stuck: its own error ends the session.
         Err(_) => pending().await,
     };
-    if let Some(since) = ended.max(heard) {
-        sleep_until(since + linger).await;
+    match ended {
+        Some(Ended::Done(at)) => {
+            sleep_until(heard.map_or(at, |heard| heard.max(at)) + linger).await
+        }
+        Some(Ended::Broken(at)) => {
+            sleep_until(heard.map_or(at, |heard| heard.max(at)) + LAST_WORDS).await;
+        }
+        None => {}
     }
+}
+
+/// How sending ended, and when.
+#[derive(Clone, Copy)]
+enum Ended {
+    /// All of the input was sent.
+    Done(Instant),
+    /// The connection took no more.
+    Broken(Instant),
 }
 
 /// How long a server is heard after a write to it failed.

@@ -11,6 +11,7 @@ mod url;
 use std::collections::{BTreeMap, BTreeSet};
 use std::string::{String, ToString};
 use std::sync::Arc;
+use std::time::Duration;
 use std::vec::Vec;
 
 use thiserror::Error;
@@ -21,6 +22,7 @@ pub use self::options::Options;
 pub use self::url::{MAX_URL, Secret, Url, UrlError, UrlProblem};
 use crate::endpoint::{EndpointId, MAX_ROUTES, Security, Traits};
 use crate::machine::Change;
+use crate::policy::MIN_REDIAL;
 
 /// Endpoints by id. Ids are given in the order of arrival and never used twice.
 ///
@@ -214,6 +216,14 @@ fn checked(endpoints: impl IntoIterator<Item = Endpoint>) -> Result<Vec<Endpoint
                 routes,
             });
         }
+        if let Some(deadline) = endpoint.overrides().deadline
+            && deadline < MIN_REDIAL
+        {
+            return Err(DirectoryError::ZeroDeadline {
+                name: endpoint.name().to_string(),
+                deadline,
+            });
+        }
         if !urls.insert(identity(&endpoint)) {
             return Err(DirectoryError::TwiceTheSame {
                 url: endpoint.routes()[0].to_string(),
@@ -287,6 +297,14 @@ pub enum DirectoryError {
     TwiceTheSame {
         /// The address.
         url: String,
+    },
+    /// A deadline below a millisecond.
+    #[error("endpoint `{name}`: its deadline is {deadline:?}; give a dial at least a millisecond")]
+    ZeroDeadline {
+        /// The endpoint's name.
+        name: String,
+        /// Its deadline.
+        deadline: Duration,
     },
     /// More than [`MAX_ROUTES`] routes.
     #[error("endpoint `{name}` has {routes} routes, at most {MAX_ROUTES} are possible")]

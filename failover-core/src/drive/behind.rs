@@ -32,9 +32,10 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     /// # impl Clock for MyClock { type Sleep = Ready<()>;
     /// #   fn now(&self) -> Time { Time::ZERO }
     /// #   fn sleep_until(&self, _: Time) -> Ready<()> { ready(()) } }
-    /// # let dialer = Script::new(MyClock).host("a", [Step::Accept]);
+    /// # let dialer = Script::new(MyClock).host("a", [Step::Accept]).host("b", [Step::Accept]);
     /// let connector = Connector::builder(dialer, MyClock)
     ///     .endpoint(Endpoint::parse("tcp://a:1")?)
+    ///     .endpoint(Endpoint::parse("tcp://b:1")?)
     ///     .build()?;
     /// let (client, driver) = connector.behind();
     /// # let executor = smol::LocalExecutor::new();

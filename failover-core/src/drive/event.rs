@@ -295,7 +295,19 @@ struct Inside {
     reader: Option<Waker>,
 }
 
+impl Drop for Events {
+    fn drop(&mut self) {
+        // The connector forgets it at its next event.
+        self.ring.with(|inside| inside.ended = true);
+    }
+}
+
 impl Ring {
+    /// Whether nobody will read it.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.with(|inside| inside.ended)
+    }
+
     pub(crate) fn push(&self, event: Event) {
         let reader = self.with(|inside| {
             if inside.events.len() == Events::KEPT {

@@ -414,6 +414,11 @@ impl Shared {
         })
     }
 
+    /// Whether close was said and not yet heard.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.with(|inside| inside.words.close)
+    }
+
     pub(crate) fn set_status(&self, status: Status, now: Time) {
         let watchers = self.with(|inside| {
             if inside.status.is_same(&status) {

@@ -233,8 +233,8 @@ impl Machine {
     pub fn next_wake(&self) -> Option<Time> {
         let planned = match &self.state {
             State::Waiting(plan) => Some(plan.at),
-            State::Dialing | State::Connected(_) => None,
-            State::Idle | State::Paused | State::Starved | State::Closed(_) => return None,
+            State::Dialing | State::Connected(_) | State::Starved => None,
+            State::Idle | State::Paused | State::Closed(_) => return None,
         };
         let deadline = self
             .attempts
@@ -493,12 +493,10 @@ impl Machine {
     /// When the limit of time strikes.
     fn end_of_patience(&self) -> Option<Time> {
         match self.state {
-            State::Waiting(_) | State::Dialing => Some(self.outage.since + self.limits().elapsed?),
-            State::Idle
-            | State::Connected(_)
-            | State::Paused
-            | State::Starved
-            | State::Closed(_) => None,
+            State::Waiting(_) | State::Dialing | State::Starved => {
+                Some(self.outage.since + self.limits().elapsed?)
+            }
+            State::Idle | State::Connected(_) | State::Paused | State::Closed(_) => None,
         }
     }
 

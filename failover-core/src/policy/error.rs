@@ -163,8 +163,11 @@ pub enum PolicyError {
         every: Duration,
     },
     /// A dial without time.
-    #[error("deadline: it is below a millisecond: give a dial at least that")]
-    ZeroDeadline,
+    #[error("deadline: {deadline:?} is below a millisecond: give a dial at least that")]
+    ZeroDeadline {
+        /// The deadline.
+        deadline: Duration,
+    },
     /// A turn without time.
     #[error("turn_deadline: it is below a millisecond: give a turn at least that")]
     ZeroTurnDeadline,

@@ -512,7 +512,9 @@ impl PolicyBuilder {
             return Err(PolicyError::Resume { window, every });
         }
         if self.parts.deadline < MIN_REDIAL {
-            return Err(PolicyError::ZeroDeadline);
+            return Err(PolicyError::ZeroDeadline {
+                deadline: self.parts.deadline,
+            });
         }
         if self
             .parts
@@ -576,7 +578,9 @@ mod tests {
         );
         assert_eq!(
             refused(Policy::builder().deadline(Duration::ZERO)),
-            PolicyError::ZeroDeadline
+            PolicyError::ZeroDeadline {
+                deadline: Duration::ZERO
+            }
         );
         let zero = Limits::UNLIMITED.turns(Limit::AtMost(0));
         assert_eq!(

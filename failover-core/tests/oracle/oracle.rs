@@ -244,7 +244,7 @@ impl Oracle {
     }
 
     pub(crate) fn woken(&mut self, seen: Seen, now: Time) -> Result<(), String> {
-        if let Doing::Waiting { .. } | Doing::Dialing { .. } = self.doing {
+        if let Doing::Waiting { .. } | Doing::Dialing { .. } | Doing::Starved = self.doing {
             let elapsed = self.out_of_patience(now);
             if !elapsed.is_empty() {
                 return self.expect_close(&elapsed, seen);
@@ -371,7 +371,9 @@ impl Oracle {
         let due = match self.doing {
             Doing::Waiting { at, .. } => at,
             Doing::Dialing { deadline, .. } => deadline,
-            Doing::Idle | Doing::Connected { .. } | Doing::Starved | Doing::Closed => return None,
+            // Only the end of patience ends it by itself.
+            Doing::Starved => return self.limits().elapsed.map(|most| self.since + most),
+            Doing::Idle | Doing::Connected { .. } | Doing::Closed => return None,
         };
         let patience = self.limits().elapsed.map(|most| self.since + most);
         Some(patience.map_or(due, |end| end.min(due)))

@@ -176,6 +176,7 @@ struct InFlight<D: Dial> {
     order: DialOrder,
     target: Target,
     trail: Trail,
+    began: Time,
     span: DialSpan,
     future: DialFuture<D>,
 }
@@ -249,6 +250,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         if let machine::Status::Closed(_) = self.machine.status() {
             ring.end();
         } else {
+            self.rings.retain(|ring| !ring.is_ended());
             self.rings.push(ring);
         }
         events
@@ -256,8 +258,9 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
 
     /// The next connection: the first one, or, after [`lost`](Self::lost), the one that follows.
     ///
-    /// Between two calls nothing is polled, so that spares, probes and moves, which happen while a
-    /// connection stands, need [`run`](Self::run).
+    /// Between two calls nothing is polled: handles are not heard, and spares, probes and moves, which
+    /// happen while a connection stands, stand still. Poll [`hung_up`](Self::hung_up) beside your
+    /// session, or use [`run`](Self::run).
     ///
     /// A connection handed out before and not reported as lost counts as closed by the peer now, so
     /// that `while let Ok(link) = connector.connect().await { … }` does what it seems to.
@@ -280,6 +283,9 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     /// report about any other than the connection handed out last changes nothing and is told as
     /// [`What::LateReport`].
     pub fn lost(&mut self, connection: AttemptId, loss: impl Into<Loss>) -> Answer {
+        if self.shared.is_closing() {
+            self.close();
+        }
         let Loss {
             failure,
             verdict,
@@ -296,6 +302,33 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             self.publish(self.clock.now(), What::LateReport { connection });
         }
         answer
+    }
+
+    /// Ready when the connection that is out shall be given up: it was closed, a reconnect was asked
+    /// for, a better one stands ready. Beside a session of your own it makes the dials that happen
+    /// while a connection stands (spares, probes, moves), and hears the handles. At once if no
+    /// connection is out.
+    ///
+    /// ```
+    /// # use failover_core::dial::Dial;
+    /// # use failover_core::drive::{Clock, Connector, Established, GiveUp};
+    /// # async fn talk<T>(conn: &mut T) -> std::io::Error { std::future::pending().await }
+    /// # async fn either<T>(_: impl Future<Output = T>, _: impl Future<Output = ()>) -> Option<T> { None }
+    /// # async fn example<D: Dial + 'static, C: Clock>(mut connector: Connector<D, C>) -> Result<(), GiveUp> {
+    /// loop {
+    ///     let mut link = connector.connect().await?;
+    ///     // `select!` of your runtime: the session, or the end of its connection.
+    ///     if let Some(error) = either(talk(&mut link.conn), connector.hung_up()).await {
+    ///         connector.lost(link.id(), error);
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn hung_up(&mut self) {
+        poll_fn(|cx| self.poll_hung_up(cx)).await;
     }
 
     /// Runs a session on each connection, one after the other, until one returns `Ok` (the
@@ -527,7 +560,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         {
             let dial = self.in_flight.remove(at);
             let late = DeadlinePassed {
-                after: self.machine.policy().deadline(),
+                after: dial.order.deadline.since(dial.began),
                 phase: dial.trail.phase(),
             };
             drop(dial.future);
@@ -617,7 +650,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         let mut outbox = core::mem::take(&mut self.outbox);
         for output in outbox.drain() {
             match output {
-                Output::Dial(order) => self.start_dial(order),
+                Output::Dial(order) => self.start_dial(order, now),
                 Output::Cancel(attempt) => {
                     let at = self
                         .in_flight
@@ -645,23 +678,24 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         }
     }
 
-    fn start_dial(&mut self, order: DialOrder) {
+    fn start_dial(&mut self, order: DialOrder, now: Time) {
         let Some(target) = self.target(order.endpoint, order.route) else {
             return;
         };
         let clock = Arc::clone(&self.clock);
-        let now = Arc::new(move || clock.now());
+        let clock = Arc::new(move || clock.now());
         let cx = DialContext::new(
             order.attempt,
             order.number,
             order.purpose,
             order.deadline,
-            now,
+            clock,
         );
         let trail = cx.trail().clone();
         let dialer = Arc::clone(&self.dialer);
         let to = target.clone();
         self.in_flight.push(InFlight {
+            began: now,
             span: self.spans.dial(&order, &target),
             order,
             target,
@@ -753,6 +787,7 @@ impl<D: Dial, C: Clock> fmt::Debug for Connector<D, C> {
         f.debug_struct("Connector")
             .field("status", &self.machine.status())
             .field("directory", &self.directory)
+            .field("event_streams", &self.rings.len())
             .finish_non_exhaustive()
     }
 }

@@ -9,7 +9,7 @@ use crate::drive::connector::{Arrival, Connector, Remains};
 use crate::drive::event::{Attempt, AttemptError, Event, Link, NextDial, What};
 use crate::drive::report::EndpointReport;
 use crate::endpoint::EndpointId;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::machine::{self, Why};
 use crate::time::Time;
 
@@ -126,6 +126,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
 
     pub(super) fn publish(&mut self, at: Time, what: What) {
         self.spans.tell(&what);
+        self.rings.retain(|ring| !ring.is_ended());
         for ring in &self.rings {
             ring.push(Event {
                 at,
@@ -152,6 +153,13 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         match (ended.outcome, remains.failure) {
             (Ok(()), _) => self.note(ended.order.endpoint, |report| report.on_connection(now)),
             (Err(_), Some(failure)) => {
+                self.shared.with(|inside| inside.counters.failed_dials += 1);
+                self.note(ended.order.endpoint, |report| {
+                    report.on_failure(failure, error, now);
+                });
+            }
+            // The machine's own clock struck first: its word is all there is.
+            (Err(failure), None) if failure.kind == Kind::Timeout => {
                 self.shared.with(|inside| inside.counters.failed_dials += 1);
                 self.note(ended.order.endpoint, |report| {
                     report.on_failure(failure, error, now);

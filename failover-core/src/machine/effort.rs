@@ -549,7 +549,7 @@ impl Machine {
         for attempt in self.attempts.iter_mut() {
             attempt.order.role = Role::Raced;
             self.pool.take_turn(attempt.slot);
-            self.outage.turns = self.outage.turns.saturating_add(1);
+            self.outage.swept = true;
             self.outage.dials = self.outage.dials.saturating_add(1);
         }
         self.arm_race(cx.now);

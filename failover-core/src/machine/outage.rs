@@ -32,6 +32,8 @@ pub(crate) struct Outage {
     pub(crate) verdict: Verdict,
     /// Whether a wait is due before the first dial of this sweep.
     pub(crate) owes_wait: bool,
+    /// Whether the wait before the first dial was taken.
+    pub(crate) took_first: bool,
 }
 
 impl Outage {
@@ -49,6 +51,7 @@ impl Outage {
             last_failure: None,
             verdict: Verdict::AsPolicy,
             owes_wait: false,
+            took_first: false,
         }
     }
 

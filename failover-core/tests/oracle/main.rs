@@ -133,6 +133,11 @@ mod once_apart {
     }
 
     #[test]
+    fn picked_again_under_the_first_wait_it_is_not_taken_anew() {
+        agree(420_976);
+    }
+
+    #[test]
     fn who_was_retired_has_no_rest_in_the_next_outage() {
         agree(1998);
     }

@@ -1,8 +1,15 @@
 //! Every history of a small world, breadth first: whatever happens next, in every state, the laws
-//! hold; and from every state a world that heals is connected to within the policy's own bound.
+//! hold; and from every state a world that heals is connected to within the policy's own bound,
+//! counted from when the first that may be dialled has rested.
 //!
-//! States are told apart by everything that the machine holds, with times counted from now and dials
-//! from the newest, so that histories that lead to the same place are followed once.
+//! A world is bounded by how much may fail and how many words of the user and of the server may come
+//! in one history; within that, everything that may happen at a step is tried. Time is coarse: an
+//! answer takes 100 ms, or less if a wake-up is due before; a connection is lost after 100 ms or
+//! when it just proved stable; wake-ups are in time. Policies are without draws.
+//!
+//! States are told apart by everything that the machine holds and that may decide something under
+//! this policy, with times counted from now and dials from the newest, so that histories that lead
+//! to the same place are followed once and the world closes. What is printed says whether it did.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -50,7 +57,8 @@ const AUTH: Failure = Failure::new(Kind::Auth).scope(Scope::Endpoint);
 
 #[test]
 fn default_like() {
-    explore("default-like", flat(3), bounds(3, 1), policy());
+    explore("default-like", flat(3), &USUAL, policy());
+    explore("default-like", flat(2), &[bounds(2, 2)], policy());
 }
 
 #[test]
@@ -60,7 +68,7 @@ fn nats_like() {
         .pace(Pace::new(Backoff::Constant(2 * SECOND)))
         .limits(limits)
         .start_up_limits(Limits::UNLIMITED.sweeps(Limit::AtMost(2)));
-    explore("NATS-like", flat(3), bounds(3, 1), policy);
+    explore("NATS-like", flat(3), &USUAL, policy);
 }
 
 #[test]
@@ -73,7 +81,7 @@ fn activemq_like() {
                 .sweeps(Limit::AtMost(3))
                 .elapsed(30 * SECOND),
         );
-    explore("ActiveMQ-like", flat(3), bounds(3, 1), policy);
+    explore("ActiveMQ-like", flat(3), &USUAL, policy);
 }
 
 #[test]
@@ -85,7 +93,7 @@ fn stompit_like() {
     let policy = policy()
         .order(Order::new(Walk::Rotate).lost(Lost::InPlace))
         .pace(Pace::new(law).every(Every::Endpoint));
-    explore("a wait per endpoint", flat(3), bounds(3, 1), policy);
+    explore("a wait per endpoint", flat(3), &USUAL, policy);
 }
 
 #[test]
@@ -93,7 +101,7 @@ fn a_wait_before_every_attempt() {
     let policy = policy()
         .order(Order::new(Walk::LeastFailed).lost(Lost::First))
         .pace(doubling().every(Every::Attempt));
-    explore("a wait before every attempt", flat(4), bounds(3, 1), policy);
+    explore("a wait before every attempt", flat(4), &USUAL, policy);
 }
 
 #[test]
@@ -102,7 +110,7 @@ fn overlap_forbidden() {
     explore(
         "overlap forbidden",
         flat(3),
-        bounds(3, 1),
+        &USUAL,
         policy().standing(standing),
     );
 }
@@ -110,7 +118,12 @@ fn overlap_forbidden() {
 #[test]
 fn a_race_of_two() {
     let race = Race::new(2, Stagger::Fixed(SECOND / 4)).unwrap();
-    explore("a race of two", flat(3), bounds(3, 1), policy().race(race));
+    explore(
+        "a race of two",
+        flat(3),
+        &[bounds(3, 0), bounds(2, 1)],
+        policy().race(race),
+    );
 }
 
 #[test]
@@ -119,7 +132,7 @@ fn one_spare() {
     explore(
         "one spare",
         flat(3),
-        bounds(3, 1),
+        &[bounds(4, 0), bounds(2, 1)],
         policy().standing(standing),
     );
 }
@@ -127,7 +140,7 @@ fn one_spare() {
 #[test]
 fn a_resume_window() {
     let policy = policy().resume(Resume::new(3 * SECOND, SECOND));
-    explore("a resume window", flat(2), bounds(3, 1), policy);
+    explore("a resume window", flat(2), &USUAL, policy);
 }
 
 #[test]
@@ -138,10 +151,11 @@ fn failback_to_a_lower_tier() {
         .settle(Duration::ZERO);
     let standing = standing().failback(failback);
     let endpoints = vec![traits(0), traits(1).tier(1)];
+    // Probes are drawn: with a server that is off they never come back to an earlier state.
     explore(
         "failback",
         endpoints,
-        bounds(3, 1),
+        &[bounds(5, 0)],
         policy().standing(standing),
     );
 }
@@ -149,24 +163,19 @@ fn failback_to_a_lower_tier() {
 #[test]
 fn two_routes() {
     let server = |n| traits(n).route(Security::Plain);
-    explore(
-        "two routes",
-        vec![server(0), server(1)],
-        bounds(3, 1),
-        policy(),
-    );
+    explore("two routes", vec![server(0), server(1)], &USUAL, policy());
 }
 
 #[test]
 fn the_least_bad() {
     let policy = policy().nobody_ready(NobodyReady::LeastBad);
-    explore("the least bad", flat(2), bounds(3, 1), policy);
+    explore("the least bad", flat(2), &USUAL, policy);
 }
 
 #[test]
 fn nobody_ready_fails() {
     let policy = policy().nobody_ready(NobodyReady::Fail);
-    explore("nobody ready fails", flat(2), bounds(3, 1), policy);
+    explore("nobody ready fails", flat(2), &USUAL, policy);
 }
 
 fn flat(endpoints: u32) -> Vec<Traits> {
@@ -222,15 +231,23 @@ const fn bounds(failures: u8, controls: u8) -> Bounds {
     Bounds { failures, controls }
 }
 
-fn explore(name: &str, endpoints: Vec<Traits>, bounds: Bounds, policy: PolicyBuilder) {
-    let most = std::env::var("EXPLORE_STATES").map_or(STATES, |most| most.parse().unwrap());
-    let bounds = std::env::var("EXPLORE_BOUNDS").map_or(bounds, |text| {
-        let (failures, controls) = text.split_once(',').unwrap();
-        self::bounds(failures.parse().unwrap(), controls.parse().unwrap())
-    });
-    let began = std::time::Instant::now();
+const USUAL: [Bounds; 2] = [bounds(5, 0), bounds(3, 1)];
+
+fn explore(name: &str, endpoints: Vec<Traits>, all: &[Bounds], policy: PolicyBuilder) {
     let policy = Arc::new(policy.build().unwrap());
-    let mut root = World::new(policy, endpoints, bounds);
+    let asked = std::env::var("EXPLORE_BOUNDS").map(|text| {
+        let (failures, controls) = text.split_once(',').unwrap();
+        [bounds(failures.parse().unwrap(), controls.parse().unwrap())]
+    });
+    for bounds in asked.as_ref().map_or(all, |asked| asked) {
+        explore_within(name, World::new(policy.clone(), endpoints.clone(), *bounds));
+    }
+}
+
+fn explore_within(name: &str, mut root: World) {
+    let most = std::env::var("EXPLORE_STATES").map_or(STATES, |most| most.parse().unwrap());
+    let bounds = root.left;
+    let began = std::time::Instant::now();
     root.step(Step::Start).unwrap();
     let mut seen = HashSet::from([root.key()]);
     let mut frontier = VecDeque::from([(root, Trail(None), 0)]);
@@ -290,11 +307,11 @@ enum Step {
 impl Step {
     /// Whether it counts among the controls.
     fn is_control(self) -> bool {
-        match self {
-            Self::Start | Self::Accept(_) | Self::Fail(..) | Self::Lose(..) | Self::Wake => false,
-            Self::On | Self::Resume => false,
-            _ => true,
-        }
+        let of_the_world = matches!(
+            self,
+            Self::Start | Self::Accept(_) | Self::Fail(..) | Self::Lose(..) | Self::Wake
+        );
+        !of_the_world && !matches!(self, Self::On | Self::Resume)
     }
 }
 
@@ -336,6 +353,8 @@ struct World {
     newest: Option<(EndpointId, u8)>,
     /// The user asked for this one, even if it rests.
     asked_for: Option<EndpointId>,
+    /// The dial that does it: cancelled, it leaves the word standing.
+    asked_dial: Option<AttemptId>,
     left: Bounds,
     failed: bool,
 }
@@ -357,6 +376,7 @@ impl World {
             rests_until: [Time::ZERO; MOST as usize],
             newest: None,
             asked_for: None,
+            asked_dial: None,
             left: bounds,
             failed: false,
         }
@@ -574,6 +594,7 @@ impl World {
                 }
                 if asked_for && order.role == Role::Main {
                     self.asked_for = None;
+                    self.asked_dial = Some(order.attempt);
                 }
                 self.last_dial[n] = Some(self.now);
                 self.dials.push(order);
@@ -602,6 +623,10 @@ impl World {
                 let before = self.dials.len();
                 self.dials
                     .retain(|dial| dial.attempt != ended.order.attempt);
+                let cancelled = ended.outcome.is_err_and(|it| it.kind == Kind::Cancelled);
+                if cancelled && self.asked_dial == Some(ended.order.attempt) {
+                    self.asked_for = Some(ended.order.endpoint);
+                }
                 let connected = self.connections.iter().any(|c| c.0 == ended.order.attempt);
                 match ended.outcome {
                     Ok(()) if !connected => return Err(format!("{ended:?} is not connected")),
@@ -727,7 +752,7 @@ impl World {
             world.step(Step::Resume)?;
         }
         let rests = (0..self.endpoints).filter_map(|n| self.ready_in(n));
-        let rest = rests.max().unwrap_or_default();
+        let rest = rests.min().unwrap_or_default();
         let bound = self.machine.policy().recovery_bound(self.endpoints) + rest;
         for _ in 0..1000 {
             match world.machine.status() {
@@ -794,16 +819,31 @@ impl World {
             let newest = number_after(text, "last_attempt: ");
             let state = text.find(" pool: ").unwrap();
             let mut key = Key::new();
-            key.relative(&text.as_bytes()[state..], self.now.as_nanos(), newest);
-            let Bounds { failures, controls } = self.left;
-            let flags = [self.up, self.off, self.removed, self.paused, self.failed];
-            flags.map(|flag| key.add(u64::from(flag)));
-            [failures, controls].map(|left| key.add(u64::from(left)));
+            let matters = Matters::of(self.machine.policy());
+            // What failed last is for hooks alone.
+            let failure = text.find("last_failure: ").unwrap();
+            let (state, rest) = text.as_bytes()[state..].split_at(failure - state);
+            let after = text[failure..].find(", verdict: ").unwrap();
+            for part in [state, &rest[after..]] {
+                key.relative(part, self.now.as_nanos(), newest, matters);
+            }
+            for flag in [self.up, self.off, self.removed, self.paused, self.failed] {
+                key.add(u64::from(flag));
+            }
             let (of, route) = self.newest.unwrap_or((EndpointId::new(MOST), 0));
             let asked_for = self.asked_for.map_or(MOST, EndpointId::number);
-            [of.number(), u32::from(route), asked_for].map(|n| key.add(u64::from(n)));
-            let recent = |at: Option<Time>| at.is_some_and(|at| self.now.since(at) < MIN_REDIAL);
-            self.last_dial.map(|at| key.add(u64::from(recent(at))));
+            let Bounds { failures, controls } = self.left;
+            key.add(u64::from_le_bytes([
+                failures, controls, route, 0, 0, 0, 0, 0,
+            ]));
+            key.add(u64::from(of.number()) << 32 | u64::from(asked_for));
+            let asked = |dial: &DialOrder| Some(dial.attempt) == self.asked_dial;
+            let asked_dial = self.dials.iter().position(asked);
+            key.add(asked_dial.map_or(u64::MAX, |at| u64::try_from(at).unwrap()));
+            for at in self.last_dial {
+                let recent = at.is_some_and(|at| self.now.since(at) < MIN_REDIAL);
+                key.add(u64::from(recent));
+            }
             for until in self.rests_until {
                 let rest = until.since(self.now).as_nanos();
                 key.add(u64::try_from(rest).unwrap());
@@ -821,6 +861,60 @@ fn number_after(text: &str, label: &str) -> u64 {
     let (_, rest) = text.split_once(label).unwrap();
     let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
     digits.unwrap().parse().unwrap()
+}
+
+/// Which counters may decide anything under a policy; the others are left out of the key.
+#[derive(Clone, Copy)]
+struct Matters {
+    turns: bool,
+    sweeps: bool,
+    elapsed: bool,
+    per_endpoint: bool,
+    failures: bool,
+}
+
+impl Matters {
+    fn of(policy: &Policy) -> Self {
+        let both = [policy.limits(), policy.start_up_limits()];
+        let limited = |of: fn(&Limits) -> Limit| both.iter().any(|it| of(it) != Limit::Unlimited);
+        let per_endpoint = limited(|limits| limits.per_endpoint);
+        Self {
+            turns: limited(|limits| limits.turns),
+            sweeps: limited(|limits| limits.sweeps),
+            elapsed: both.iter().any(|limits| limits.elapsed.is_some()),
+            per_endpoint,
+            failures: per_endpoint || policy.order().walk == Walk::LeastFailed,
+        }
+    }
+
+    /// Up to what the number behind this name is told apart.
+    fn most(self, before: &[u8]) -> u64 {
+        let bounded = |name: &str| before.ends_with(name.as_bytes());
+        let matters = match () {
+            () if bounded("last_attempt: ") || bounded("waits: ") => false,
+            // How many dials there were: none, or some.
+            () if bounded("dials: ") => return 1,
+            () if bounded(" number: ") => self.per_endpoint,
+            () if bounded("failed_turns: ") => self.turns,
+            () if bounded("sweeps: ") => self.sweeps,
+            () if bounded(" failures: ") => self.failures,
+            () => true,
+        };
+        if matters { u64::MAX } else { 0 }
+    }
+
+    /// How far back a time is told apart. What is over is over, but for beginnings.
+    fn since(self, before: &[u8]) -> u64 {
+        if before.ends_with(b"Outage { since: ") {
+            return if self.elapsed { LONGEST } else { 0 };
+        }
+        let stable = u64::try_from(STABLE.as_nanos()).unwrap();
+        if before.ends_with(b"since: ") {
+            stable
+        } else {
+            0
+        }
+    }
 }
 
 /// A hash of 128 bits: two worlds that differ share it never, for all that matters here.
@@ -844,7 +938,7 @@ impl Key {
     }
 
     /// Adds a text with every time counted from `now`, and every dial's number from the newest.
-    fn relative(&mut self, text: &[u8], now: u64, newest: u64) {
+    fn relative(&mut self, text: &[u8], now: u64, newest: u64, matters: Matters) {
         let mut at = 0;
         let mut plain = 0;
         while at < text.len() {
@@ -861,22 +955,15 @@ impl Key {
             let (value, decimals, end) = number(text, at);
             at = end;
             let Some((scale, length)) = unit(&text[at..]) else {
-                let from_newest = before.ends_with(b"AttemptId(");
-                let told = match before.ends_with(b"last_attempt: ") {
-                    true => 0,
-                    false if from_newest => newest - value,
-                    false => value,
-                };
-                self.add(told);
+                self.add(match before.ends_with(b"AttemptId(") {
+                    true => newest - value,
+                    false => value.min(matters.most(before)),
+                });
                 continue;
             };
             at += length;
             let nanos = value * 10_u64.pow(scale - decimals);
-            // What is over is over, but for the beginnings of connections and outages.
-            let longest = match before.ends_with(b"since: ") {
-                true => LONGEST,
-                false => 0,
-            };
+            let longest = matters.since(before);
             self.add((nanos + longest).saturating_sub(now));
         }
         self.add(plain);

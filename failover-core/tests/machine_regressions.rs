@@ -14,11 +14,11 @@ use failover_core::attempt::AttemptId;
 use failover_core::endpoint::{EndpointId, Security, Traits};
 use failover_core::failure::{Failure, Kind, Scope};
 use failover_core::machine::{
-    Change, Condition, Event, Input, Machine, Outbox, Output, Status, Verdict, Whither,
+    Change, CloseReason, Condition, Event, Input, Machine, Outbox, Output, Status, Verdict, Whither,
 };
 use failover_core::policy::{
     Backoff, Every, Jitter, Limits, MIN_REDIAL, NoHooks, NobodyReady, Order, Pace, Policy,
-    PolicyBuilder, Resume, Seed, Standing, Walk,
+    PolicyBuilder, Resume, Seed, Standing, Start, Walk,
 };
 use failover_core::time::Time;
 
@@ -176,8 +176,180 @@ mod moves {
     }
 }
 
+mod moves_by_name {
+    use super::*;
+
+    #[test]
+    fn a_move_that_is_under_way_goes_where_the_user_names() {
+        let mut play = Play::new(3, policy());
+        play.connect();
+        play.input(Input::Reconnect(Whither::Any));
+        assert_eq!(play.dialled(), EndpointId::new(1));
+        play.events.clear();
+        play.input(Input::Reconnect(Whither::This(EndpointId::new(2))));
+        assert_eq!(play.dialled(), EndpointId::new(2));
+        assert!(
+            matches!(&play.events[..], [Event::Attempt(ended)]
+                if ended.outcome == Err(Failure::new(Kind::Cancelled))),
+            "{:?}",
+            play.events
+        );
+        // Named again, its dial goes on.
+        let dial = play.dial;
+        play.input(Input::Reconnect(Whither::This(EndpointId::new(2))));
+        assert_eq!(play.dial, dial);
+    }
+
+    #[test]
+    fn a_move_that_waits_goes_where_the_user_names_at_once() {
+        let mut play = Play::new(3, policy());
+        play.connect();
+        play.input(Input::Reconnect(Whither::Any));
+        play.fail(RESET);
+        play.input(Input::Reconnect(Whither::This(EndpointId::new(2))));
+        assert_eq!(play.dialled(), EndpointId::new(2));
+        assert_eq!(play.until_dialled(), Duration::ZERO);
+    }
+
+    #[test]
+    fn whom_the_user_named_has_one_chance() {
+        let mut play = Play::new(3, policy());
+        play.connect();
+        play.input(Input::Reconnect(Whither::Any));
+        play.input(Input::Reconnect(Whither::This(EndpointId::new(2))));
+        play.fail(AUTH);
+        play.until_dialled();
+        assert_eq!(play.dialled(), EndpointId::new(1));
+    }
+}
+
+mod start_up {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_visited_twice_by_force_counts_once_among_those_that_refused() {
+        let mut play = Play::new(3, policy());
+        play.input(Input::Start);
+        play.fail(RESET);
+        for _ in 0..2 {
+            play.now = play.now + SECOND / 10;
+            play.input(Input::Reconnect(Whither::This(EndpointId::new(1))));
+            assert_eq!(play.dialled(), EndpointId::new(1));
+            play.fail(AUTH);
+        }
+        play.until_dialled();
+        assert_eq!(play.dialled(), EndpointId::new(2));
+        play.fail(AUTH);
+        // The first was only out of reach: it is not all of them that refused.
+        play.until_dialled();
+        assert_eq!(play.dialled(), EndpointId::new(0));
+    }
+
+    #[test]
+    fn all_that_refused_end_it_however_often_one_was_visited() {
+        let mut play = Play::new(2, policy());
+        play.input(Input::Start);
+        play.fail(AUTH);
+        play.now = play.now + SECOND / 10;
+        play.input(Input::Reconnect(Whither::This(EndpointId::new(0))));
+        play.fail(RESET);
+        play.until_dialled();
+        play.fail(AUTH);
+        assert_eq!(
+            play.machine.status(),
+            Status::Closed(CloseReason::AllRefused)
+        );
+    }
+
+    #[test]
+    fn the_place_of_the_only_one_passes_on_when_it_is_removed() {
+        let mut play = Play::new(2, policy().start(Start::FirstOnly));
+        play.input(Input::Start);
+        play.input(Input::Change(Change::Remove(EndpointId::new(0))));
+        assert_eq!(play.dialled(), EndpointId::new(1));
+    }
+
+    #[test]
+    fn the_only_one_is_waited_for_when_it_is_switched_off() {
+        let mut play = Play::new(2, policy().start(Start::FirstOnly));
+        play.input(Input::Start);
+        play.input(Input::Change(Change::Off(EndpointId::new(0))));
+        assert_eq!(play.machine.status(), Status::Starved);
+        play.input(Input::Change(Change::On(EndpointId::new(0))));
+        play.until_dialled();
+        assert_eq!(play.dialled(), EndpointId::new(0));
+    }
+}
+
+mod unstable {
+    use super::*;
+
+    /// Connected once more, and lost at once.
+    fn lost_at_once(policy: PolicyBuilder, verdict: Verdict) -> Play {
+        let mut play = Play::new(2, policy);
+        play.connect();
+        play.lose(RESET);
+        play.until_dialled();
+        let attempt = play.dial.unwrap();
+        play.input(Input::Connected { attempt });
+        play.dial = None;
+        play.input(Input::Lost {
+            attempt,
+            failure: RESET,
+            verdict,
+        });
+        play
+    }
+
+    #[test]
+    fn its_loss_has_no_first_dial() {
+        let pace = Pace::new(Backoff::Constant(SECOND)).first(SECOND / 2);
+        let mut play = lost_at_once(policy().pace(pace), Verdict::AsPolicy);
+        assert_eq!(play.until_dialled(), SECOND);
+    }
+
+    #[test]
+    fn its_server_is_not_tried_first() {
+        let mut play = lost_at_once(policy(), Verdict::Retry);
+        play.until_dialled();
+        assert_eq!(play.dialled(), EndpointId::new(0));
+    }
+}
+
+mod first {
+    use super::*;
+
+    #[test]
+    fn the_longer_of_the_first_wait_and_the_one_of_the_sweep_is_kept() {
+        for (first, expected) in [(SECOND / 2, SECOND), (2 * SECOND, 2 * SECOND)] {
+            // Alone, its loss was its turn: the next sweep begins.
+            let pace = Pace::new(Backoff::Constant(SECOND)).cap(8 * SECOND);
+            let mut play = Play::new(1, policy().pace(pace.first(first)));
+            play.connect();
+            play.lose(RESET);
+            assert_eq!(play.until_dialled(), expected);
+        }
+    }
+}
+
 mod resume {
     use super::*;
+
+    #[test]
+    fn the_window_stays_open_when_its_server_is_asked_for() {
+        let server = Whither::This(EndpointId::new(0));
+        for whither in [Whither::Any, server] {
+            let mut play = Play::new(2, policy().resume(Resume::new(10 * SECOND, SECOND)));
+            play.connect();
+            play.lose(RESET);
+            play.fail(RESET);
+            play.now = play.now + SECOND / 10;
+            play.events.clear();
+            play.input(Input::Reconnect(whither));
+            assert_eq!(play.dialled(), EndpointId::new(0));
+            assert!(!play.events.contains(&Event::SessionGone), "{whither:?}");
+        }
+    }
 
     #[test]
     fn the_session_is_told_to_be_gone_before_another_server_is_dialled_by_force() {
@@ -205,6 +377,7 @@ struct Play {
     machine: Machine,
     now: Time,
     dial: Option<AttemptId>,
+    to: Option<EndpointId>,
     events: Vec<Event>,
 }
 
@@ -222,6 +395,7 @@ impl Play {
             machine: Machine::new(policy, endpoints, Seed::new(1)),
             now: Time::ZERO + SECOND,
             dial: None,
+            to: None,
             events: Vec::new(),
         }
     }
@@ -231,7 +405,10 @@ impl Play {
         self.machine.handle(input, &mut NoHooks, &mut out, self.now);
         for output in out.drain() {
             match output {
-                Output::Dial(order) => self.dial = Some(order.attempt),
+                Output::Dial(order) => {
+                    self.dial = Some(order.attempt);
+                    self.to = Some(order.endpoint);
+                }
                 Output::Event(event) => self.events.push(event),
                 _ => {}
             }
@@ -256,6 +433,17 @@ impl Play {
             failure,
             verdict: Verdict::AsPolicy,
         });
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        let attempt = self.dial.take().unwrap();
+        self.input(Input::Failed { attempt, failure });
+    }
+
+    /// Whom the newest dial goes to.
+    fn dialled(&self) -> EndpointId {
+        assert!(self.dial.is_some(), "{:?}", self.machine.status());
+        self.to.unwrap()
     }
 
     /// How long it takes until the next dial.

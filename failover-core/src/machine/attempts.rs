@@ -56,9 +56,7 @@ impl Machine {
         {
             *pinned = Some(plan.slot);
         }
-        if !self.pool.had_turn(plan.slot) {
-            self.outage.turns = self.outage.turns.saturating_add(1);
-        }
+        self.outage.swept = true;
         self.pool.take_turn(plan.slot);
         let endpoint = self.pool.id(plan.slot);
         let purpose = match (self.stage, self.outage.lost) {

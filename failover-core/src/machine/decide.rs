@@ -276,15 +276,14 @@ impl Machine {
         self.pool.slot_mut(index).pace(wait, Time::ZERO);
     }
 
-    /// The wait before the first dial after a loss.
+    /// The wait before the first dial after a loss. Picked again under it, it is not taken anew.
     fn first_wait(&mut self, index: SlotIndex) -> u64 {
-        match self.policy.pace().first {
-            Duration::ZERO => 0,
-            first if self.stage == Stage::After && self.outage.dials == 0 => {
-                self.spread(first, index)
-            }
-            _ => 0,
+        let first = self.policy.pace().first;
+        let is_due = self.stage == Stage::After && self.outage.dials == 0;
+        if first.is_zero() || !is_due || core::mem::replace(&mut self.outage.took_first, true) {
+            return 0;
         }
+        self.spread(first, index)
     }
 
     /// A wait in nanoseconds: this one spread by the jitter, or the hook's.

@@ -65,6 +65,12 @@ struct Good {
     since: Time,
 }
 
+impl Effort {
+    fn is_move(&self) -> bool {
+        matches!(self.goal, Goal::Move { .. })
+    }
+}
+
 impl Extras {
     /// When it is due, in this state of the machine.
     pub(super) fn next_wake(&self, state: &State) -> Option<Time> {
@@ -144,7 +150,7 @@ impl Machine {
     pub(super) fn is_moving(&self) -> bool {
         self.extras.as_ref().is_some_and(|extras| {
             let mut efforts = extras.efforts.iter();
-            efforts.any(|effort| matches!(effort.goal, Goal::Move { .. }))
+            efforts.any(Effort::is_move)
         })
     }
 
@@ -475,6 +481,28 @@ impl Machine {
         Some(self.extras_mut().spares.remove(best))
     }
 
+    /// A move that is under way goes where the user named now: its dial to another is given up.
+    pub(super) fn aim_move(&mut self, named: Option<SlotIndex>, cx: &mut Cx<'_>) {
+        self.hurry_on_the_side(cx.now);
+        let Some(slot) = named else {
+            return;
+        };
+        let Some(effort) = self.extras_mut().efforts.iter_mut().find(|e| e.is_move()) else {
+            return;
+        };
+        if let Goal::Move { wanted, .. } = &mut effort.goal {
+            *wanted = named;
+        }
+        let Some(dial) = effort.in_flight else {
+            return;
+        };
+        let elsewhere = |attempt: &Attempt| attempt.order.attempt == dial && attempt.slot != slot;
+        if self.attempts.iter().any(elsewhere) {
+            self.release_effort(dial, cx.now);
+            self.cancel_where(elsewhere, cx);
+        }
+    }
+
     /// The spare that stands where a move goes; any, where nobody else is there for it.
     fn spare_to_move_to(&mut self, found: Option<SlotIndex>) -> Option<Live> {
         let Some(slot) = found else {
@@ -521,7 +549,7 @@ impl Machine {
         for attempt in self.attempts.iter_mut() {
             attempt.order.role = Role::Raced;
             self.pool.take_turn(attempt.slot);
-            self.outage.turns = self.outage.turns.saturating_add(1);
+            self.outage.swept = true;
             self.outage.dials = self.outage.dials.saturating_add(1);
         }
         self.arm_race(cx.now);

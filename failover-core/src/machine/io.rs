@@ -98,7 +98,8 @@ pub enum Verdict {
     /// What the policy says. The default.
     #[default]
     AsPolicy,
-    /// Try the lost server first.
+    /// Try the lost server first, unless the connection did not prove stable: then its turn is over,
+    /// or a server that accepts and drops would keep the client from all others.
     Retry,
     /// Go on to the next; the lost server has had its turn.
     Next,

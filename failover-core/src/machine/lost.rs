@@ -349,7 +349,7 @@ impl Machine {
 
     fn begin_move(&mut self, live: Live, why: Move, wanted: Option<SlotIndex>, cx: &mut Cx<'_>) {
         if self.is_moving() {
-            self.hurry_on_the_side(cx.now);
+            self.aim_move(wanted, cx);
         } else {
             cx.out.tell(Event::Switching {
                 from: live.link,

@@ -23,8 +23,8 @@ pub(crate) struct Outage {
     pub(crate) sweeps: u32,
     /// Waits so far.
     pub(crate) waits: u32,
-    /// Turns dialled in this sweep.
-    pub(crate) turns: u32,
+    /// Whether someone was dialled in this sweep.
+    pub(crate) swept: bool,
     /// The server lost last.
     pub(crate) lost: Option<EndpointId>,
     pub(crate) last_failure: Option<Brief>,
@@ -32,6 +32,8 @@ pub(crate) struct Outage {
     pub(crate) verdict: Verdict,
     /// Whether a wait is due before the first dial of this sweep.
     pub(crate) owes_wait: bool,
+    /// Whether the wait before the first dial was taken.
+    pub(crate) took_first: bool,
 }
 
 impl Outage {
@@ -44,11 +46,12 @@ impl Outage {
             failed_turns: 0,
             sweeps: 0,
             waits: 0,
-            turns: 0,
+            swept: false,
             lost: None,
             last_failure: None,
             verdict: Verdict::AsPolicy,
             owes_wait: false,
+            took_first: false,
         }
     }
 
@@ -63,10 +66,9 @@ impl Outage {
 
     /// Everybody's turn again; a sweep in which someone was dialled is counted.
     pub(crate) fn next_sweep(&mut self) {
-        if self.turns > 0 {
+        if core::mem::take(&mut self.swept) {
             self.sweeps = self.sweeps.saturating_add(1);
         }
-        self.turns = 0;
         self.owes_wait = true;
     }
 

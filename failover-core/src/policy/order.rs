@@ -77,7 +77,7 @@ pub enum Shuffle {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Lost {
-    /// It is tried first.
+    /// It is tried first, if the connection proved stable.
     First,
     /// It stays where the walk has it (Diffusion).
     InPlace,

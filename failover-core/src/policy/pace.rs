@@ -82,7 +82,9 @@ impl Pace {
         self
     }
 
-    /// The same with this wait before the first dial after a loss.
+    /// The same with this wait before the first dial after a loss. Where the pace asks for a wait
+    /// there, too, the longer one is kept, or the hook's. A connection that did not prove stable goes
+    /// on with the outage before it: its loss has no first dial.
     #[must_use]
     pub fn first(mut self, first: Duration) -> Self {
         self.first = first;

@@ -11,7 +11,8 @@ pub enum Start {
     /// the first connect otherwise. (Synapse)
     Persevere,
     /// Only the first endpoint that the order names is dialled until it answers; the others are
-    /// for failover. (Diffusion without cascading)
+    /// for failover. (Diffusion without cascading) If it is removed from the list, the next takes
+    /// its place; if it is switched off, it is waited for.
     FirstOnly,
 }
 

@@ -123,6 +123,21 @@ mod once_apart {
     }
 
     #[test]
+    fn a_sweep_in_which_only_the_lost_one_was_dialled_by_force_counts() {
+        agree(116_354);
+    }
+
+    #[test]
+    fn a_server_that_is_visited_twice_by_force_counts_once_among_those_that_refused() {
+        agree(76_980);
+    }
+
+    #[test]
+    fn picked_again_under_the_first_wait_it_is_not_taken_anew() {
+        agree(420_976);
+    }
+
+    #[test]
     fn who_was_retired_has_no_rest_in_the_next_outage() {
         agree(1998);
     }

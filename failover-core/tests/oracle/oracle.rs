@@ -56,6 +56,8 @@ pub(crate) struct Oracle {
     place: Lost,
     /// A sweep began, and the wait before it was not yet taken.
     owes_wait: bool,
+    /// The wait before the first dial after the loss was taken.
+    took_first: bool,
     /// The newest dial of all.
     newest: Option<Time>,
     pub(crate) doing: Doing,
@@ -122,6 +124,7 @@ impl Oracle {
             taken: Vec::new(),
             turns: 0,
             owes_wait: false,
+            took_first: false,
             behind: None,
             pinned: None,
             start_up: true,
@@ -215,6 +218,7 @@ impl Oracle {
             self.dials = 0;
             self.new_sweep();
             self.owes_wait = false;
+            self.took_first = false;
             for it in &mut self.servers {
                 if it.retired {
                     it.begin_anew();
@@ -566,7 +570,7 @@ impl Oracle {
             self.series = Some(series);
             wait = self.bounded(series);
         }
-        if !self.start_up && self.dials == 0 && keep.is_none() {
+        if !self.start_up && self.dials == 0 && !std::mem::replace(&mut self.took_first, true) {
             let first = self.policy.pace().first;
             let first = if first.is_zero() {
                 first

@@ -15,8 +15,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use failover_core::endpoint::Security;
-use failover_core::machine::Status;
-use failover_core::policy::{Backoff, Limits, NobodyReady, Overlap, Ratio, Seed, Start};
+use failover_core::machine::{Event, Move, Status};
+use failover_core::policy::{
+    Backoff, Failback, Limits, NobodyReady, Overlap, Ratio, Seed, Standing, Start,
+};
 use failover_core::sim::Trace;
 use failover_core::testing::{Case, laws, strategy};
 use proptest::prelude::*;
@@ -54,6 +56,16 @@ mod the_machine {
     #[test]
     fn l09_never_dials_who_is_not_eligible() {
         in_the_storm("L9", laws::l09_eligibility);
+    }
+
+    #[test]
+    fn l09_visits_everybody_once_a_sweep() {
+        in_the_storm("L9, sweep", laws::l09_sweep);
+    }
+
+    #[test]
+    fn l10_goes_back_upward_after_good_probes_alone() {
+        in_the_storm("L10", laws::l10_failback);
     }
 
     #[test]
@@ -114,6 +126,70 @@ mod the_machine {
             steps.fetch_add(trace.steps.len(), Ordering::Relaxed);
             judge(&trace, laws::l17_recovery(&trace, healed))
         });
+    }
+}
+
+mod while_connected {
+    use super::*;
+
+    #[test]
+    fn l10_goes_back_upward_after_good_probes_alone() {
+        let (steps, moves) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        check("L10, standing", standing(), &steps, |case| {
+            let (trace, _) = case.storm_and_calm();
+            steps.fetch_add(trace.steps.len(), Ordering::Relaxed);
+            let back = trace.events().filter(|(_, event)| goes_back(event));
+            moves.fetch_add(back.count(), Ordering::Relaxed);
+            judge(&trace, laws::l10_failback(&trace))
+        });
+        assert!(moves.into_inner() > 100);
+    }
+
+    #[test]
+    fn l17_has_what_the_policy_wants_beside_the_connection_once_the_world_heals() {
+        let steps = AtomicUsize::new(0);
+        check("L17, standing", standing(), &steps, |case| {
+            let (trace, healed) = case.storm_and_calm();
+            steps.fetch_add(trace.steps.len(), Ordering::Relaxed);
+            for (_, law) in laws::ALL {
+                judge(&trace, law(&trace))?;
+            }
+            judge(&trace, laws::l17_recovery(&trace, healed))?;
+            judge(&trace, laws::l17_standing(&trace))
+        });
+    }
+
+    fn goes_back(event: &Event) -> bool {
+        let why = match event {
+            Event::Moved { why, .. } => Some(*why),
+            _ => None,
+        };
+        why == Some(Move::Failback)
+    }
+
+    /// Cases with tiers, failback and spares that last: without limits and words of the user.
+    fn standing() -> impl Strategy<Value = Case> {
+        let bytes = proptest::collection::vec(any::<u8>(), 0..320);
+        let failback = (1..2_000_u64, 1..4_u8, 0..2_000_u64);
+        (bytes, failback, 0..3_u8).prop_map(|(bytes, (every, probes, settle), spares)| {
+            let failback = Failback::default()
+                .every(Duration::from_millis(every))
+                .good_probes(probes)
+                .settle(Duration::from_millis(settle));
+            let standing = Standing::default().failback(failback).spares(spares);
+            let policy = Case::policy_from_bytes(&bytes)
+                .limits(Limits::UNLIMITED)
+                .start_up_limits(Limits::UNLIMITED)
+                .reactions(Default::default())
+                .standing(standing);
+            let mut case = Case::from_bytes(&bytes);
+            case.policy = policy.build().unwrap().into();
+            case.commands.clear();
+            for (tier, traits) in (0..).zip(&mut case.endpoints) {
+                *traits = traits.tier(tier);
+            }
+            case
+        })
     }
 }
 

@@ -9,11 +9,13 @@
 
 use std::time::Duration;
 
+use failover_core::attempt::Role;
 use failover_core::endpoint::{EndpointId, Security, Traits};
-use failover_core::machine::{Answer, CloseReason, Event, Input, Output, Status};
+use failover_core::failure::{Failure, Kind};
+use failover_core::machine::{Answer, CloseReason, DialOrder, Event, Input, Output, Status};
 use failover_core::policy::{
-    Backoff, CustomDelay, DelayAnswer, DelayAsked, DelayHook, Every, Jitter, Limit, Limits, Order,
-    Pace, Policy, PolicyBuilder, Ratio, Seed, Walk,
+    Backoff, CustomDelay, DelayAnswer, DelayAsked, DelayHook, Every, Failback, Jitter, Limit,
+    Limits, Order, Pace, Policy, PolicyBuilder, Ratio, Seed, Standing, Walk,
 };
 use failover_core::sim::{Asked, Command, Meets, Step, Trace, Trick, Weather, World};
 use failover_core::testing::laws;
@@ -207,6 +209,65 @@ mod in_a_life {
     }
 
     #[test]
+    fn l09_sees_a_sweep_that_leaves_somebody_out() {
+        planted(laws::l09_sweep, refused(policy()), |trace| {
+            let mut endpoints = trace.endpoints.to_vec();
+            endpoints.push(Traits::new(EndpointId::new(3)).route(Security::Plain));
+            trace.endpoints = endpoints.into();
+        });
+        planted(laws::l09_sweep, refused(policy()), |trace| {
+            for order in each_dial(trace).skip(4).step_by(3) {
+                order.endpoint = EndpointId::new(0);
+            }
+        });
+    }
+
+    #[test]
+    fn l10_sees_failback_too_early_downward_or_to_nobody() {
+        fn by(probes: u8) -> Failback {
+            let failback = Failback::default().every(SECOND);
+            failback.good_probes(probes).settle(SECOND)
+        }
+        fn of(failback: Failback) -> PolicyBuilder {
+            policy().standing(Standing::default().failback(failback))
+        }
+        let gone_back = || {
+            let weather = Weather::new(Meets::ACCEPT);
+            let near = EndpointId::new(0);
+            let weather = weather.endpoint(Time::ZERO, near, Meets::REFUSE).endpoint(
+                Time::ZERO + 5 * SECOND,
+                near,
+                Meets::ACCEPT,
+            );
+            let endpoints = [0, 1].map(|tier| {
+                Traits::new(EndpointId::new(tier.into()))
+                    .route(Security::Plain)
+                    .tier(tier)
+            });
+            let policy = of(by(3)).build().unwrap();
+            lived(World::new(policy, endpoints, Seed::new(5), weather))
+        };
+        let planted = |tamper: fn(&mut Trace)| planted(laws::l10_failback, gone_back(), tamper);
+        planted(|trace| trace.policy = of(by(4)).build().unwrap().into());
+        planted(|trace| {
+            trace.policy = of(by(3).settle(60 * SECOND)).build().unwrap().into();
+        });
+        planted(|trace| trace.policy = policy().build().unwrap().into());
+        planted(|trace| {
+            let same = trace.endpoints.iter().map(|traits| traits.tier(7));
+            trace.endpoints = same.collect::<Vec<_>>().into();
+        });
+        planted(|trace| {
+            let probe = each_event(trace).find_map(|event| match event {
+                Event::Attempt(ended) => Some(ended)
+                    .filter(|ended| ended.order.role == Role::Probe && ended.outcome.is_ok()),
+                _ => None,
+            });
+            probe.unwrap().outcome = Err(Failure::new(Kind::Refused));
+        });
+    }
+
+    #[test]
     fn l11_sees_silence_at_close_a_second_closed_and_what_is_left_behind() {
         let closed = || {
             let mut world = world(policy(), Meets::Mute);
@@ -384,6 +445,14 @@ fn each_event(trace: &mut Trace) -> impl Iterator<Item = &mut Event> {
     let outputs = trace.steps.iter_mut().flat_map(|step| &mut step.outputs);
     outputs.filter_map(|output| match output {
         Output::Event(event) => Some(event),
+        _ => None,
+    })
+}
+
+fn each_dial(trace: &mut Trace) -> impl Iterator<Item = &mut DialOrder> {
+    let outputs = trace.steps.iter_mut().flat_map(|step| &mut step.outputs);
+    outputs.filter_map(|output| match output {
+        Output::Dial(order) => Some(order),
         _ => None,
     })
 }

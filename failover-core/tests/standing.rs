@@ -196,6 +196,27 @@ mod spares {
     }
 
     #[test]
+    fn a_move_is_made_to_a_spare_at_once() {
+        let mut play = with_spare(2);
+        play.connect("0");
+        play.connected("1");
+        play.take();
+        play.input(Input::Reconnect(Whither::Any));
+        play.says("switching; moved 0 to 1; hang up 0; dial 0");
+        assert_eq!(play.status(), "connected 1");
+    }
+
+    #[test]
+    fn a_move_to_a_named_server_takes_the_spare_there_and_no_other() {
+        let mut play = with_spare(3);
+        play.connect("0");
+        play.connected("1");
+        play.take();
+        play.input(Input::Reconnect(Whither::This(EndpointId::new(2))));
+        play.says("switching; dial 2");
+    }
+
+    #[test]
     fn close_hangs_up_on_spares_too() {
         let mut play = with_spare(2);
         play.connect("0");
@@ -243,6 +264,27 @@ mod failback {
         play.connected("0");
         play.says("attempt 0 ok; switching; moved 1 to 0; hang up 1");
         assert_eq!(play.wake(), None, "nothing is above the first tier");
+    }
+
+    #[test]
+    fn a_spare_at_the_preferred_server_does_not_stand_in_its_way() {
+        let failback = Failback::default().every(SECOND).good_probes(1);
+        let standing = Standing::default().spares(1);
+        let standing = standing.failback(failback.settle(Duration::ZERO));
+        let endpoints = [0_u8, 1].map(|n| traits(u32::from(n)).tier(n));
+        let mut play = Play::of(endpoints.to_vec(), policy().standing(standing));
+        play.start();
+        play.fail("0", REFUSED);
+        play.connected("1");
+        play.until_something_happens();
+        play.connected("0");
+        play.take();
+        play.until_something_happens();
+        play.says("dial 0");
+        play.connected("0");
+        play.says("attempt 0 ok; switching; moved 1 to 0; hang up 1; hang up 0");
+        play.until_something_happens();
+        play.says("dial 1");
     }
 
     #[test]

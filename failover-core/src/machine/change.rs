@@ -117,7 +117,7 @@ impl Machine {
         self.cancel_where(gone, cx);
     }
 
-    fn drop_spares_of(&mut self, slot: SlotIndex, cx: &mut Cx<'_>) {
+    pub(super) fn drop_spares_of(&mut self, slot: SlotIndex, cx: &mut Cx<'_>) {
         let Some(extras) = &mut self.extras else {
             return;
         };

@@ -186,6 +186,10 @@ impl Machine {
             return self.leave(live, why, None, cx);
         }
         for at in 0..extras.efforts.len() {
+            // A spare that is promoted is the connection from then on.
+            let State::Connected(live) = self.state else {
+                return;
+            };
             self.dial_on_the_side(at, live, cx);
         }
     }
@@ -279,7 +283,8 @@ impl Machine {
             .map_or(&[][..], |extras| &extras.spares);
         let is_free = |slot: SlotIndex| {
             attempts.iter().all(|attempt| attempt.slot != slot)
-                && spares.iter().all(|spare| spare.slot != slot)
+                // A preferred server is probed although a spare stands there.
+                && (goal == Goal::Probe || spares.iter().all(|spare| spare.slot != slot))
         };
         let good = self.extras.as_ref().and_then(|extras| extras.good);
         let fits = |slot: SlotIndex| match goal {
@@ -437,6 +442,7 @@ impl Machine {
         });
         self.hang_up(old, cx);
         self.stand(live, cx);
+        self.drop_spares_of(live.slot, cx);
     }
 
     pub(super) fn on_spare_lost(

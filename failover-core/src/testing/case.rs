@@ -182,7 +182,9 @@ impl Case {
         let bound = laws::recovery_bound(&self.policy, &self.endpoints);
         let rest = laws::longest_rest(&self.policy);
         let spread = self.policy.standing().wake_spread;
-        world.run_until(world.now() + spread + bound + 2 * rest, CALM_STEPS);
+        let beside = laws::standing_bound(&self.policy);
+        let end = world.now() + spread + bound + 2 * rest + beside;
+        world.run_until(end, CALM_STEPS);
     }
 }
 

@@ -169,6 +169,55 @@ pub fn l17_recovery(trace: &Trace, healed: Time) -> Result<(), Violation> {
     }
 }
 
+/// **L17, while connected.** Once the world has healed, what the policy wants beside the connection
+/// is there, too: with failback, the connection is to the most preferred tier; and as many spares
+/// stand as the policy asks for and the list has servers.
+///
+/// `trace` must go on after the healing for the probes and waits that this takes. It does not apply
+/// to one that does not end connected, to policies with a greatest age, which leave every connection
+/// again, or that retire endpoints, nor to a hook that may exceed the cap.
+///
+/// # Errors
+/// What is missing at the end.
+pub fn l17_standing(trace: &Trace) -> Result<(), Violation> {
+    let policy = &*trace.policy;
+    let standing = policy.standing();
+    let limits = [policy.limits(), policy.start_up_limits()];
+    let retires = |limits| policy.retires_after(limits).is_some();
+    if standing.max_age.is_some()
+        || policy.pace().custom == CustomDelay::Unbounded
+        || limits.into_iter().any(retires)
+    {
+        return Ok(());
+    }
+    let mut ledger = Ledger::new(trace);
+    for step in &trace.steps {
+        ledger.hear(step);
+        for output in &step.outputs {
+            ledger.take(output);
+        }
+    }
+    let Some((link, _)) = ledger.main else {
+        return Ok(());
+    };
+    let all = ledger.traits.values();
+    let there: Vec<&Traits> = all.filter(|t| !ledger.gone.contains(&t.id())).collect();
+    let tier = ledger.traits.get(&link.endpoint).map(|t| t.in_tier());
+    let best = there.iter().map(|t| t.in_tier()).min();
+    if standing.failback.is_some() && best < tier {
+        let what = format!("connected in tier {tier:?} in the end, there is {best:?}");
+        return violation("L17", trace.steps.len(), what);
+    }
+    let others = there.iter().filter(|t| t.id() != link.endpoint);
+    let wanted = others.count().min(standing.spares.into());
+    let spares = ledger.open.len().saturating_sub(1);
+    if spares != wanted {
+        let what = format!("{spares} spares in the end, {wanted} should stand");
+        return violation("L17", trace.steps.len(), what);
+    }
+    Ok(())
+}
+
 /// What the policy promises for these endpoints, without their rests.
 pub(in crate::testing) fn recovery_bound(policy: &Policy, endpoints: &[Traits]) -> Duration {
     let n = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
@@ -190,4 +239,16 @@ pub(in crate::testing) fn longest_rest(policy: &Policy) -> Duration {
     own.fold(policy.health().longest_rest(), |longest, health| {
         longest.max(health.longest_rest())
     })
+}
+
+/// What the probes of failback take, and the waits between dials for spares.
+pub(in crate::testing) fn standing_bound(policy: &Policy) -> Duration {
+    let standing = policy.standing();
+    let probes = standing.failback.map_or(Duration::ZERO, |failback| {
+        let probes = u32::from(failback.good_probes).saturating_add(2);
+        let probes = failback.every.saturating_mul(probes);
+        probes.saturating_add(failback.settle)
+    });
+    let spares = policy.pace().cap.saturating_mul(standing.spares.into());
+    probes.saturating_add(spares)
 }

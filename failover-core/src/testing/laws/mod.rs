@@ -27,12 +27,14 @@
 //! ```
 
 mod backoff;
+mod failback;
 mod grammar;
 mod ledger;
 mod lifetime;
 mod limits;
 mod rate;
 mod replay;
+mod sweep;
 mod waits;
 
 use core::fmt;
@@ -41,12 +43,14 @@ pub use self::backoff::{
     CLIENTS, at_attempt, l01_total, l02_bounds, l03_spread, l04_decorrelated, l04_growth,
     l05_series, waits,
 };
+pub use self::failback::l10_failback;
 pub use self::grammar::l15_grammar;
-pub use self::lifetime::{l11_close, l14_progress, l17_recovery};
-pub(in crate::testing) use self::lifetime::{longest_rest, recovery_bound};
+pub use self::lifetime::{l11_close, l14_progress, l17_recovery, l17_standing};
+pub(in crate::testing) use self::lifetime::{longest_rest, recovery_bound, standing_bound};
 pub use self::limits::l07_limits;
 pub use self::rate::{l08_rate, l09_eligibility};
 pub use self::replay::{l05_replay, l12_stale};
+pub use self::sweep::l09_sweep;
 pub use self::waits::{l02_waits, l06_tls, l13_custom};
 use crate::sim::Trace;
 
@@ -54,13 +58,15 @@ use crate::sim::Trace;
 pub type Law = fn(&Trace) -> Result<(), Violation>;
 
 /// Every law that one trace can show, with its name.
-pub const ALL: [(&str, Law); 11] = [
+pub const ALL: [(&str, Law); 13] = [
     ("L2", l02_waits),
     ("L5", l05_replay),
     ("L6", l06_tls),
     ("L7", l07_limits),
     ("L8", l08_rate),
     ("L9", l09_eligibility),
+    ("L9, sweep", l09_sweep),
+    ("L10", l10_failback),
     ("L11", l11_close),
     ("L12", l12_stale),
     ("L13", l13_custom),

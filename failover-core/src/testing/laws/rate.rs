@@ -56,7 +56,7 @@ pub fn l08_rate(trace: &Trace) -> Result<(), Violation> {
 
 /// **L9 eligibility**, as far as a trace without the list's order shows it. A removed or off
 /// endpoint is never dialled; a suspended one not before its time, except as the least bad, or when
-/// the user forces a reconnect to it.
+/// the user forces a reconnect to it. (The other half is [`l09_sweep`](super::l09_sweep).)
 ///
 /// # Errors
 /// The first dial of an endpoint that was not eligible.

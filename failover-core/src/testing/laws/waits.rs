@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::endpoint::{EndpointId, Security};
 use crate::machine::{Event, Input, Output, Planned, Why};
 use crate::policy::{
-    Backoff, CustomDelay, DelayAnswer, DelayAsked, Every, Jitter, MIN_REDIAL, Policy,
+    Backoff, Choice, CustomDelay, DelayAnswer, DelayAsked, Every, Jitter, MIN_REDIAL, Policy,
 };
 use crate::sim::{Asked, Step, Trace};
 use crate::testing::laws::ledger::{Fact, Ledger};
@@ -15,7 +15,8 @@ use crate::time::{Time, nanos};
 
 /// **L2 bounds**, of a machine. Each *wait* that the pace asks for: min ≤ wait ≤ cap, *after*
 /// jitter, also the first and the flat ones. (A hop to another endpoint in the same sweep may be 0,
-/// or what is left of the hard floor.) Endpoints that rest may take longer.
+/// or what is left of the hard floor.) Endpoints that rest may take longer, and a wait that a choice
+/// hook names is not the pace's.
 ///
 /// # Errors
 /// The first wait that does not.
@@ -33,7 +34,11 @@ pub fn l02_waits(trace: &Trace) -> Result<(), Violation> {
         let Some((planned, after)) = planned else {
             return Ok(());
         };
-        if pace.custom == CustomDelay::Unbounded || ledger.rests(planned.endpoint) {
+        let chosen = |asked: &Asked| matches!(asked, Asked::Choice(_, Choice::EndpointAfter(..)));
+        if pace.custom == CustomDelay::Unbounded
+            || ledger.rests(planned.endpoint)
+            || step.asked.iter().any(chosen)
+        {
             return Ok(());
         }
         let hop = planned.wait <= MIN_REDIAL;

@@ -1,0 +1,171 @@
+//! That a sweep visits everybody: the other half of L9.
+
+use std::collections::BTreeSet;
+
+use crate::endpoint::EndpointId;
+use crate::machine::{Answer, Event, Input, Output, Verdict, Whither, Why};
+use crate::policy::{Choice, Lost, Policy, Start, Walk};
+use crate::sim::{Asked, Step, Trace};
+use crate::testing::laws::ledger::{Fact, Ledger};
+use crate::testing::laws::{Violation, violation};
+
+/// **L9 sweep.** For listed, rotate and shuffled orders, without live changes, a sweep visits every
+/// eligible endpoint exactly once: nobody has a second turn while somebody eligible waits for the
+/// first. Where the loss of a stable connection counts as that server's turn, it does here.
+///
+/// It applies until somebody else than the order decides whom to dial (a hook, a forced reconnect to
+/// a certain or another endpoint, a change of the list), and not to policies with a resume window,
+/// with a limit per endpoint, or which dial one endpoint alone at start-up.
+///
+/// # Errors
+/// The dial of an endpoint that had its turn while another waited for its own.
+pub fn l09_sweep(trace: &Trace) -> Result<(), Violation> {
+    if !applies(&trace.policy) {
+        return Ok(());
+    }
+    let mut sweep = Sweep {
+        ledger: Ledger::new(trace),
+        taken: BTreeSet::new(),
+        goes_on: BTreeSet::new(),
+    };
+    for (at, step) in trace.steps.iter().enumerate() {
+        if is_overruled(step) {
+            return Ok(());
+        }
+        sweep.step(at, step)?;
+    }
+    Ok(())
+}
+
+fn applies(policy: &Policy) -> bool {
+    let swept = match policy.order().walk {
+        Walk::Listed | Walk::Rotate | Walk::Shuffled(_) => true,
+        Walk::FirstReady | Walk::Weighted | Walk::LeastFailed => false,
+    };
+    let limits = [policy.limits(), policy.start_up_limits()];
+    let retires = |limits| policy.retires_after(limits).is_some();
+    swept
+        && policy.resume().is_none()
+        && policy.start() != Start::FirstOnly
+        && !limits.into_iter().any(retires)
+}
+
+fn is_overruled(step: &Step) -> bool {
+    let chosen =
+        |asked: &Asked| matches!(asked, Asked::Choice(_, choice) if *choice != Choice::AsSuggested);
+    let told = matches!(
+        step.input,
+        Input::Change(_) | Input::Reconnect(Whither::This(_) | Whither::Other)
+    );
+    (told && step.answer == Answer::Taken) || step.asked.iter().any(chosen)
+}
+
+struct Sweep<'a> {
+    ledger: Ledger<'a>,
+    /// Who had a turn in this sweep.
+    taken: BTreeSet<EndpointId>,
+    /// Whose next dial goes on with a turn.
+    goes_on: BTreeSet<EndpointId>,
+}
+
+impl Sweep<'_> {
+    fn step(&mut self, at: usize, step: &Step) -> Result<(), Violation> {
+        self.ledger.hear(step);
+        if step.input == Input::Pause {
+            self.goes_on.clear();
+        }
+        let verdict = match step.input {
+            Input::Lost { verdict, .. } => verdict,
+            Input::Start
+            | Input::Wake
+            | Input::Connected { .. }
+            | Input::Failed { .. }
+            | Input::Learned { .. }
+            | Input::Drain { .. }
+            | Input::Reconnect(_)
+            | Input::Pause
+            | Input::Resume
+            | Input::Change(_)
+            | Input::Close => Verdict::Next,
+        };
+        for output in &step.outputs {
+            if let Output::Dial(order) = output {
+                self.dial(at, order.endpoint)?;
+            }
+            match self.ledger.take(output) {
+                Fact::RouteFailed(endpoint) => {
+                    self.goes_on.insert(endpoint);
+                }
+                Fact::Stable(_) => self.taken.clear(),
+                Fact::TurnFailed(_) | Fact::SideFailed | Fact::Cancelled | Fact::Other => {}
+            }
+            if let Output::Event(event) = output {
+                self.hear(event, verdict);
+            }
+        }
+        if let Input::Lost { .. } = step.input
+            && self.ledger.main.is_none()
+        {
+            // Dials on the side that became the client's own are turns.
+            let own = self.ledger.in_flight.values().map(|order| order.endpoint);
+            self.taken.extend(own);
+        }
+        Ok(())
+    }
+
+    fn dial(&mut self, at: usize, endpoint: EndpointId) -> Result<(), Violation> {
+        let goes_on = self.goes_on.remove(&endpoint);
+        if self.ledger.main.is_some() || goes_on || self.taken.insert(endpoint) {
+            self.taken.insert(endpoint);
+            return Ok(());
+        }
+        let mut all = self.ledger.traits.keys();
+        let waits = |id: &&EndpointId| {
+            !self.taken.contains(*id) && !self.ledger.gone.contains(*id) && !self.ledger.rests(**id)
+        };
+        if let Some(other) = all.find(waits) {
+            let what = format!("{endpoint} has a second turn in a sweep, {other} had none");
+            return violation("L9", at, what);
+        }
+        self.taken = BTreeSet::from([endpoint]);
+        Ok(())
+    }
+
+    /// Who had a turn without a dial of its own; to be called when the ledger knows.
+    fn hear(&mut self, event: &Event, verdict: Verdict) {
+        match *event {
+            Event::Disconnected { link, why, .. } => {
+                let turn_taken = match (why, verdict) {
+                    (Why::Lost(_), Verdict::AsPolicy | Verdict::Stop) => {
+                        self.ledger.policy.order().lost == Lost::TurnTaken
+                    }
+                    (Why::Lost(_), Verdict::Retry) => false,
+                    (Why::Lost(_), Verdict::Next | Verdict::Suspend | Verdict::Remove)
+                    | (Why::Left(_) | Why::ByUser, _) => true,
+                };
+                // After an unstable connection the sweep goes on; its dial was its turn.
+                if self.taken.is_empty() && turn_taken {
+                    self.taken.insert(link.endpoint);
+                }
+            }
+            Event::Moved { to, from, .. } => {
+                self.taken.insert(to.endpoint);
+                if self.ledger.policy.order().lost == Lost::TurnTaken {
+                    self.taken.insert(from);
+                }
+            }
+            Event::Connected(_) | Event::Reconnected(_) | Event::FailedOver { .. } => {
+                self.goes_on.clear();
+            }
+            Event::Attempt(_)
+            | Event::SessionGone
+            | Event::Switching { .. }
+            | Event::Draining { .. }
+            | Event::Suspended { .. }
+            | Event::SpareReady(_)
+            | Event::SpareLost { .. }
+            | Event::Starved
+            | Event::Closed(_) => {}
+        }
+    }
+}

@@ -32,10 +32,7 @@ fn backon_exceeds_its_cap() {
 #[test]
 fn exponential_backoff_meets_at_its_cap_and_cannot_be_replayed() {
     let client = |_| forever(failover_bench::exponential_backoff());
-    assert_eq!(
-        report("exponential-backoff", client),
-        ["L3", "L5"]
-    );
+    assert_eq!(report("exponential-backoff", client), ["L3", "L5"]);
 }
 
 #[test]
@@ -72,7 +69,10 @@ fn tower_meets_at_its_cap_and_cannot_be_replayed() {
 /// The laws that it breaks, told to whoever reads the output.
 ///
 /// Bounds are those that it was given under the names of least and longest.
-fn report<B: FnMut(u32) -> Duration>(name: &str, mut client: impl FnMut(u64) -> B) -> Vec<&'static str> {
+fn report<B: FnMut(u32) -> Duration>(
+    name: &str,
+    mut client: impl FnMut(u64) -> B,
+) -> Vec<&'static str> {
     let found = [
         ("L1", laws::l01_total(client(0))),
         ("L2", laws::l02_bounds(client(1), least(name), CAP)),

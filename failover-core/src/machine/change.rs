@@ -18,7 +18,8 @@ impl Machine {
     }
 
     fn on_add(&mut self, traits: Traits, cx: &mut Cx<'_>) -> Answer {
-        if self.pool.add(traits).is_none() {
+        let walk = self.policy.order().walk;
+        if self.pool.add(traits, walk, &mut self.rng).is_none() {
             return Answer::Stale;
         }
         self.somebody_came(cx);

@@ -63,7 +63,7 @@ impl Machine {
         Next::Dial(Plan { at, slot, route })
     }
 
-    pub(super) fn limit_reached(&self, now: Time) -> Option<CloseReason> {
+    pub(super) fn limit_reached(&mut self, now: Time) -> Option<CloseReason> {
         let limits = self.limits();
         if let Limit::AtMost(most) = limits.turns
             && self.outage.failed_turns >= most
@@ -88,15 +88,12 @@ impl Machine {
 
     /// Whether every endpoint that the client may dial at this stage, and that is in the list and not
     /// switched off, is retired, and one is.
-    fn all_retired(&self) -> bool {
-        let mut conditions = self
-            .pool
-            .slots()
-            .filter(|(index, _)| self.is_admitted(*index))
-            .map(|(_, slot)| slot.condition(self.outage.number))
-            .filter(|condition| *condition < Condition::Off)
-            .peekable();
-        conditions.peek().is_some() && conditions.all(|condition| condition == Condition::Retired)
+    fn all_retired(&mut self) -> bool {
+        let outage = self.outage.number;
+        match self.pinned() {
+            Some(slot) => self.pool.slot(slot).condition(outage) == Condition::Retired,
+            None => self.pool.all_retired(outage),
+        }
     }
 
     /// The next endpoint: one of this sweep that is ready; else the first of the next sweep; else
@@ -112,7 +109,7 @@ impl Machine {
         if let Stage::StartUp { .. } = self.stage
             && self.policy.start() != Start::Persevere
             && soonest > now
-            && self.all_refused()
+            && self.pool.all_refused(self.outage.number)
         {
             return Picked::Closes(CloseReason::AllRefused);
         }
@@ -134,47 +131,24 @@ impl Machine {
         }
     }
 
-    /// Whether all who had their turn in this sweep, as far as they are still in the list and switched
-    /// on, are suspended.
-    fn all_refused(&self) -> bool {
-        let mut conditions = self
-            .pool
-            .slots()
-            .filter(|(index, _)| self.pool.had_turn(*index))
-            .map(|(_, slot)| slot.condition(self.outage.number))
-            .filter(|condition| *condition < Condition::Off)
-            .peekable();
-        conditions.peek().is_some() && conditions.all(|condition| condition == Condition::Suspended)
-    }
-
     /// Where the first that is ready goes every time, a sweep ends when that one had its turn.
     fn end_sweep_at_first_ready(&mut self, ready: Time) {
-        let walk = self.policy.order().walk;
-        if walk != Walk::FirstReady {
+        if self.policy.order().walk != Walk::FirstReady {
             return;
         }
-        let wanted = Wanted {
-            walk,
-            ready,
-            outage: self.outage.number,
-            special: None,
-        };
-        let mut rng = self.rng.clone();
-        let first = self
-            .pool
-            .pick_whoever(wanted, &mut rng, |index| self.may_be_dialled(index));
+        let wanted = self.wanted_by(ready);
+        let in_flight = self.attempts.iter().map(|attempt| attempt.slot);
+        let first = self.pool.pick_whoever(&wanted, &mut self.rng, in_flight);
         if first.is_some_and(|first| self.pool.had_turn(first)) {
             self.next_sweep();
         }
     }
 
     /// When the first candidate is ready.
-    fn soonest(&self) -> Option<Time> {
-        self.pool
-            .slots()
-            .filter(|(index, _)| self.may_be_dialled(*index))
-            .filter_map(|(_, slot)| slot.ready_at(self.outage.number))
-            .min()
+    fn soonest(&mut self) -> Option<Time> {
+        let wanted = self.wanted_by(self.latest);
+        let in_flight = self.attempts.iter().map(|attempt| attempt.slot);
+        self.pool.soonest(&wanted, in_flight)
     }
 
     /// The next endpoint that has not had its turn in this sweep and is ready at this time.
@@ -188,17 +162,24 @@ impl Machine {
             Lost::Last => Some(Special::Last),
         };
         let wanted = Wanted {
-            walk: order.walk,
+            special: lost.zip(special),
+            ..self.wanted_by(ready)
+        };
+        let in_flight = self.attempts.iter().map(|attempt| attempt.slot);
+        self.pool.pick_fresh(&wanted, &mut self.rng, in_flight)
+    }
+
+    /// Whoever is ready at this time and may be dialled at this stage.
+    pub(super) fn wanted_by(&self, ready: Time) -> Wanted {
+        Wanted {
+            walk: self.policy.order().walk,
+            now: self.latest,
             ready,
             outage: self.outage.number,
-            special: lost.zip(special),
-        };
-        let mut rng = self.rng.clone();
-        let found = self
-            .pool
-            .pick_fresh(wanted, &mut rng, |index| self.may_be_dialled(index));
-        self.rng = rng;
-        found
+            special: None,
+            only: self.pinned(),
+            below: None,
+        }
     }
 
     fn next_sweep(&mut self) {
@@ -325,19 +306,15 @@ impl Machine {
 
     /// Whether it may be dialled at all in this outage, now or later, by the client's main dial.
     fn may_be_dialled(&self, index: SlotIndex) -> bool {
-        self.is_admitted(index) && !self.attempts.iter().any(|attempt| attempt.slot == index)
+        self.pinned().is_none_or(|pinned| pinned == index)
+            && !self.attempts.iter().any(|attempt| attempt.slot == index)
     }
 
-    /// Whether the client's main dial may go there at this stage.
-    fn is_admitted(&self, index: SlotIndex) -> bool {
+    /// The only one that the client's main dial may go to at this stage, if there is one.
+    fn pinned(&self) -> Option<SlotIndex> {
         match (self.stage, self.policy.start()) {
-            (
-                Stage::StartUp {
-                    pinned: Some(pinned),
-                },
-                Start::FirstOnly,
-            ) => index == pinned,
-            (Stage::StartUp { .. }, _) | (Stage::After, _) => true,
+            (Stage::StartUp { pinned }, Start::FirstOnly) => pinned,
+            (Stage::StartUp { .. }, _) | (Stage::After, _) => None,
         }
     }
 }

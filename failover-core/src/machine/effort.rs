@@ -269,38 +269,40 @@ impl Machine {
             return may.then_some(slot);
         }
         let tier = self.pool.traits(live.slot).in_tier();
-        let wanted = Wanted {
-            walk: self.policy.order().walk,
-            ready: now,
-            outage: self.outage.number,
-            special: None,
-        };
-        let pool = &self.pool;
-        let attempts = &self.attempts;
-        let spares = self
-            .extras
-            .as_ref()
-            .map_or(&[][..], |extras| &extras.spares);
-        let is_free = |slot: SlotIndex| {
-            attempts.iter().all(|attempt| attempt.slot != slot)
-                // A preferred server is probed although a spare stands there.
-                && (goal == Goal::Probe || spares.iter().all(|spare| spare.slot != slot))
-        };
-        let good = self.extras.as_ref().and_then(|extras| extras.good);
-        let fits = |slot: SlotIndex| match goal {
+        let extras = self.extras.as_deref();
+        let (only, below, itself) = match goal {
             // One whose probes succeed is probed again, or the count would never be full.
-            Goal::Probe if good.is_some_and(|good| good.slot != slot) => false,
-            Goal::Probe => pool.traits(slot).in_tier() < tier,
-            Goal::Spare | Goal::Move { .. } => slot != live.slot,
+            Goal::Probe => {
+                let good = extras.and_then(|extras| extras.good);
+                (good.map(|good| good.slot), Some(tier), None)
+            }
+            Goal::Spare | Goal::Move { .. } => (None, None, Some(live.slot)),
         };
-        let rng = &mut self.rng;
-        let found = pool.pick_any(wanted, rng, |slot| is_free(slot) && fits(slot));
+        let wanted = Wanted {
+            only,
+            below,
+            ..self.wanted_by(now)
+        };
+        let spares = match goal {
+            // A preferred server is probed although a spare stands there.
+            Goal::Probe => &[][..],
+            Goal::Spare | Goal::Move { .. } => extras.map_or(&[][..], |extras| &extras.spares),
+        };
+        let in_flight = self.attempts.iter().map(|attempt| attempt.slot);
+        let busy = in_flight
+            .chain(spares.iter().map(|spare| spare.slot))
+            .chain(itself);
+        let found = self.pool.pick_any(&wanted, &mut self.rng, busy);
         match goal {
             // With nobody else in the list, a move leads to the same server again.
             Goal::Move { .. }
                 if found.is_none()
-                    && pool.is_alone(live.slot, self.outage.number)
-                    && pool.slot(live.slot).ready_at(self.outage.number).is_some() =>
+                    && self.pool.is_alone(live.slot, self.outage.number)
+                    && self
+                        .pool
+                        .slot(live.slot)
+                        .ready_at(self.outage.number)
+                        .is_some() =>
             {
                 Some(live.slot)
             }
@@ -629,8 +631,6 @@ impl Machine {
 
     fn has_lower_tier(&self, live: Live) -> bool {
         let tier = self.pool.traits(live.slot).in_tier();
-        self.pool
-            .slots()
-            .any(|(index, _)| self.pool.traits(index).in_tier() < tier)
+        self.pool.has_tier_below(tier)
     }
 }

@@ -62,6 +62,10 @@ impl Default for Walk {
 }
 
 /// When the list is shuffled.
+///
+/// A list of more than 64 endpoints that is shuffled more than once has no order that is kept: each
+/// sweep draws anew, also the first one, so that no shuffle walks the list. Added to a list that is
+/// shuffled once, an endpoint comes last in a list of up to 64, and anywhere in a longer one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Shuffle {

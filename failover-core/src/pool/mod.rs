@@ -1,19 +1,28 @@
 //! What the machine knows of its endpoints, and the walk over them.
+//!
+//! A list of up to 64 endpoints is looked through at every pick ([`scan`]); over a longer one there
+//! is an index ([`long`]), which finds the same without walking the list. Both give the same picks,
+//! save where the walk draws lots: there they give the same chances.
 
+mod index;
+mod long;
+mod scan;
 mod slot;
-mod turns;
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use rand::Rng;
-use rand::seq::SliceRandom;
 
+use self::index::Among;
+use self::long::Long;
+use self::scan::Scan;
 pub use self::slot::Condition;
 pub(crate) use self::slot::Slot;
-use self::turns::Turns;
 use crate::endpoint::{EndpointId, Endpoints, Security, Traits};
-use crate::policy::{Walk, draw};
+use crate::policy::Walk;
 use crate::time::Time;
 
 /// The endpoints of one machine: facts by slot, and who had a turn in this sweep.
@@ -21,26 +30,50 @@ use crate::time::Time;
 pub(crate) struct Pool {
     list: Endpoints,
     slots: Vec<Slot>,
-    /// The slots in the order of a shuffled walk; empty for the others.
-    order: Box<[SlotIndex]>,
-    /// Who had a turn in this sweep.
-    taken: Turns,
+    finder: Finder,
     /// Where a rotating walk goes on.
     place: u32,
+}
+
+/// Who finds the next one.
+#[derive(Clone, Debug, PartialEq)]
+enum Finder {
+    Scan(Scan),
+    Long(Box<Long>),
 }
 
 /// Where a slot is in the pool.
 pub(crate) type SlotIndex = u32;
 
-/// What a pick looks for, apart from who is ready and had no turn.
+/// What a pick looks for, apart from who had no turn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     pub(crate) walk: Walk,
+    pub(crate) now: Time,
     /// Those ready by then.
     pub(crate) ready: Time,
     pub(crate) outage: u32,
     /// One that goes before or after all others.
     pub(crate) special: Option<(SlotIndex, Special)>,
+    /// This one or nobody.
+    pub(crate) only: Option<SlotIndex>,
+    /// Those of a lower tier than this.
+    pub(crate) below: Option<u8>,
+}
+
+impl Wanted {
+    /// Whether this slot is wanted, and ready.
+    fn takes(&self, index: SlotIndex, traits: &Traits, slot: &Slot) -> bool {
+        self.only.is_none_or(|only| only == index)
+            && self.has_tier(traits)
+            && slot
+                .ready_at(self.outage)
+                .is_some_and(|at| at <= self.ready)
+    }
+
+    fn has_tier(&self, traits: &Traits) -> bool {
+        self.below.is_none_or(|tier| traits.in_tier() < tier)
+    }
 }
 
 /// Where one endpoint goes, whatever the walk says.
@@ -50,32 +83,52 @@ pub(crate) enum Special {
     Last,
 }
 
-/// The order of candidates, the most important first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    special: i8,
-    tier: u8,
-    failures: u32,
-    steps: u32,
+/// Whom a census counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    All,
+    /// Those who had their turn in this sweep.
+    Visited,
+}
+
+/// How many there are in which condition; those that are off or removed are not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Census {
+    /// Active or marked.
+    fit: usize,
+    suspended: usize,
+    retired: usize,
+}
+
+impl Census {
+    /// One more, or one less, in this condition.
+    fn count(&mut self, condition: Condition, one: isize) {
+        let count = match condition {
+            Condition::Active | Condition::Marked => &mut self.fit,
+            Condition::Suspended => &mut self.suspended,
+            Condition::Retired => &mut self.retired,
+            Condition::Off | Condition::Removed => return,
+        };
+        *count = count.saturating_add_signed(one);
+    }
+
+    fn sum(&self) -> usize {
+        self.fit + self.suspended + self.retired
+    }
 }
 
 impl Pool {
-    pub(crate) fn new(list: Endpoints, walk: Walk) -> Self {
-        let n = SlotIndex::try_from(list.len()).unwrap_or(SlotIndex::MAX);
+    pub(crate) fn new(list: Endpoints, walk: Walk, rng: &mut impl Rng) -> Self {
         let mut slots = Vec::with_capacity(list.len());
         slots.resize(list.len(), Slot::new());
+        let finder = match list.len() {
+            ..=scan::LONGEST => Finder::Scan(Scan::new(list.len(), walk)),
+            _ => Finder::Long(Box::new(Long::new(&list, walk, rng))),
+        };
         Self {
             list,
             slots,
-            order: match walk {
-                Walk::Shuffled(_) => (0..n).collect(),
-                Walk::Listed
-                | Walk::FirstReady
-                | Walk::Rotate
-                | Walk::Weighted
-                | Walk::LeastFailed => Box::default(),
-            },
-            taken: Turns::default(),
+            finder,
             place: 0,
         }
     }
@@ -96,12 +149,12 @@ impl Pool {
         &self.slots[index as usize]
     }
 
+    /// A slot, to change it.
     pub(crate) fn slot_mut(&mut self, index: SlotIndex) -> &mut Slot {
+        if let Finder::Long(long) = &mut self.finder {
+            long.note(index);
+        }
         &mut self.slots[index as usize]
-    }
-
-    pub(crate) fn slots(&self) -> impl Iterator<Item = (SlotIndex, &Slot)> {
-        (0..).zip(&self.slots)
     }
 
     /// The security of the route that its next dial begins with.
@@ -116,7 +169,12 @@ impl Pool {
     }
 
     /// Adds an endpoint at the end. An id that is not above all others was used before: refused.
-    pub(crate) fn add(&mut self, traits: Traits) -> Option<SlotIndex> {
+    pub(crate) fn add(
+        &mut self,
+        traits: Traits,
+        walk: Walk,
+        rng: &mut impl Rng,
+    ) -> Option<SlotIndex> {
         if self
             .list
             .last()
@@ -127,136 +185,160 @@ impl Pool {
         let index = SlotIndex::try_from(self.slots.len()).ok()?;
         self.list.make_mut().push(traits);
         self.slots.push(Slot::new());
-        if !self.order.is_empty() || index == 0 {
-            let mut order = core::mem::take(&mut self.order).into_vec();
-            order.push(index);
-            self.order = order.into_boxed_slice();
+        match &mut self.finder {
+            Finder::Long(long) => long.push(traits, rng),
+            Finder::Scan(scan) if self.slots.len() <= scan::LONGEST => scan.push(index, walk),
+            Finder::Scan(_) => self.build_index(walk, rng),
         }
         Some(index)
     }
 
-    /// Shuffles the walk, uniformly.
+    /// The list is too long to scan from now on. Who had a turn, had it.
+    fn build_index(&mut self, walk: Walk, rng: &mut impl Rng) {
+        let mut long = Long::new(&self.list, walk, rng);
+        for index in (0..).take(self.slots.len()) {
+            long.note(index);
+            if self.had_turn(index) {
+                long.take_turn(index);
+            }
+        }
+        self.finder = Finder::Long(Box::new(long));
+    }
+
+    /// Shuffles the walk, uniformly. A long list has its order already, or draws it.
     pub(crate) fn shuffle(&mut self, rng: &mut impl Rng) {
-        self.order.shuffle(rng);
+        if let Finder::Scan(scan) = &mut self.finder {
+            scan.shuffle(rng);
+        }
         self.place = 0;
     }
 
     /// Its turn in this sweep is taken, and a rotating walk goes on behind it.
     pub(crate) fn take_turn(&mut self, index: SlotIndex) {
-        self.taken.take(index);
-        self.place = self.place_of(index) + 1;
+        self.skip_turn(index);
+        self.place = 1 + match &self.finder {
+            Finder::Scan(scan) => scan.place_of(index),
+            Finder::Long(long) => long.place_of(index),
+        };
     }
 
     /// Its turn in this sweep is taken, wherever the walk stands.
     pub(crate) fn skip_turn(&mut self, index: SlotIndex) {
-        self.taken.take(index);
+        match &mut self.finder {
+            Finder::Scan(scan) => scan.take_turn(index),
+            Finder::Long(long) => long.take_turn(index),
+        }
     }
 
     pub(crate) fn had_turn(&self, index: SlotIndex) -> bool {
-        self.taken.has(index)
+        match &self.finder {
+            Finder::Scan(scan) => scan.had_turn(index),
+            Finder::Long(long) => long.had_turn(index),
+        }
     }
 
     /// Everybody's turn again.
     pub(crate) fn next_sweep(&mut self) {
-        self.taken.clear();
+        match &mut self.finder {
+            Finder::Scan(scan) => scan.next_sweep(),
+            Finder::Long(long) => long.next_sweep(),
+        }
     }
 
-    /// The next endpoint of this sweep among those that `may`.
+    /// The next endpoint of this sweep among those that are wanted, except these.
     pub(crate) fn pick_fresh(
-        &self,
-        wanted: Wanted,
+        &mut self,
+        wanted: &Wanted,
         rng: &mut impl Rng,
-        may: impl Fn(SlotIndex) -> bool,
+        except: impl Iterator<Item = SlotIndex> + Clone,
     ) -> Option<SlotIndex> {
-        self.pick_whoever(wanted, rng, |index| !self.taken.has(index) && may(index))
+        self.pick((wanted, Among::Fresh, self.place), rng, except)
     }
 
-    /// The next endpoint, whoever had a turn.
+    /// The same, whoever had a turn.
     pub(crate) fn pick_whoever(
-        &self,
-        wanted: Wanted,
+        &mut self,
+        wanted: &Wanted,
         rng: &mut impl Rng,
-        may: impl Fn(SlotIndex) -> bool,
+        except: impl Iterator<Item = SlotIndex> + Clone,
     ) -> Option<SlotIndex> {
-        let open = |&(_, index): &(u32, SlotIndex)| {
-            let ready_at = self.slot(index).ready_at(wanted.outage);
-            ready_at.is_some_and(|at| at <= wanted.ready) && may(index)
-        };
-        let rank = |(steps, index): (u32, SlotIndex)| Rank {
-            special: match wanted.special {
-                Some((special, Special::First)) if special == index => -1,
-                Some((special, Special::Last)) if special == index => 1,
-                Some(_) | None => 0,
-            },
-            tier: self.traits(index).in_tier(),
-            failures: match wanted.walk {
-                Walk::LeastFailed => self.slot(index).failures_in(wanted.outage),
-                Walk::Listed
-                | Walk::FirstReady
-                | Walk::Rotate
-                | Walk::Shuffled(_)
-                | Walk::Weighted => 0,
-            },
-            steps: match wanted.walk {
-                Walk::Weighted => 0,
-                Walk::Listed
-                | Walk::FirstReady
-                | Walk::Rotate
-                | Walk::Shuffled(_)
-                | Walk::LeastFailed => steps,
-            },
-        };
-        let candidates = || self.walk(wanted.walk).filter(open);
-        let best = candidates().map(|found| (rank(found), found.1)).min()?;
-        if wanted.walk != Walk::Weighted {
-            return Some(best.1);
-        }
-        let equals = || candidates().filter(|&found| rank(found) == best.0);
-        let weight = |index| u64::from(self.traits(index).weighs());
-        let total = equals().map(|(_, index)| weight(index)).sum();
-        let mut drawn = draw(0, total, rng);
-        for (_, index) in equals() {
-            match drawn.checked_sub(weight(index)) {
-                Some(rest) => drawn = rest,
-                None => return Some(index),
-            }
-        }
-        Some(best.1)
+        self.pick((wanted, Among::All, self.place), rng, except)
     }
 
-    /// The next endpoint, whoever had a turn, among those that `may`.
+    /// The same; whoever had a turn, if nobody else is there.
     pub(crate) fn pick_any(
-        &self,
-        wanted: Wanted,
+        &mut self,
+        wanted: &Wanted,
         rng: &mut impl Rng,
-        may: impl Fn(SlotIndex) -> bool,
+        except: impl Iterator<Item = SlotIndex> + Clone,
     ) -> Option<SlotIndex> {
-        self.pick_fresh(wanted, rng, &may)
-            .or_else(|| self.pick_whoever(wanted, rng, may))
+        self.pick_fresh(wanted, rng, except.clone())
+            .or_else(|| self.pick_whoever(wanted, rng, except))
+    }
+
+    fn pick(
+        &mut self,
+        how: (&Wanted, Among, u32),
+        rng: &mut impl Rng,
+        except: impl Iterator<Item = SlotIndex> + Clone,
+    ) -> Option<SlotIndex> {
+        let known = (&self.list[..], &self.slots[..]);
+        match &mut self.finder {
+            Finder::Scan(scan) => scan.pick(known, how, rng, except),
+            Finder::Long(long) => long.pick(known, how, rng, except),
+        }
+    }
+
+    /// From when on one of the wanted is ready, except these; a time that is past means now.
+    pub(crate) fn soonest(
+        &mut self,
+        wanted: &Wanted,
+        except: impl Iterator<Item = SlotIndex> + Clone,
+    ) -> Option<Time> {
+        match &mut self.finder {
+            Finder::Scan(_) => Scan::soonest(&self.slots, wanted, except),
+            Finder::Long(long) => long.soonest(&self.slots, wanted, except),
+        }
     }
 
     /// Whether no other endpoint is in the list and switched on.
-    pub(crate) fn is_alone(&self, index: SlotIndex, outage: u32) -> bool {
-        self.slots()
-            .all(|(other, slot)| other == index || slot.condition(outage) >= Condition::Off)
+    pub(crate) fn is_alone(&mut self, index: SlotIndex, outage: u32) -> bool {
+        let is_in = self.slot(index).condition(outage) < Condition::Off;
+        self.census(Of::All, outage).sum() == usize::from(is_in)
     }
 
-    /// All slots in the order of the walk, counted from 0.
-    fn walk(&self, walk: Walk) -> impl Iterator<Item = (u32, SlotIndex)> {
-        let n = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        let start = match walk {
-            Walk::Listed | Walk::FirstReady | Walk::Weighted => 0,
-            Walk::Rotate | Walk::Shuffled(_) | Walk::LeastFailed => self.place,
+    /// Whether every endpoint in the list that is not switched off is retired, and one is.
+    pub(crate) fn all_retired(&mut self, outage: u32) -> bool {
+        let census = self.census(Of::All, outage);
+        census.retired > 0 && census.retired == census.sum()
+    }
+
+    /// Whether all who had their turn in this sweep, as far as they are still in the list and switched
+    /// on, are suspended, and one is.
+    pub(crate) fn all_refused(&mut self, outage: u32) -> bool {
+        let census = self.census(Of::Visited, outage);
+        census.suspended > 0 && census.suspended == census.sum()
+    }
+
+    fn census(&mut self, of: Of, outage: u32) -> Census {
+        let scan = match &mut self.finder {
+            Finder::Scan(scan) => scan,
+            Finder::Long(long) => return long.census(&self.slots, of, outage),
         };
-        (0..n).map(move |steps| {
-            let place = (start + steps) % n;
-            let index = self.order.get(place as usize).copied().unwrap_or(place);
-            (steps, index)
-        })
+        let mut census = Census::default();
+        for (index, slot) in (0..).zip(&self.slots) {
+            if of == Of::All || scan.had_turn(index) {
+                census.count(slot.condition(outage), 1);
+            }
+        }
+        census
     }
 
-    fn place_of(&self, index: SlotIndex) -> u32 {
-        let at = self.order.iter().position(|&slot| slot == index);
-        at.and_then(|at| u32::try_from(at).ok()).unwrap_or(index)
+    /// Whether the list ever had an endpoint of a lower tier than this.
+    pub(crate) fn has_tier_below(&self, tier: u8) -> bool {
+        match &self.finder {
+            Finder::Scan(_) => self.list.iter().any(|traits| traits.in_tier() < tier),
+            Finder::Long(long) => long.has_tier_below(tier),
+        }
     }
 }

@@ -124,6 +124,13 @@ impl World {
         }
     }
 
+    /// The same with a machine that never scans its list.
+    #[cfg(test)]
+    pub(crate) fn with_index(mut self) -> Self {
+        self.machine = self.machine.with_index();
+        self
+    }
+
     /// The same with a user's hooks.
     #[must_use]
     pub fn with_hooks(mut self, hooks: Box<dyn Hooks>) -> Self {

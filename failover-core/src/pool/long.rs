@@ -1,0 +1,243 @@
+//! Who is next in a long list: an index, kept up to date with what happens to the slots.
+//!
+//! A slot that changed is noted, and the index learns of it before the next question: only then is
+//! the outage known in which its condition counts.
+
+use alloc::vec::Vec;
+
+use rand::Rng;
+
+use crate::endpoint::Traits;
+use crate::policy::{Shuffle, Walk};
+use crate::pool::index::{Among, Index, IndexWalk};
+use crate::pool::{Census, Condition, Of, Slot, SlotIndex, Special, Wanted};
+use crate::time::Time;
+
+/// The index over a long list, and who changed since it was asked.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Long {
+    index: Index,
+    /// What the index knows of each slot.
+    known: Vec<Known>,
+    /// Who changed since.
+    changed: Vec<SlotIndex>,
+    /// The outage for which this holds.
+    outage: u32,
+    /// Who was retired in it: the next outage has them back.
+    retired: Vec<SlotIndex>,
+    all: Census,
+    /// Those who had their turn in this sweep.
+    visited: Census,
+    lowest_tier: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Known {
+    condition: Condition,
+    is_noted: bool,
+}
+
+impl Long {
+    /// An index over this list. The slots are looked at before the first question.
+    pub(super) fn new(list: &[Traits], walk: Walk, rng: &mut impl Rng) -> Self {
+        let walk = match walk {
+            Walk::Listed | Walk::FirstReady => IndexWalk::Listed,
+            Walk::Rotate => IndexWalk::Rotate,
+            Walk::Shuffled(Shuffle::Once) => IndexWalk::Shuffled,
+            // To shuffle a long list again would walk it: it is drawn as it is visited.
+            Walk::Shuffled(Shuffle::EachLoss | Shuffle::EachSweep) => IndexWalk::Drawn,
+            Walk::Weighted => IndexWalk::Weighted,
+            Walk::LeastFailed => IndexWalk::LeastFailed,
+        };
+        let weighed: Vec<(u8, u16)> = list.iter().map(|t| (t.in_tier(), t.weighs())).collect();
+        let mut long = Self {
+            index: Index::new(walk, &weighed, rng),
+            known: Vec::new(),
+            changed: Vec::new(),
+            outage: 0,
+            retired: Vec::new(),
+            all: Census::default(),
+            visited: Census::default(),
+            lowest_tier: u8::MAX,
+        };
+        for traits in list {
+            long.know(*traits);
+        }
+        long
+    }
+
+    fn know(&mut self, traits: Traits) {
+        self.known.push(Known {
+            condition: Condition::Active,
+            is_noted: false,
+        });
+        self.all.count(Condition::Active, 1);
+        self.lowest_tier = self.lowest_tier.min(traits.in_tier());
+    }
+
+    /// One more at the end, ready, with a turn in this sweep.
+    pub(super) fn push(&mut self, traits: Traits, rng: &mut impl Rng) {
+        self.index.push(traits.in_tier(), traits.weighs(), rng);
+        self.know(traits);
+    }
+
+    /// This slot changes.
+    pub(super) fn note(&mut self, index: SlotIndex) {
+        let known = &mut self.known[index as usize];
+        if !core::mem::replace(&mut known.is_noted, true) {
+            self.changed.push(index);
+        }
+    }
+
+    pub(super) fn take_turn(&mut self, index: SlotIndex) {
+        if !self.index.had_turn(index) {
+            self.visited.count(self.known[index as usize].condition, 1);
+            self.index.take_turn(index);
+        }
+    }
+
+    pub(super) fn had_turn(&self, index: SlotIndex) -> bool {
+        self.index.had_turn(index)
+    }
+
+    pub(super) fn next_sweep(&mut self) {
+        self.index.next_sweep();
+        self.visited = Census::default();
+    }
+
+    pub(super) fn place_of(&self, index: SlotIndex) -> u32 {
+        self.index.place(index)
+    }
+
+    /// Whether any slot ever had a lower tier than this.
+    pub(super) fn has_tier_below(&self, tier: u8) -> bool {
+        self.lowest_tier < tier
+    }
+
+    pub(super) fn census(&mut self, slots: &[Slot], of: Of, outage: u32) -> Census {
+        self.learn(slots, outage);
+        match of {
+            Of::All => self.all,
+            Of::Visited => self.visited,
+        }
+    }
+
+    /// The first time at which one of these is ready: now, if somebody is.
+    pub(super) fn soonest(
+        &mut self,
+        slots: &[Slot],
+        wanted: &Wanted,
+        except: impl Iterator<Item = SlotIndex> + Clone,
+    ) -> Option<Time> {
+        self.learn(slots, wanted.outage);
+        if let Some(only) = wanted.only {
+            let is_free = except.clone().all(|other| other != only);
+            return slots[only as usize]
+                .ready_at(wanted.outage)
+                .filter(|_| is_free);
+        }
+        self.hide(except.clone());
+        let soonest = match self.index.any_ready(wanted.now) {
+            true => Some(wanted.now),
+            false => self.index.soonest(),
+        };
+        self.show(slots, except);
+        soonest
+    }
+
+    /// The next of these, in the walk from this place on.
+    pub(super) fn pick(
+        &mut self,
+        (list, slots): (&[Traits], &[Slot]),
+        (wanted, among, place): (&Wanted, Among, u32),
+        rng: &mut impl Rng,
+        except: impl Iterator<Item = SlotIndex> + Clone,
+    ) -> Option<SlotIndex> {
+        self.learn(slots, wanted.outage);
+        let index = &self.index;
+        let is_open = |slot: &SlotIndex| {
+            wanted.takes(*slot, &list[*slot as usize], &slots[*slot as usize])
+                && (among == Among::All || !index.had_turn(*slot))
+                && except.clone().all(|other| other != *slot)
+        };
+        if let Some(only) = wanted.only {
+            return Some(only).filter(is_open);
+        }
+        let last = match wanted.special {
+            Some((slot, Special::First)) if is_open(&slot) => return Some(slot),
+            Some((slot, Special::Last)) => Some(slot),
+            Some((_, Special::First)) | None => None,
+        };
+        let open_last = last.filter(is_open);
+        let hidden = except.chain(last);
+        self.hide(hidden.clone());
+        let found = match wanted.ready <= wanted.now {
+            true => self.index.pick(among, place, rng, wanted.now),
+            false => self.index.pick_ahead(among, place, rng, wanted.ready),
+        };
+        self.show(slots, hidden);
+        let is_below = |slot: &SlotIndex| wanted.has_tier(&list[*slot as usize]);
+        found.filter(is_below).or(open_last)
+    }
+
+    fn hide(&mut self, hidden: impl Iterator<Item = SlotIndex>) {
+        for slot in hidden {
+            self.index.set_ready(slot, None);
+        }
+    }
+
+    fn show(&mut self, slots: &[Slot], hidden: impl Iterator<Item = SlotIndex>) {
+        for slot in hidden {
+            let ready = slots[slot as usize].ready_at(self.outage);
+            self.index.set_ready(slot, ready);
+        }
+    }
+
+    /// Brings the index up to date with the slots. Costs those that changed.
+    fn learn(&mut self, slots: &[Slot], outage: u32) {
+        if core::mem::replace(&mut self.outage, outage) != outage {
+            for index in core::mem::take(&mut self.retired) {
+                // Back, unless it is retired again.
+                self.stands(index, Condition::Active);
+                self.note(index);
+            }
+        }
+        while let Some(index) = self.changed.pop() {
+            self.learn_of(index, &slots[index as usize]);
+        }
+    }
+
+    fn learn_of(&mut self, index: SlotIndex, slot: &Slot) {
+        self.known[index as usize].is_noted = false;
+        let condition = slot.condition(self.outage);
+        self.stands(index, condition);
+        self.index
+            .set_failures(index, slot.failures_in(self.outage));
+        match condition {
+            Condition::Removed => self.index.remove(index),
+            Condition::Active
+            | Condition::Marked
+            | Condition::Suspended
+            | Condition::Retired
+            | Condition::Off => self.index.set_ready(index, slot.ready_at(self.outage)),
+        }
+    }
+
+    /// It is counted in this condition.
+    fn stands(&mut self, index: SlotIndex, condition: Condition) {
+        let known = &mut self.known[index as usize];
+        let before = core::mem::replace(&mut known.condition, condition);
+        if before == condition {
+            return;
+        }
+        self.all.count(before, -1);
+        self.all.count(condition, 1);
+        if self.index.had_turn(index) {
+            self.visited.count(before, -1);
+            self.visited.count(condition, 1);
+        }
+        if condition == Condition::Retired {
+            self.retired.push(index);
+        }
+    }
+}

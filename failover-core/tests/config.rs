@@ -500,3 +500,72 @@ fn ten_thousand_endpoints_are_read_soon() {
     // Generous: a debug build on a busy machine. In release it takes some 20 ms.
     assert!(began.elapsed() < Duration::from_secs(10));
 }
+
+mod the_reference {
+    use super::*;
+    use failover_core::config::{
+        ClassForm, FailbackForm, HealthForm, HeartbeatForm, LimitsForm, MaxAgeForm, OrderForm,
+        OutboxForm, PaceForm, RaceForm, RawReaction, ReplayForm, ReplyForm, ResumeForm, ServerForm,
+        StandingForm,
+    };
+
+    #[test]
+    fn has_every_key_and_no_other() {
+        let text = include_str!("../../docs/reference.md");
+        let sections: Vec<&str> = text.split("\n## ").skip(1).collect();
+        let forms = [
+            ("The file", Plain::KEYS),
+            ("`endpoints[]`", ServerForm::<()>::KEYS),
+            ("`policy`", PolicyForm::KEYS),
+            ("`policy.order`", OrderForm::KEYS),
+            ("`policy.pace`", PaceForm::KEYS),
+            (
+                "`policy.limits`, `policy.start_up_limits`",
+                LimitsForm::KEYS,
+            ),
+            ("`policy.health`", HealthForm::KEYS),
+            ("`policy.reactions[]`", RawReaction::KEYS),
+            ("`policy.classes[]`", ClassForm::KEYS),
+            ("`policy.standing`", StandingForm::KEYS),
+            ("`policy.standing.failback`", FailbackForm::KEYS),
+            ("`policy.standing.max_age`", MaxAgeForm::KEYS),
+            ("`policy.race`", RaceForm::KEYS),
+            ("`policy.resume`", ResumeForm::KEYS),
+            ("`link`", LinkForm::KEYS),
+            ("`link.heartbeat`", HeartbeatForm::KEYS),
+            ("`link.outbox`", OutboxForm::KEYS),
+            ("`link.reply`", ReplyForm::KEYS),
+            ("`link.replay`", ReplayForm::KEYS),
+        ];
+        assert_eq!(sections.len(), forms.len());
+        for (title, keys) in forms {
+            let mut found = sections.iter();
+            let section = found.find(|section| section.lines().next() == Some(title));
+            let section = section.unwrap_or_else(|| panic!("no section {title}"));
+            let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+            let described: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
+            assert_eq!(described, keys, "{title}");
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_pages_are_read() {
+        for page in [
+            include_str!("../../docs/coming-from-activemq.md"),
+            include_str!("../../docs/coming-from-diffusion.md"),
+            include_str!("../../docs/coming-from-nats.md"),
+            include_str!("../../docs/coming-from-stompit.md"),
+            include_str!("../../docs/coming-from-synapse.md"),
+        ] {
+            let example = page
+                .split("```toml\n")
+                .nth(1)
+                .unwrap()
+                .split("```")
+                .next()
+                .unwrap();
+            let deployment: Plain = toml::from_str(example).unwrap();
+            deployment.check().unwrap();
+        }
+    }
+}

@@ -7,6 +7,7 @@
 
 pub mod cat;
 pub mod demo;
+pub mod migrate;
 mod registry;
 pub mod timeline;
 

@@ -18,6 +18,8 @@ pub mod race;
 pub mod time;
 
 #[cfg(feature = "std")]
+pub mod config;
+#[cfg(feature = "std")]
 pub mod dial;
 #[cfg(feature = "std")]
 pub mod directory;

@@ -424,8 +424,8 @@ impl PolicyBuilder {
 
     /// How long one turn may take: the dials over all routes of an endpoint together. Its last dial
     /// ends with it, and no further route is tried. Default: as long as its dials may.
-    pub fn turn_deadline(mut self, deadline: Duration) -> Self {
-        self.parts.turn_deadline = Some(deadline);
+    pub fn turn_deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
+        self.parts.turn_deadline = deadline.into();
         self
     }
 
@@ -456,6 +456,12 @@ impl PolicyBuilder {
     /// One more class of endpoints with rules of their own; the first is number 1. Default: none.
     pub fn class(mut self, class: Class) -> Self {
         self.parts.classes.push(class);
+        self
+    }
+
+    /// These classes instead of all that were added.
+    pub fn classes(mut self, classes: Vec<Class>) -> Self {
+        self.parts.classes = classes;
         self
     }
 

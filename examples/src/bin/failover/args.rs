@@ -24,6 +24,40 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     Demo(DemoArguments),
     Cat(CatArguments),
+    Migrate(MigrateArguments),
+}
+
+/// Turn another system's options into our TOML, and say what has no equal.
+///
+/// stompit and ActiveMQ: a failover URI. Synapse: the XML of an endpoint. nats.go and Diffusion:
+/// option=value, one a line. What has no equal stands as comments on top of the output, and on
+/// standard error.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  failover migrate --from stompit --text 'failover:(tcp://a:61613,tcp://b:61613)?maxReconnects=10'
+  failover migrate --from synapse endpoint.xml > failover.toml
+
+Exit codes: 0 it worked, 1 it failed, 2 the input makes no sense.")]
+pub(crate) struct MigrateArguments {
+    /// The system that the options are of
+    #[arg(long, value_enum)]
+    pub(crate) from: SystemArgument,
+    /// The options themselves
+    #[arg(long, value_name = "TEXT", conflicts_with = "file")]
+    pub(crate) text: Option<String>,
+    /// The file to read [default: standard input]
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum SystemArgument {
+    Nats,
+    Stompit,
+    Activemq,
+    Synapse,
+    Diffusion,
 }
 
 /// Watch one client survive real outages of four servers; takes about seven seconds.

@@ -1,8 +1,9 @@
-//! `failover`: see it work (`demo`), use it (`cat`).
+//! `failover`: see it work (`demo`), use it (`cat`), take over what you had (`migrate`).
 
 mod args;
 mod cat;
 mod demo;
+mod migrate;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Cat(arguments) => cat::run(&arguments),
+        Command::Migrate(arguments) => migrate::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,7 +7,10 @@
 
 pub mod cat;
 pub mod demo;
+pub mod form;
+pub mod near;
 mod registry;
+pub mod span;
 pub mod timeline;
 
 pub use self::registry::registry;

@@ -120,6 +120,26 @@ pub enum Word {
     Close,
 }
 
+impl Word {
+    /// The server that it names.
+    #[must_use]
+    pub const fn server(self) -> Option<usize> {
+        match self {
+            Self::ReconnectTo(server)
+            | Self::Add(server)
+            | Self::Remove(server)
+            | Self::Off(server)
+            | Self::On(server) => Some(server),
+            Self::Reconnect
+            | Self::ReconnectElsewhere
+            | Self::Drain
+            | Self::Pause
+            | Self::Resume
+            | Self::Close => None,
+        }
+    }
+}
+
 struct Client {
     machine: Machine,
     seed: Seed,
@@ -242,19 +262,34 @@ impl Fleet {
         }
     }
 
-    /// This server will do this at that time. What is planned first for one time is done first.
+    /// This server will do this at that time. What is planned first for one time is done first;
+    /// what is said of a server or client that is not there is not heard.
     pub fn deed(&mut self, at: Time, server: usize, deed: Deed) {
-        self.plan(at, Plan::Deed(server, deed));
+        if server < self.servers.len() {
+            self.plan(at, Plan::Deed(server, deed));
+        }
     }
 
     /// This server will push this one's name to its clients, as one more that they may use.
     pub fn push(&mut self, at: Time, server: usize, name: usize) {
-        self.plan(at, Plan::Push(server, name));
+        if server.max(name) < self.servers.len() {
+            self.plan(at, Plan::Push(server, name));
+        }
     }
 
     /// This will be said at that time.
     pub fn word(&mut self, at: Time, whom: Whom, word: Word) {
-        self.plan(at, Plan::Word(whom, word));
+        let known = match whom {
+            Whom::All => true,
+            Whom::Client(client) => client < self.clients.len(),
+        };
+        if known
+            && word
+                .server()
+                .is_none_or(|server| server < self.servers.len())
+        {
+            self.plan(at, Plan::Word(whom, word));
+        }
     }
 
     /// Every client begins now.

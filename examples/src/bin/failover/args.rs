@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use examples::span::{duration, jitter, limit};
 use failover_core::policy::{Jitter, Limit, Ratio};
 
 /// Stay connected to one of several servers, over tcp, tls, ws or wss.
@@ -136,53 +137,6 @@ pub(crate) enum OrderArgument {
     Shuffled,
 }
 
-/// `250ms`, `1.5s`, `2m`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "a duration is a number and a unit, such as 250ms, 1.5s or 2m".to_string();
-    let unit_at = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .ok_or_else(wrong)?;
-    let (number, unit) = text.split_at(unit_at);
-    let nanos = match unit {
-        "us" => 1e3,
-        "ms" => 1e6,
-        "s" => 1e9,
-        "m" => 60e9,
-        "h" => 3600e9,
-        _ => return Err(wrong()),
-    };
-    let number: f64 = number.parse().map_err(|_| wrong())?;
-    let seconds = number * nanos / 1e9;
-    Duration::try_from_secs_f64(seconds).map_err(|_| "that is too long".to_string())
-}
-
-fn jitter(text: &str) -> Result<Jitter, String> {
-    match text {
-        "none" => return Ok(Jitter::None),
-        "full" => return Ok(Jitter::Full),
-        "equal" => return Ok(Jitter::Equal),
-        _ => {}
-    }
-    let wrong = "jitter is none, full, equal, a duration such as 100ms, or a percentage up to 100%";
-    if let Some(percent) = text.strip_suffix('%') {
-        let percent: u32 = percent.parse().map_err(|_| wrong.to_string())?;
-        let ppm = percent.checked_mul(10_000).ok_or(wrong)?;
-        return Ok(Jitter::Proportional(Ratio::from_ppm(ppm)));
-    }
-    duration(text)
-        .map(Jitter::UpTo)
-        .map_err(|_| wrong.to_string())
-}
-
-fn limit(text: &str) -> Result<Limit, String> {
-    if text == "unlimited" {
-        return Ok(Limit::Unlimited);
-    }
-    text.parse()
-        .map(Limit::AtMost)
-        .map_err(|_| "a limit is a whole number, or unlimited".to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -192,30 +146,5 @@ mod tests {
     #[test]
     fn the_arguments_do_not_contradict_each_other() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn durations_are_read_with_their_unit() {
-        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for wrong in ["", "5", "s", "-1s", "1e9s", "1.2.3s", "1 s", "5 days"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
-        assert!(duration(&format!("{}s", "9".repeat(400))).is_err());
-    }
-
-    #[test]
-    fn a_jitter_is_a_word_a_duration_or_a_percentage() {
-        assert_eq!(jitter("none"), Ok(Jitter::None));
-        assert_eq!(
-            jitter("100ms"),
-            Ok(Jitter::UpTo(Duration::from_millis(100)))
-        );
-        let fifth = Ratio::from_ppm(200_000);
-        assert_eq!(jitter("20%"), Ok(Jitter::Proportional(fifth)));
-        for wrong in ["", "%", "-5%", "500000%", "some", "20"] {
-            assert!(jitter(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! A policy as text: the TOML form, and the presets by name.
 //!
 //! Every key may be left out: it then has the value of the preset that is named, or of the default.
-//! `docs/policy.md` lists them.
+//! `docs/scenario.md` lists them.
 
 use std::time::Duration;
 
@@ -304,7 +304,8 @@ const REACTIONS: &Words<Reaction> = &[
     ("remove", Reaction::Remove),
     ("stop", Reaction::Stop),
 ];
-const SCOPES: &Words<Scope> = &[
+/// How far a failure reaches, by its words.
+pub(crate) const SCOPES: &Words<Scope> = &[
     ("transient", Scope::Transient),
     ("endpoint", Scope::Endpoint),
     ("fatal", Scope::Fatal),
@@ -339,11 +340,6 @@ pub(crate) fn word<T: Copy>(words: &Words<T>, text: &str) -> Result<T, String> {
         let hint = near.map_or(String::new(), |near| format!(" (did you mean {near:?}?)"));
         format!("{text:?} is none of {}{hint}", all.join(", "))
     })
-}
-
-/// The scope that a word stands for.
-pub(crate) fn scope(text: &str) -> Result<Scope, String> {
-    word(SCOPES, text)
 }
 
 fn word_of<T: Copy + PartialEq>(words: &Words<T>, value: T) -> Option<String> {

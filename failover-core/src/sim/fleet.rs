@@ -6,14 +6,16 @@ use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 use crate::attempt::AttemptId;
-use crate::endpoint::{EndpointId, Traits};
+use crate::endpoint::{EndpointId, Endpoints, Traits};
 use crate::failure::{Failure, Kind, Phase};
 use crate::machine::{
     Answer, Change, DialOrder, Input, Machine, Outbox, Output, Status, Verdict, Whither,
 };
-use crate::policy::{NoHooks, Policy, Seed};
+use crate::policy::{Policy, Seed};
 use crate::sim::server::{Deed, Server, Serving};
+use crate::sim::trace::Asked;
 use crate::sim::weather::Meets;
+use crate::sim::world::Recorder;
 use crate::time::Time;
 
 /// Many clients in one world, on one virtual clock. One client is only a fleet of one.
@@ -44,9 +46,13 @@ use crate::time::Time;
 pub struct Fleet {
     clients: Vec<Client>,
     servers: Vec<Serving>,
+    endpoints: Endpoints,
+    /// The lists that servers will push.
+    lists: Vec<Vec<usize>>,
     plans: BinaryHeap<Reverse<Entry>>,
     planned: u64,
     now: Time,
+    hooks: Recorder,
     out: Outbox,
 }
 
@@ -62,6 +68,8 @@ pub struct Moment<'a> {
     pub input: Input,
     /// What became of it.
     pub answer: Answer,
+    /// What the hooks were asked meanwhile. A fleet has none: they answered as suggested.
+    pub asked: &'a [Asked],
     /// The work that followed.
     pub outputs: &'a [Output],
     /// When the machine wants to be woken afterwards.
@@ -240,7 +248,7 @@ impl Fleet {
             .collect();
         let traits = |(id, entered): (usize, &Entered)| servers[entered.server].traits_as(id);
         let endpoints: Vec<Traits> = list.iter().enumerate().map(traits).collect();
-        let endpoints = crate::endpoint::Endpoints::from(endpoints);
+        let endpoints = Endpoints::from(endpoints);
         let client = |number| {
             let seed = seed_of(seed, number);
             Client {
@@ -255,9 +263,12 @@ impl Fleet {
         Self {
             clients: (0..clients).map(client).collect(),
             servers: servers.into_iter().map(Serving::new).collect(),
+            endpoints,
+            lists: Vec::new(),
             plans: BinaryHeap::new(),
             planned: 0,
             now: Time::ZERO,
+            hooks: Recorder::default(),
             out: Outbox::default(),
         }
     }
@@ -270,10 +281,14 @@ impl Fleet {
         }
     }
 
-    /// This server will push this one's name to its clients, as one more that they may use.
-    pub fn push(&mut self, at: Time, server: usize, name: usize) {
-        if server.max(name) < self.servers.len() {
-            self.plan(at, Plan::Push(server, name));
+    /// This server will push this list of servers to its clients: they add those that they do not
+    /// know, and remove those that they know from such a list only and that are not in it.
+    pub fn push(&mut self, at: Time, server: usize, list: impl IntoIterator<Item = usize>) {
+        let all = self.servers.len();
+        if server < all {
+            let list = list.into_iter().filter(|named| *named < all).collect();
+            self.lists.push(list);
+            self.plan(at, Plan::Push(server, self.lists.len() - 1));
         }
     }
 
@@ -350,6 +365,12 @@ impl Fleet {
         Some(self.clients.get(client)?.seed)
     }
 
+    /// The list that every client begins with.
+    #[must_use]
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
     /// Which server this client means by this endpoint.
     #[must_use]
     pub fn server(&self, client: usize, endpoint: EndpointId) -> Option<usize> {
@@ -391,9 +412,10 @@ impl Fleet {
                 }
             }
             Plan::Deed(server, deed) => self.do_deed(server, deed, watch),
-            Plan::Push(server, name) => {
+            Plan::Push(server, list) => {
+                let list = core::mem::take(&mut self.lists[list]);
                 for client in self.clients_on(server) {
-                    self.learn(client, name, watch);
+                    self.learn(client, &list, watch);
                 }
             }
         }
@@ -513,9 +535,16 @@ impl Fleet {
         self.tell(client, Input::Change(Change::Remove(id)), watch);
     }
 
-    /// A server was named by another one.
-    fn learn(&mut self, client: usize, server: usize, watch: &mut Watch<'_>) {
-        self.add(client, server, How::Learned, watch);
+    /// A list of servers was pushed.
+    fn learn(&mut self, client: usize, list: &[usize], watch: &mut Watch<'_>) {
+        for server in list {
+            self.add(client, *server, How::Learned, watch);
+        }
+        let entered = self.clients[client].list.iter();
+        let learned = entered.filter(|e| e.how == How::Learned && !list.contains(&e.server));
+        for server in learned.map(|e| e.server).collect::<Vec<_>>() {
+            self.remove(client, server, watch);
+        }
     }
 
     fn do_deed(&mut self, server: usize, deed: Deed, watch: &mut Watch<'_>) {
@@ -532,15 +561,6 @@ impl Fleet {
             Deed::Drain => {
                 for (client, attempt) in self.live(server) {
                     self.tell(client, Input::Drain { attempt }, watch);
-                }
-            }
-            Deed::ForgetLearned => {
-                for client in self.clients_on(server) {
-                    let list = &self.clients[client].list;
-                    let learned = list.iter().filter(|e| e.how == How::Learned);
-                    for server in learned.map(|e| e.server).collect::<Vec<_>>() {
-                        self.remove(client, server, watch);
-                    }
                 }
             }
         }
@@ -570,7 +590,7 @@ impl Fleet {
         let now = self.now;
         let answer = self.clients[client]
             .machine
-            .handle(input, &mut NoHooks, &mut out, now);
+            .handle(input, &mut self.hooks, &mut out, now);
         if let (Input::Connected { attempt }, Answer::Stale | Answer::Closed) = (input, answer) {
             // The driver drops what nobody wants.
             self.forget(client, attempt);
@@ -587,16 +607,20 @@ impl Fleet {
                 self.plan(at.max(now), Plan::Wake(client));
             }
         }
+        let mut asked = core::mem::take(&mut self.hooks.asked);
         let moment = Moment {
             at: now,
             client,
             input,
             answer,
+            asked: &asked,
             outputs: out.as_slice(),
             wake,
             status,
         };
         watch(self, &moment);
+        asked.clear();
+        self.hooks.asked = asked;
         out.drain();
         self.out = out;
     }

@@ -103,16 +103,15 @@ impl Capacity {
 pub enum Deed {
     /// Dials meet this from now on, on every route.
     Meets(Meets),
-    /// Dials over this route meet this from now on, whatever the others meet.
-    RouteMeets(u8, Meets),
+    /// Dials over this route meet this from now on, whatever the others meet; with nothing, they
+    /// meet the same as the others again.
+    RouteMeets(u8, Option<Meets>),
     /// It can take this much from now on.
     Capacity(Capacity),
     /// Its connections are lost, with those that it was about to accept.
     Drop(Failure, Verdict),
     /// It tells its clients that it drains.
     Drain,
-    /// It tells its clients that the servers which they only heard of are gone.
-    ForgetLearned,
 }
 
 impl Deed {
@@ -145,8 +144,11 @@ impl Serving {
         }
     }
 
-    pub(crate) fn route_meets(&mut self, route: u8, meets: Meets) {
-        self.routes.insert(route, meets);
+    pub(crate) fn route_meets(&mut self, route: u8, meets: Option<Meets>) {
+        match meets {
+            Some(meets) => self.routes.insert(route, meets),
+            None => self.routes.remove(&route),
+        };
     }
 
     pub(crate) fn is_full(&self) -> bool {

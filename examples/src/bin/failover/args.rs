@@ -14,6 +14,7 @@ use failover_core::policy::{Jitter, Limit, Ratio};
 Examples:
   failover demo
   printf 'PING\\r\\n' | failover cat tcp://127.0.0.1:1 tcp://127.0.0.1:4222
+  failover simulate examples/scenarios/stompit.toml
 
 Exit codes: 0 it worked, 1 it failed, 2 the arguments make no sense.")]
 pub(crate) struct Arguments {
@@ -25,6 +26,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     Demo(DemoArguments),
     Cat(CatArguments),
+    Simulate(SimulateArguments),
 }
 
 /// Watch one client survive real outages of four servers; takes about seven seconds.
@@ -45,6 +47,43 @@ pub(crate) struct DemoArguments {
     /// Write JSON lines instead of text
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// See what a policy would do in an outage, before it happens: on a virtual clock, with the real
+/// machine.
+///
+/// A scenario names a policy, endpoints, a number of clients and what the world does to them;
+/// docs/scenario.md describes the file and the lines of the trace. The same scenario and seed give
+/// the same trace everywhere.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  failover simulate examples/scenarios/stompit.toml
+  failover simulate examples/scenarios/nats.toml --seed 8 --trace - | jq 'select(.event == \"attempt\")'
+  failover simulate examples/scenarios/herd.toml --clients 10000
+
+Exit codes: 0 it was played, 1 a law did not hold or the trace could not be written, 2 the scenario
+or the arguments make no sense.")]
+pub(crate) struct SimulateArguments {
+    /// The scenario
+    #[arg(value_name = "SCENARIO.toml")]
+    pub(crate) scenario: PathBuf,
+    /// Write the trace as JSON lines to this file; - is the standard output, which then has nothing
+    /// else
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+    /// Another seed than the scenario's
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Another number of clients than the scenario's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) clients: Option<u32>,
+    /// Tell the life of this client, from 0 [default: of the only one; of many, figures]
+    #[arg(long, value_name = "N")]
+    pub(crate) client: Option<usize>,
+    /// Ask every law about the client's life, and fail if one does not hold
+    #[arg(long)]
+    pub(crate) laws: bool,
 }
 
 /// Standard input and output through the first server that answers, failing over while it runs.

@@ -1,8 +1,9 @@
-//! `failover`: see it work (`demo`), use it (`cat`).
+//! `failover`: see it work (`demo`), use it (`cat`), try a policy (`simulate`).
 
 mod args;
 mod cat;
 mod demo;
+mod simulate;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Cat(arguments) => cat::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

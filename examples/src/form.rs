@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use failover_core::failure::{Kind, Scope};
 use failover_core::policy::{
-    Backoff, Every, Failback, Health, Jitter, Limit, Limits, Lost, MaxAge, NobodyReady, On, Order,
-    Overlap, Pace, PlainFallback, Policy, Ratio, Reaction, Reactions, Resume, Shuffle, Standing,
-    Start, Walk,
+    Backoff, Class, Every, Failback, Health, Jitter, Limit, Limits, Lost, MaxAge, NobodyReady, On,
+    Order, Overlap, Pace, PlainFallback, Policy, Ratio, Reaction, Reactions, Resume, Shuffle,
+    Standing, Start, Walk,
 };
+use failover_core::preset::PresetName;
 use failover_core::race::{Race, Stagger};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -36,6 +37,8 @@ pub struct Form {
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    turn_deadline: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     plain_fallback: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     nobody_ready: Option<String>,
@@ -51,6 +54,19 @@ pub struct Form {
     resume: Option<ResumeForm>,
     #[serde(skip_serializing_if = "Option::is_none")]
     race: Option<RaceForm>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reactions: Vec<ReactionForm>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    classes: Vec<ClassForm>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+struct ClassForm {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    per_endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<HealthForm>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reactions: Vec<ReactionForm>,
 }
@@ -156,6 +172,8 @@ struct MaxAgeForm {
 struct ResumeForm {
     window: String,
     every: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -188,51 +206,41 @@ pub struct FormError {
     pub what: String,
 }
 
-/// The presets, as text: name and form.
-const PRESETS: [(&str, &str); 7] = [
-    ("default", ""),
-    ("stompit", include_str!("presets/stompit.toml")),
-    ("activemq", include_str!("presets/activemq.toml")),
-    ("nats", include_str!("presets/nats.toml")),
-    (
-        "diffusion_reconnect",
-        include_str!("presets/diffusion_reconnect.toml"),
-    ),
-    (
-        "diffusion_failover",
-        include_str!("presets/diffusion_failover.toml"),
-    ),
-    ("synapse", include_str!("presets/synapse.toml")),
-];
-
-/// The names of the presets.
-pub fn presets() -> impl Iterator<Item = &'static str> {
-    PRESETS.iter().map(|(name, _)| *name)
-}
-
 /// The policy of a preset with these keys of its own.
 ///
 /// # Errors
 /// A preset or key that is not known, or a value that makes no sense.
 pub fn policy(preset: Option<&str>, own: &Table) -> Result<Policy, FormError> {
-    let mut table = preset.map_or(Ok(Table::new()), preset_table)?;
+    let base = preset_policy(preset.unwrap_or("default"))?;
+    if own.is_empty() {
+        return Ok(base);
+    }
+    let mut table = Table::try_from(Form::from(&base)).map_err(|e| wrong("", e.to_string()))?;
+    if own.contains_key("jitter") {
+        table.remove("tls_jitter");
+    }
     merge(&mut table, own);
     let form = Form::deserialize(Value::Table(table))
         .map_err(|error| wrong("", error.message().trim()))?;
     form.policy()
 }
 
-fn preset_table(name: &str) -> Result<Table, FormError> {
-    let (_, text) = PRESETS
-        .iter()
-        .find(|(known, _)| *known == name)
-        .ok_or_else(|| {
-            let all: Vec<_> = presets().collect();
-            let what = format!("no preset is called {name:?}; there are {}", all.join(", "));
-            wrong("preset", what)
-        })?;
-    text.parse()
-        .map_err(|error: toml::de::Error| wrong("preset", error.message()))
+fn preset_policy(name: &str) -> Result<Policy, FormError> {
+    let known = PresetName::ALL.map(PresetName::as_str);
+    let found: Result<PresetName, _> = name.parse();
+    let preset = found.map_err(|_| {
+        let near = crate::near::nearest(name, known.into_iter());
+        let hint = near.map_or(String::new(), |near| format!(" (did you mean {near:?}?)"));
+        let what = format!(
+            "no preset is called {name:?}{hint}; there are {}",
+            known.join(", ")
+        );
+        wrong("preset", what)
+    })?;
+    let preset = preset
+        .preset()
+        .map_err(|e| wrong("preset", e.to_string()))?;
+    Ok(preset.policy)
 }
 
 /// Tables are merged key by key; but a pace with another law keeps nothing of the old law's.
@@ -266,6 +274,7 @@ type Words<T> = [(&'static str, T)];
 
 const WALKS: &Words<Walk> = &[
     ("listed", Walk::Listed),
+    ("first-ready", Walk::FirstReady),
     ("rotate", Walk::Rotate),
     ("shuffled", Walk::Shuffled(Shuffle::Once)),
     ("shuffled-each-loss", Walk::Shuffled(Shuffle::EachLoss)),
@@ -282,11 +291,13 @@ const LOST: &Words<Lost> = &[
 const EVERY: &Words<Every> = &[
     ("attempt", Every::Attempt),
     ("endpoint", Every::Endpoint),
+    ("return", Every::Return),
     ("sweep", Every::Sweep),
 ];
 const STARTS: &Words<Start> = &[
     ("cascade", Start::Cascade),
     ("first-only", Start::FirstOnly),
+    ("persevere", Start::Persevere),
 ];
 const FALLBACKS: &Words<PlainFallback> = &[
     ("refuse", PlainFallback::Refuse),
@@ -387,9 +398,12 @@ impl Form {
             .pace(self.pace()?)
             .limits(self.limits("limits", self.limits.as_ref())?)
             .start_up_limits(self.limits("start_up_limits", self.start_up_limits.as_ref())?)
-            .health(self.health()?)
+            .health(read_health(
+                "health",
+                self.health.clone().unwrap_or_default(),
+            )?)
             .standing(self.standing()?)
-            .reactions(self.reactions()?);
+            .reactions(read_reactions("reactions", &self.reactions)?);
         let jitter = read("jitter", self.jitter.as_ref(), span::jitter)?;
         let tls_jitter = read("tls_jitter", self.tls_jitter.as_ref(), span::jitter)?;
         if let Some(jitter) = jitter {
@@ -407,16 +421,28 @@ impl Form {
         if let Some(deadline) = time("deadline", self.deadline.as_ref())? {
             policy = policy.deadline(deadline);
         }
+        if let Some(deadline) = time("turn_deadline", self.turn_deadline.as_ref())? {
+            policy = policy.turn_deadline(deadline);
+        }
+        for (number, form) in self.classes.iter().enumerate() {
+            policy = policy.class(read_class(number, form)?);
+        }
         if let Some(allow) = named("plain_fallback", self.plain_fallback.as_ref(), FALLBACKS)? {
             policy = policy.plain_fallback(allow);
         }
         if let Some(nobody) = named("nobody_ready", self.nobody_ready.as_ref(), NOBODY)? {
             policy = policy.nobody_ready(nobody);
         }
-        if let Some(ResumeForm { window, every }) = &self.resume {
+        if let Some(ResumeForm {
+            window,
+            every,
+            first,
+        }) = &self.resume
+        {
             let window = span::duration(window).map_err(|w| wrong("resume.window", w))?;
             let every = span::duration(every).map_err(|w| wrong("resume.every", w))?;
-            policy = policy.resume(Resume::new(window, every));
+            let first = time("resume.first", first.as_ref())?.unwrap_or_default();
+            policy = policy.resume(Resume::new(window, every).first(first));
         }
         if let Some(RaceForm { most, stagger }) = &self.race {
             let stagger = match stagger.as_deref() {
@@ -506,18 +532,6 @@ impl Form {
         Ok(limits)
     }
 
-    fn health(&self) -> Result<Health, FormError> {
-        let form = self.health.clone().unwrap_or_default();
-        let mut health = Health::default();
-        health.initial = time("health.initial", form.initial.as_ref())?.unwrap_or(health.initial);
-        health.maximum = time("health.maximum", form.maximum.as_ref())?.unwrap_or(health.maximum);
-        health.retry_delay =
-            time("health.retry_delay", form.retry_delay.as_ref())?.unwrap_or(health.retry_delay);
-        health.factor = ratio("health.factor", form.factor.as_ref())?.unwrap_or(health.factor);
-        health.retries = form.retries.unwrap_or(health.retries);
-        Ok(health)
-    }
-
     fn standing(&self) -> Result<Standing, FormError> {
         let form = self.standing.clone().unwrap_or_default();
         let mut standing = Standing::default().spares(form.spares.unwrap_or(0));
@@ -553,20 +567,47 @@ impl Form {
         }
         Ok(standing)
     }
+}
 
-    fn reactions(&self) -> Result<Reactions, FormError> {
-        let mut reactions = Reactions::default();
-        for (number, form) in self.reactions.iter().enumerate() {
-            let key = |part: &str| format!("reactions[{number}].{part}");
-            let mut on = On::ANY;
-            on.kind = named(&key("kind"), form.kind.as_ref(), KINDS)?;
-            on.scope = named(&key("scope"), form.scope.as_ref(), SCOPES)?;
-            on.code = form.code;
-            let then = word(REACTIONS, &form.then).map_err(|what| wrong(&key("then"), what))?;
-            reactions = reactions.on(on, then);
-        }
-        Ok(reactions)
+fn read_health(key: &str, form: HealthForm) -> Result<Health, FormError> {
+    let mut health = Health::default();
+    let key = |part: &str| format!("{key}.{part}");
+    health.initial = time(&key("initial"), form.initial.as_ref())?.unwrap_or(health.initial);
+    health.maximum = time(&key("maximum"), form.maximum.as_ref())?.unwrap_or(health.maximum);
+    health.retry_delay =
+        time(&key("retry_delay"), form.retry_delay.as_ref())?.unwrap_or(health.retry_delay);
+    health.factor = ratio(&key("factor"), form.factor.as_ref())?.unwrap_or(health.factor);
+    health.retries = form.retries.unwrap_or(health.retries);
+    Ok(health)
+}
+
+fn read_reactions(key: &str, forms: &[ReactionForm]) -> Result<Reactions, FormError> {
+    let mut reactions = Reactions::default();
+    for (number, form) in forms.iter().enumerate() {
+        let key = |part: &str| format!("{key}[{number}].{part}");
+        let mut on = On::ANY;
+        on.kind = named(&key("kind"), form.kind.as_ref(), KINDS)?;
+        on.scope = named(&key("scope"), form.scope.as_ref(), SCOPES)?;
+        on.code = form.code;
+        let then = word(REACTIONS, &form.then).map_err(|what| wrong(&key("then"), what))?;
+        reactions = reactions.on(on, then);
     }
+    Ok(reactions)
+}
+
+fn read_class(number: usize, form: &ClassForm) -> Result<Class, FormError> {
+    let key = |part: &str| format!("classes[{number}].{part}");
+    let mut class = Class::default().reactions(read_reactions(&key("reactions"), &form.reactions)?);
+    if let Some(health) = &form.health {
+        class = class.health(read_health(&key("health"), health.clone())?);
+    }
+    let limit = read(
+        &key("per_endpoint"),
+        form.per_endpoint.as_ref(),
+        span::limit,
+    )?;
+    class.per_endpoint = limit;
+    Ok(class)
 }
 
 /// Every part that has a text form, in full. A delay hook has none.
@@ -575,7 +616,6 @@ impl From<&Policy> for Form {
         use failover_core::endpoint::Security;
         let duration = |duration| Some(span::text(duration));
         let order = policy.order();
-        let health = policy.health();
         Self {
             order: Some(OrderForm {
                 walk: word_of(WALKS, order.walk),
@@ -591,17 +631,13 @@ impl From<&Policy> for Form {
             nobody_ready: word_of(NOBODY, policy.nobody_ready()),
             limits: limits_form(policy.limits()),
             start_up_limits: limits_form(policy.start_up_limits()),
-            health: Some(HealthForm {
-                initial: duration(health.initial),
-                factor: Some(health.factor.to_string()),
-                maximum: duration(health.maximum),
-                retries: Some(health.retries),
-                retry_delay: duration(health.retry_delay),
-            }),
+            turn_deadline: policy.turn_deadline().map(span::text),
+            health: Some(health_form(policy.health())),
             standing: Some(standing_form(policy.standing())),
             resume: policy.resume().map(|resume| ResumeForm {
                 window: span::text(resume.window),
                 every: span::text(resume.every),
+                first: Some(span::text(resume.first)),
             }),
             race: (policy.race() != Race::OFF).then(|| RaceForm {
                 most: policy.race().most(),
@@ -610,18 +646,40 @@ impl From<&Policy> for Form {
                     Stagger::Trained { .. } | _ => Some("trained".to_string()),
                 },
             }),
-            reactions: policy
-                .reactions()
-                .rules()
-                .iter()
-                .map(|(on, then)| ReactionForm {
-                    kind: on.kind.and_then(|kind| word_of(KINDS, kind)),
-                    scope: on.scope.and_then(|scope| word_of(SCOPES, scope)),
-                    code: on.code,
-                    then: word_of(REACTIONS, *then).unwrap_or_default(),
-                })
-                .collect(),
+            reactions: reaction_forms(policy.reactions()),
+            classes: policy.classes().iter().map(class_form).collect(),
         }
+    }
+}
+
+fn health_form(health: Health) -> HealthForm {
+    HealthForm {
+        initial: Some(span::text(health.initial)),
+        factor: Some(health.factor.to_string()),
+        maximum: Some(span::text(health.maximum)),
+        retries: Some(health.retries),
+        retry_delay: Some(span::text(health.retry_delay)),
+    }
+}
+
+fn reaction_forms(reactions: &Reactions) -> Vec<ReactionForm> {
+    let form = |(on, then): &(On, Reaction)| ReactionForm {
+        kind: on.kind.and_then(|kind| word_of(KINDS, kind)),
+        scope: on.scope.and_then(|scope| word_of(SCOPES, scope)),
+        code: on.code,
+        then: word_of(REACTIONS, *then).unwrap_or_default(),
+    };
+    reactions.rules().iter().map(form).collect()
+}
+
+fn class_form(class: &Class) -> ClassForm {
+    ClassForm {
+        per_endpoint: class.per_endpoint.map(|limit| match limit {
+            Limit::Unlimited => "unlimited".to_string(),
+            Limit::AtMost(most) => most.to_string(),
+        }),
+        health: class.health.map(health_form),
+        reactions: reaction_forms(&class.reactions),
     }
 }
 
@@ -697,9 +755,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_preset_is_a_policy_that_build_accepts() {
-        for name in presets() {
-            assert!(policy(Some(name), &Table::new()).is_ok(), "{name}");
+    fn every_preset_can_be_written_and_read_back() {
+        for name in PresetName::ALL {
+            let preset = name.preset().unwrap().policy;
+            let text = toml::to_string(&Form::from(&preset)).unwrap();
+            let form: Form = toml::from_str(&text).unwrap();
+            assert_eq!(form.policy(), Ok(preset), "{text}");
         }
         let default = policy(Some("default"), &Table::new());
         assert_eq!(default, Ok(Policy::default()));
@@ -733,7 +794,7 @@ mod tests {
         assert_eq!(limits.per_endpoint, Limit::AtMost(10));
         let pace = own("pace = { law = \"constant\", base = \"1s\" }").pace();
         assert_eq!(pace.backoff, Backoff::Constant(Duration::from_secs(1)));
-        assert_eq!(pace.every, Every::Endpoint);
+        assert_eq!(pace.every, Every::Return);
     }
 
     #[test]

@@ -20,11 +20,14 @@ const UNITS: [(&str, u128); 6] = [
     ("ns", 1),
 ];
 
-/// `250ms`, `1.5s`, `2m`.
+/// `250ms`, `1.5s`, `2m`; `forever` is the longest there is.
 ///
 /// # Errors
 /// What a duration looks like.
 pub fn duration(text: &str) -> Result<Duration, String> {
+    if text == "forever" {
+        return Ok(Duration::MAX);
+    }
     let wrong = || DURATION.to_string();
     let unit_at = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -51,7 +54,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// A duration that [`duration`] reads back as the same.
 #[must_use]
 pub fn text(duration: Duration) -> String {
-    let nanos = duration.as_nanos().min(u128::from(u64::MAX));
+    let nanos = duration.as_nanos();
+    if nanos > u128::from(u64::MAX) {
+        return "forever".to_string();
+    }
     let fits = |unit: &&(&str, u128)| nanos % unit.1 == 0;
     match UNITS.iter().find(fits) {
         Some(_) if nanos == 0 => "0s".to_string(),
@@ -115,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_duration_is_written_as_it_is_read() {
-        for written in ["0s", "250ms", "90s", "2m", "1h", "1500us", "7ns"] {
+        for written in ["0s", "250ms", "90s", "2m", "1h", "1500us", "7ns", "forever"] {
             assert_eq!(text(duration(written).unwrap()), written);
         }
         assert_eq!(text(Duration::from_millis(1500)), "1500ms");

@@ -174,7 +174,7 @@ impl Reader<'_> {
         let until = self.time("until", Some(&raw.until))?.unwrap_or_default();
         let mut endpoints = Vec::new();
         for endpoint in &raw.endpoint {
-            let named = self.endpoint(endpoint)?;
+            let named = self.endpoint(endpoint, policy.classes().len())?;
             self.names.insert(named.name.clone(), endpoints.len());
             endpoints.push(named);
         }
@@ -216,7 +216,7 @@ impl Reader<'_> {
         })
     }
 
-    fn endpoint(&self, raw: &Spanned<RawEndpoint>) -> Result<Named, ScenarioError> {
+    fn endpoint(&self, raw: &Spanned<RawEndpoint>, classes: usize) -> Result<Named, ScenarioError> {
         let at = raw.span().start;
         let raw = raw.get_ref();
         let routes: Vec<&Spanned<String>> = raw.url.iter().chain(&raw.routes).collect();
@@ -255,6 +255,15 @@ impl Reader<'_> {
         }
         if let Some(weight) = &raw.weight {
             traits = traits.weight(*weight.get_ref());
+        }
+        if let Some(class) = &raw.class {
+            if usize::from(*class.get_ref()) > classes {
+                let what = format!("the policy has {classes} classes, numbered from 1");
+                return Err(self
+                    .source
+                    .wrong(class.span().start, "endpoint.class", what));
+            }
+            traits = traits.class(*class.get_ref());
         }
         if let Some(deadline) = self.duration("endpoint.deadline", raw.deadline.as_ref())? {
             traits = traits.deadline(deadline);

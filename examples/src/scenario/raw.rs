@@ -34,6 +34,7 @@ pub(super) struct RawEndpoint {
     pub(super) routes: Vec<Spanned<String>>,
     pub(super) tier: Option<u8>,
     pub(super) weight: Option<Spanned<u16>>,
+    pub(super) class: Option<Spanned<u8>>,
     pub(super) deadline: Text,
     pub(super) listed: Option<bool>,
     pub(super) latency: Text,

@@ -123,10 +123,11 @@ fn tell(
             if chosen {
                 writeln!(out, "{}", line.json())?;
             }
-        } else if chosen && (client.is_some() || line.client.is_none()) {
-            if let Some(text) = line.text(style) {
-                writeln!(out, "{text}")?;
-            }
+        } else if chosen
+            && (client.is_some() || line.client.is_none())
+            && let Some(text) = line.text(style)
+        {
+            writeln!(out, "{text}")?;
         }
         Ok(())
     };

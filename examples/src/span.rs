@@ -58,7 +58,7 @@ pub fn text(duration: Duration) -> String {
     if nanos > u128::from(u64::MAX) {
         return "forever".to_string();
     }
-    let fits = |unit: &&(&str, u128)| nanos % unit.1 == 0;
+    let fits = |unit: &&(&str, u128)| nanos.is_multiple_of(unit.1);
     match UNITS.iter().find(fits) {
         Some(_) if nanos == 0 => "0s".to_string(),
         Some((unit, size)) => format!("{}{unit}", nanos / size),

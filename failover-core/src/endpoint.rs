@@ -132,6 +132,13 @@ impl Traits {
         self
     }
 
+    /// The same under another id: each client of a simulated fleet counts its own.
+    #[cfg(feature = "sim")]
+    pub(crate) const fn with_id(mut self, id: EndpointId) -> Self {
+        self.id = id;
+        self
+    }
+
     /// Its id.
     #[must_use]
     pub const fn id(self) -> EndpointId {

@@ -2,7 +2,8 @@
 //!
 //! Nothing here decides anything: a [`World`] plays the network and the clock, the
 //! [`Machine`](crate::machine::Machine) inside it is the one that everybody uses, and the [`Trace`]
-//! is what happened, in order. Whatever goes wrong in a world goes wrong again with the same seed.
+//! is what happened, in order. A [`Fleet`] is the same for many clients and servers of limited
+//! capacity. Whatever goes wrong in a world goes wrong again with the same seed.
 //!
 //! ```
 //! use std::time::Duration;
@@ -24,10 +25,14 @@
 //! assert!((10..40).contains(&dials), "{dials}");
 //! ```
 
+mod fleet;
+mod server;
 mod trace;
 mod weather;
 mod world;
 
+pub use self::fleet::{Fleet, Moment, Watch, Whom, Word};
+pub use self::server::{Capacity, Deed, Server};
 pub use self::trace::{Asked, Step, Trace};
 pub use self::weather::{Meets, Weather};
 pub use self::world::{Command, Trick, World};

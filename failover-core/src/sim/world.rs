@@ -102,10 +102,7 @@ impl World {
         let (policy, endpoints) = (policy.into(), endpoints.into());
         Self {
             machine: Machine::new(Arc::clone(&policy), endpoints.clone(), seed),
-            hooks: Recorder {
-                inner: Box::new(NoHooks),
-                asked: Vec::new(),
-            },
+            hooks: Recorder::default(),
             out: Outbox::default(),
             weather,
             now: Time::ZERO,
@@ -410,9 +407,18 @@ impl World {
 }
 
 /// Hooks that write down what they were asked.
-struct Recorder {
-    inner: Box<dyn Hooks>,
-    asked: Vec<Asked>,
+pub(crate) struct Recorder {
+    pub(crate) inner: Box<dyn Hooks>,
+    pub(crate) asked: Vec<Asked>,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self {
+            inner: Box::new(NoHooks),
+            asked: Vec::new(),
+        }
+    }
 }
 
 impl Hooks for Recorder {

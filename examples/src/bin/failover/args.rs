@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use examples::span::{duration, jitter, limit};
 use failover_core::policy::{Jitter, Limit, Ratio};
 
 /// Stay connected to one of several servers, over tcp, tls, ws or wss.
@@ -13,6 +14,7 @@ use failover_core::policy::{Jitter, Limit, Ratio};
 Examples:
   failover demo
   printf 'PING\\r\\n' | failover cat tcp://127.0.0.1:1 tcp://127.0.0.1:4222
+  failover simulate examples/scenarios/stompit.toml
 
 Exit codes: 0 it worked, 1 it failed, 2 the arguments make no sense.")]
 pub(crate) struct Arguments {
@@ -25,6 +27,7 @@ pub(crate) enum Command {
     Demo(DemoArguments),
     Cat(CatArguments),
     Migrate(MigrateArguments),
+    Simulate(SimulateArguments),
 }
 
 /// Turn another system's options into our TOML, and say what has no equal.
@@ -78,6 +81,43 @@ pub(crate) struct DemoArguments {
     /// Write JSON lines instead of text
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// See what a policy would do in an outage, before it happens: on a virtual clock, with the real
+/// machine.
+///
+/// A scenario names a policy, endpoints, a number of clients and what the world does to them;
+/// docs/scenario.md describes the file and the lines of the trace. The same scenario and seed give
+/// the same trace everywhere.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  failover simulate examples/scenarios/stompit.toml
+  failover simulate examples/scenarios/nats.toml --seed 8 --trace - | jq 'select(.event == \"attempt\")'
+  failover simulate examples/scenarios/herd.toml --clients 10000
+
+Exit codes: 0 it was played, 1 a law did not hold or the trace could not be written, 2 the scenario
+or the arguments make no sense.")]
+pub(crate) struct SimulateArguments {
+    /// The scenario
+    #[arg(value_name = "SCENARIO.toml")]
+    pub(crate) scenario: PathBuf,
+    /// Write the trace as JSON lines to this file; - is the standard output, which then has nothing
+    /// else
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+    /// Another seed than the scenario's
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Another number of clients than the scenario's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) clients: Option<u32>,
+    /// Tell the life of this client, from 0 [default: of the only one; of many, figures]
+    #[arg(long, value_name = "N")]
+    pub(crate) client: Option<usize>,
+    /// Ask every law about the client's life, and fail if one does not hold
+    #[arg(long)]
+    pub(crate) laws: bool,
 }
 
 /// Standard input and output through the first server that answers, failing over while it runs.
@@ -170,53 +210,6 @@ pub(crate) enum OrderArgument {
     Shuffled,
 }
 
-/// `250ms`, `1.5s`, `2m`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "a duration is a number and a unit, such as 250ms, 1.5s or 2m".to_string();
-    let unit_at = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .ok_or_else(wrong)?;
-    let (number, unit) = text.split_at(unit_at);
-    let nanos = match unit {
-        "us" => 1e3,
-        "ms" => 1e6,
-        "s" => 1e9,
-        "m" => 60e9,
-        "h" => 3600e9,
-        _ => return Err(wrong()),
-    };
-    let number: f64 = number.parse().map_err(|_| wrong())?;
-    let seconds = number * nanos / 1e9;
-    Duration::try_from_secs_f64(seconds).map_err(|_| "that is too long".to_string())
-}
-
-fn jitter(text: &str) -> Result<Jitter, String> {
-    match text {
-        "none" => return Ok(Jitter::None),
-        "full" => return Ok(Jitter::Full),
-        "equal" => return Ok(Jitter::Equal),
-        _ => {}
-    }
-    let wrong = "jitter is none, full, equal, a duration such as 100ms, or a percentage up to 100%";
-    if let Some(percent) = text.strip_suffix('%') {
-        let percent: u32 = percent.parse().map_err(|_| wrong.to_string())?;
-        let ppm = percent.checked_mul(10_000).ok_or(wrong)?;
-        return Ok(Jitter::Proportional(Ratio::from_ppm(ppm)));
-    }
-    duration(text)
-        .map(Jitter::UpTo)
-        .map_err(|_| wrong.to_string())
-}
-
-fn limit(text: &str) -> Result<Limit, String> {
-    if text == "unlimited" {
-        return Ok(Limit::Unlimited);
-    }
-    text.parse()
-        .map(Limit::AtMost)
-        .map_err(|_| "a limit is a whole number, or unlimited".to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -226,30 +219,5 @@ mod tests {
     #[test]
     fn the_arguments_do_not_contradict_each_other() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn durations_are_read_with_their_unit() {
-        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for wrong in ["", "5", "s", "-1s", "1e9s", "1.2.3s", "1 s", "5 days"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
-        assert!(duration(&format!("{}s", "9".repeat(400))).is_err());
-    }
-
-    #[test]
-    fn a_jitter_is_a_word_a_duration_or_a_percentage() {
-        assert_eq!(jitter("none"), Ok(Jitter::None));
-        assert_eq!(
-            jitter("100ms"),
-            Ok(Jitter::UpTo(Duration::from_millis(100)))
-        );
-        let fifth = Ratio::from_ppm(200_000);
-        assert_eq!(jitter("20%"), Ok(Jitter::Proportional(fifth)));
-        for wrong in ["", "%", "-5%", "500000%", "some", "20"] {
-            assert!(jitter(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -1,9 +1,11 @@
-//! `failover`: see it work (`demo`), use it (`cat`), take over what you had (`migrate`).
+//! `failover`: see it work (`demo`), use it (`cat`), take over what you had (`migrate`), try a policy
+//! (`simulate`).
 
 mod args;
 mod cat;
 mod demo;
 mod migrate;
+mod simulate;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Cat(arguments) => cat::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,146 @@
+//! `failover simulate`.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use examples::scenario::{Command, Scenario};
+use examples::simulate::{self, Line};
+use examples::timeline::Style;
+use failover_core::policy::Seed;
+use failover_core::sim::Whom;
+
+use crate::args::SimulateArguments;
+use crate::{Problem, style};
+
+pub(crate) fn run(arguments: &SimulateArguments) -> Result<(), Problem> {
+    let scenario = scenario(arguments)?;
+    let client = client(arguments, &scenario)?;
+    let told = match &arguments.trace {
+        Some(path) if path.as_os_str() == "-" => Told::Lines,
+        Some(path) => {
+            let file = File::create(path).map_err(|error| unwritten(path, &error))?;
+            Told::Both(BufWriter::new(file))
+        }
+        None => Told::Text,
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    match tell(&scenario, client, told, &mut out).and_then(|()| out.flush()) {
+        // Whoever reads has enough, as in `failover simulate … | head`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        Err(error) => return Err(Problem::failed(&error)),
+        Ok(()) => {}
+    }
+    if arguments.laws {
+        let client = client.unwrap_or(0);
+        simulate::check(&scenario, client)
+            .map_err(|violation| Problem::Failed(format!("client {client}: {violation}")))?;
+    }
+    Ok(())
+}
+
+/// Where the trace goes.
+enum Told {
+    /// A timeline.
+    Text,
+    /// A timeline, and JSON lines into a file.
+    Both(BufWriter<File>),
+    /// JSON lines instead of a timeline.
+    Lines,
+}
+
+fn scenario(arguments: &SimulateArguments) -> Result<Scenario, Problem> {
+    let mut scenario = read(&arguments.scenario)?;
+    if let Some(seed) = arguments.seed {
+        scenario.seed = Seed::new(seed);
+    }
+    if let Some(clients) = arguments.clients {
+        scenario.clients = usize::try_from(clients).unwrap_or(usize::MAX);
+    }
+    let gone =
+        |command: &&Command| matches!(command.whom, Whom::Client(n) if n >= scenario.clients);
+    if let Some(command) = scenario.commands.iter().find(gone) {
+        return Err(Problem::BadInput(format!(
+            "--clients {}: the scenario says {:?} to a client beyond that",
+            scenario.clients, command.words
+        )));
+    }
+    Ok(scenario)
+}
+
+/// Reads a scenario from a file.
+pub(crate) fn read(path: &Path) -> Result<Scenario, Problem> {
+    let name = path.display().to_string();
+    let text =
+        fs::read_to_string(path).map_err(|error| Problem::BadInput(format!("{name}: {error}")))?;
+    Scenario::parse(&name, &text).map_err(|error| Problem::bad(&error))
+}
+
+/// The client whose life is told, if it is one.
+fn client(arguments: &SimulateArguments, scenario: &Scenario) -> Result<Option<usize>, Problem> {
+    match arguments.client {
+        Some(client) if client >= scenario.clients => Err(Problem::BadInput(format!(
+            "--client {client}: clients are numbered from 0, and there are {}",
+            scenario.clients
+        ))),
+        Some(client) => Ok(Some(client)),
+        None => Ok((scenario.clients == 1).then_some(0)),
+    }
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Problem {
+    Problem::Failed(format!("{}: {error}", path.display()))
+}
+
+fn tell(
+    scenario: &Scenario,
+    client: Option<usize>,
+    mut told: Told,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let style = match told {
+        Told::Lines => Style::Json,
+        Told::Text | Told::Both(_) => style(false, &io::stdout()),
+    };
+    if style != Style::Json {
+        writeln!(out, "{}\n", simulate::heading(scenario))?;
+    }
+    let mut file = match &mut told {
+        Told::Both(file) => Some(file),
+        Told::Text | Told::Lines => None,
+    };
+    if let Some(file) = &mut file {
+        writeln!(file, "{}", simulate::header(scenario))?;
+    } else if style == Style::Json {
+        writeln!(out, "{}", simulate::header(scenario))?;
+    }
+    let mut line = |line: &Line<'_>| -> io::Result<()> {
+        let chosen = client.is_none_or(|n| line.client.is_none_or(|of| of == n));
+        if let Some(file) = &mut file {
+            writeln!(file, "{}", line.json())?;
+        }
+        if style == Style::Json {
+            if chosen {
+                writeln!(out, "{}", line.json())?;
+            }
+        } else if chosen
+            && (client.is_some() || line.client.is_none())
+            && let Some(text) = line.text(style)
+        {
+            writeln!(out, "{text}")?;
+        }
+        Ok(())
+    };
+    let summary = simulate::play(scenario, &mut line)?;
+    if let Some(file) = &mut file {
+        writeln!(file, "{}", summary.json())?;
+        file.flush()?;
+    }
+    if style == Style::Json {
+        return writeln!(out, "{}", summary.json());
+    }
+    if client.is_none() {
+        write!(out, "\n{}", summary.stretches())?;
+    }
+    writeln!(out, "\n{summary}")
+}

@@ -7,6 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use failover_core::failure::{Classify, Failure, Kind, Phase, Scope};
 use thiserror::Error;
 
+use crate::proxy::ProxyError;
+
 /// Why a TCP dial failed. Names hosts and addresses, never credentials.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -54,6 +56,24 @@ pub enum TcpError {
         /// Its failure.
         source: io::Error,
     },
+    /// The proxy itself cannot be reached.
+    #[error("the proxy `{proxy}` cannot be reached")]
+    ProxyAway {
+        /// The proxy, without credentials.
+        proxy: String,
+        /// Why.
+        source: Box<TcpError>,
+    },
+    /// The proxy gave no connection to the target.
+    #[error("the proxy `{proxy}` gives no connection to `{target}`")]
+    Proxy {
+        /// The proxy, without credentials.
+        proxy: String,
+        /// The target's host and port.
+        target: String,
+        /// Why.
+        source: ProxyError,
+    },
 }
 
 /// The failure of one address.
@@ -86,6 +106,7 @@ impl TcpError {
 impl Classify for TcpError {
     /// A connect failure at several addresses is the kind of the first that was not merely
     /// unreachable: a host without IPv6, say, cannot reach those addresses and that tells nothing.
+    /// But where descriptors or ports ran out, that is it: the endpoint is not to blame.
     fn failure(&self) -> Failure {
         match self {
             Self::NoHost { .. } | Self::NoPort { .. } => {
@@ -97,12 +118,17 @@ impl Classify for TcpError {
                 Failure::new(kind).at(Phase::Resolve)
             }
             Self::NoAddress { .. } => Failure::new(Kind::Resolve).at(Phase::Resolve),
-            Self::Connect { others, source, .. } => others
-                .iter()
-                .map(|other| Failure::from_io(&other.source))
-                .find(|failure| failure.kind != Kind::Unreachable)
-                .unwrap_or_else(|| Failure::from_io(source))
-                .at(Phase::Connect),
+            Self::Connect { others, source, .. } => {
+                let sources = others.iter().map(|other| &other.source).chain([source]);
+                let said = || sources.clone().map(Failure::from_io);
+                said()
+                    .find(|failure| failure.kind == Kind::Exhausted)
+                    .or_else(|| said().find(|failure| failure.kind != Kind::Unreachable))
+                    .unwrap_or_else(|| Failure::from_io(source))
+                    .at(Phase::Connect)
+            }
+            Self::ProxyAway { source, .. } => source.failure(),
+            Self::Proxy { source, .. } => source.failure(),
         }
     }
 }
@@ -159,5 +185,10 @@ mod tests {
         assert_eq!(kind(vec![away(), refused()]), Kind::Refused);
         assert_eq!(kind(vec![refused(), away()]), Kind::Refused);
         assert_eq!(kind(vec![away(), away()]), Kind::Unreachable);
+        let exhausted = AddressError {
+            address: "[::1]:1".parse().unwrap(),
+            source: io::Error::from_raw_os_error(24),
+        };
+        assert_eq!(kind(vec![refused(), exhausted]), Kind::Exhausted);
     }
 }

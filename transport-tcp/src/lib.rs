@@ -2,11 +2,24 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod connect;
 mod error;
+mod options;
+mod proxy;
+mod resolve;
 mod stream;
+mod system;
 mod tcp;
+#[cfg(unix)]
+mod unix;
 
 pub use self::clock::{TokioClock, TokioSleep};
 pub use self::error::{AddressError, TcpError};
+pub use self::options::{KeepAlive, TcpOptions};
+pub use self::proxy::{Proxies, Proxy, ProxyError, ProxyUrlError};
+pub use self::resolve::{Resolve, Resolving};
 pub use self::stream::ByteStream;
+pub use self::system::SystemResolver;
 pub use self::tcp::Tcp;
+#[cfg(unix)]
+pub use self::unix::{Unix, UnixError};

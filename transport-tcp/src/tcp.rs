@@ -1,16 +1,21 @@
 //! The TCP dialer.
 
-use std::io;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
 use failover_core::dial::{Dial, DialContext};
 use failover_core::directory::{Target, Url};
 use failover_core::failure::Phase;
-use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
+use failover_core::race::Race;
+use tokio::net::TcpStream;
 
-use crate::error::{AddressError, TcpError};
+use crate::connect::Racing;
+use crate::error::TcpError;
+use crate::options::TcpOptions;
+use crate::proxy::Proxies;
+use crate::resolve::Resolve;
+use crate::system::SystemResolver;
 
 /// Dials host and port of a target's URL over TCP, whatever its scheme: the innermost layer of
 /// `tcp`, `tls`, `ws` and `wss` alike.
@@ -18,15 +23,22 @@ use crate::error::{AddressError, TcpError};
 /// * The port is the URL's; without one, 80 for `ws` and 443 for `wss`; otherwise the
 ///   [`default_port`](Self::default_port). There is no default for it: a URL without a port is then
 ///   refused by [`check`](Dial::check).
-/// * A name is resolved at every dial, so that a reconnect sees a server that moved.
-/// * All addresses of a name are tried in the resolver's order, each with an equal share of the
-///   time that is left; the last one has all of it. A dial without a deadline leaves each to the
-///   system's own limit (about two minutes on Linux).
-/// * Nagle's algorithm is off (`TCP_NODELAY`) before any layer above sends its first byte.
+/// * A name is resolved at every dial, so that a reconnect sees a server that moved. Who resolves
+///   it is a [`Resolve`].
+/// * All addresses of a name are raced (RFC 8305): families interleaved, at most four at once, each
+///   250 ms after the one before or at once when that has failed; the first that connects wins, the
+///   others are closed. Where there are more than run at once, each has its share of the time that
+///   is left; the last ones have all of it. A dial without a deadline leaves each to the system's
+///   own limit (about two minutes on Linux).
+/// * Nagle's algorithm is off (`TCP_NODELAY`) before any layer above sends its first byte; a vanished
+///   peer is noticed by keepalive. See [`TcpOptions`], which an endpoint may have of its own.
+/// * Targets are reached directly unless [`proxies`](Self::proxies) says otherwise.
+///
+/// Clones share what their races taught.
 ///
 /// # Cancel safety
-/// Dropping the dial closes the half-open socket at once. A look-up that is under way cannot be
-/// taken back: it ends by itself on one of the runtime's blocking threads.
+/// Dropping the dial closes the half-open sockets at once. A look-up that is under way cannot be
+/// taken back: it ends by itself on a thread that nobody waits for ([`SystemResolver`]).
 ///
 /// ```
 /// use failover_core::dial::{Dial, DialContext};
@@ -43,16 +55,28 @@ use crate::error::{AddressError, TcpError};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Tcp {
     default_port: Option<u16>,
+    /// The system's, if none.
+    resolver: Option<Arc<dyn Resolve>>,
+    /// The default race, if none.
+    racing: Option<Arc<Racing>>,
+    options: TcpOptions,
+    proxies: Proxies,
 }
 
 impl Tcp {
-    /// A dialer without a default port.
+    /// A dialer without a default port, with the system's resolver and the default race.
     #[must_use]
     pub const fn new() -> Self {
-        Self { default_port: None }
+        Self {
+            default_port: None,
+            resolver: None,
+            racing: None,
+            options: TcpOptions::new(),
+            proxies: Proxies::none(),
+        }
     }
 
     /// The same with a port for URLs that name none and whose scheme has none of its own.
@@ -76,6 +100,35 @@ impl Tcp {
         self
     }
 
+    /// The same with another resolver than the system's.
+    #[must_use]
+    pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
+        self.resolver = Some(Arc::new(resolver));
+        self
+    }
+
+    /// The same with another race of the addresses of a name. [`Race::OFF`] tries one after the
+    /// other, each with its share of the deadline.
+    #[must_use]
+    pub fn race(mut self, race: Race) -> Self {
+        self.racing = Some(Arc::new(Racing::new(race)));
+        self
+    }
+
+    /// The same with these options for its sockets, where an endpoint has none of its own.
+    #[must_use]
+    pub fn options(mut self, options: TcpOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The same through these proxies, where an endpoint has none of its own.
+    #[must_use]
+    pub fn proxies(mut self, proxies: impl Into<Proxies>) -> Self {
+        self.proxies = proxies.into();
+        self
+    }
+
     fn port(&self, url: &Url) -> Result<u16, TcpError> {
         if url.host().is_empty() {
             return Err(TcpError::NoHost {
@@ -91,6 +144,56 @@ impl Tcp {
                 host: url.authority(),
             })
     }
+
+    /// A connection to this host: the target's, or its proxy's.
+    async fn reach(
+        &self,
+        host: &str,
+        port: u16,
+        options: &TcpOptions,
+        cx: &DialContext,
+    ) -> Result<TcpStream, TcpError> {
+        let mut addresses = self.resolve(host, port, cx).await?;
+        options.keep_family(&mut addresses);
+        cx.enter(Phase::Connect);
+        self.racing()
+            .connect(addresses, options, cx)
+            .await
+            .map_err(|failed| TcpError::connect(host, failed))
+    }
+
+    async fn resolve(
+        &self,
+        host: &str,
+        port: u16,
+        cx: &DialContext,
+    ) -> Result<Vec<SocketAddr>, TcpError> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        cx.enter(Phase::Resolve);
+        let resolver: &dyn Resolve = match &self.resolver {
+            Some(resolver) => resolver.as_ref(),
+            None => &SystemResolver,
+        };
+        let host = || host.to_string();
+        match resolver.resolve(&host(), port).await {
+            Ok(found) if found.is_empty() => Err(TcpError::NoAddress { host: host() }),
+            Ok(found) => Ok(found),
+            Err(source) => Err(TcpError::Resolve {
+                host: host(),
+                source,
+            }),
+        }
+    }
+
+    fn racing(&self) -> &Racing {
+        static DEFAULT: OnceLock<Racing> = OnceLock::new();
+        match &self.racing {
+            Some(racing) => racing,
+            None => DEFAULT.get_or_init(Racing::default),
+        }
+    }
 }
 
 impl Dial for Tcp {
@@ -99,12 +202,42 @@ impl Dial for Tcp {
 
     async fn dial(&self, to: &Target, cx: &DialContext) -> Result<TcpStream, TcpError> {
         let port = self.port(to.url())?;
-        let addresses = resolve(to.url().host(), port, cx).await?;
-        connect_to_first(to.url().host(), &addresses, cx).await
+        let host = to.url().host();
+        let options = to.option().unwrap_or(&self.options);
+        let proxies = to.option().unwrap_or(&self.proxies);
+        let Some(proxy) = proxies.of(to.url(), port) else {
+            return self.reach(host, port, options, cx).await;
+        };
+        let stream = self
+            .reach(proxy.host(), proxy.port(), options, cx)
+            .await
+            .map_err(|source| TcpError::ProxyAway {
+                proxy: proxy.to_string(),
+                source: Box::new(source),
+            })?;
+        cx.enter(Phase::Proxy);
+        proxy
+            .ask(stream, host, port)
+            .await
+            .map_err(|source| TcpError::Proxy {
+                proxy: proxy.to_string(),
+                target: to.url().authority(),
+                source,
+            })
     }
 
     fn check(&self, to: &Target) -> Result<(), TcpError> {
         self.port(to.url()).map(|_| ())
+    }
+}
+
+impl fmt::Debug for Tcp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tcp")
+            .field("default_port", &self.default_port)
+            .field("options", &self.options)
+            .field("proxies", &self.proxies)
+            .finish_non_exhaustive()
     }
 }
 
@@ -116,86 +249,9 @@ fn port_of_scheme(scheme: &str) -> Option<u16> {
     }
 }
 
-async fn resolve(host: &str, port: u16, cx: &DialContext) -> Result<Vec<SocketAddr>, TcpError> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, port)]);
-    }
-    cx.enter(Phase::Resolve);
-    let addresses: Vec<SocketAddr> = lookup_host((host, port))
-        .await
-        .map_err(|source| TcpError::Resolve {
-            host: host.to_string(),
-            source,
-        })?
-        .collect();
-    if addresses.is_empty() {
-        return Err(TcpError::NoAddress {
-            host: host.to_string(),
-        });
-    }
-    Ok(addresses)
-}
-
-async fn connect_to_first(
-    host: &str,
-    addresses: &[SocketAddr],
-    cx: &DialContext,
-) -> Result<TcpStream, TcpError> {
-    cx.enter(Phase::Connect);
-    let mut failed = Vec::new();
-    for (tried, &address) in addresses.iter().enumerate() {
-        cx.reached(address);
-        let share = share(cx.remaining(), addresses.len() - tried);
-        match connect(address, share).await {
-            Ok(stream) => return Ok(stream),
-            Err(source) => failed.push(AddressError { address, source }),
-        }
-    }
-    Err(TcpError::connect(host, failed))
-}
-
-/// What one address may take while `left` of them have not been tried. The last one needs no
-/// limit: the dial's own deadline ends it, and then the trail tells the phase.
-fn share(remaining: Duration, left: usize) -> Option<Duration> {
-    if left <= 1 || remaining == Duration::MAX {
-        return None;
-    }
-    Some(remaining / u32::try_from(left).unwrap_or(u32::MAX))
-}
-
-async fn connect(address: SocketAddr, share: Option<Duration>) -> io::Result<TcpStream> {
-    let connecting = TcpStream::connect(address);
-    let stream = match share {
-        None => connecting.await?,
-        Some(share) => timeout(share, connecting).await.map_err(|_| {
-            let told = format!("no answer within its share of the deadline, {share:?}");
-            io::Error::new(io::ErrorKind::TimedOut, told)
-        })??,
-    };
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use failover_core::attempt::{AttemptId, Purpose};
-    use failover_core::drive::Clock;
-    use failover_core::failure::{Classify, Kind};
-    use tokio::net::TcpListener;
-
     use super::*;
-    use crate::TokioClock;
-
-    #[test]
-    fn each_address_but_the_last_has_its_share_of_what_is_left() {
-        let left = Duration::from_secs(9);
-        assert_eq!(share(left, 3), Some(Duration::from_secs(3)));
-        assert_eq!(share(left, 1), None);
-        assert_eq!(share(Duration::ZERO, 2), Some(Duration::ZERO));
-        assert_eq!(share(Duration::MAX, 2), None);
-    }
 
     #[test]
     fn the_port_is_the_urls_then_the_schemes_then_the_default() {
@@ -207,68 +263,5 @@ mod tests {
         assert_eq!(port(Tcp::new().default_port(1), "tls://a"), Some(1));
         assert_eq!(port(Tcp::new(), "tls://a"), None);
         assert_eq!(port(Tcp::new().default_port(1), "unix:/run/a"), None);
-    }
-
-    #[tokio::test]
-    async fn a_refusing_address_is_passed_over_for_the_next() {
-        let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addresses = [refusing().await, live.local_addr().unwrap()];
-        let cx = DialContext::unbounded();
-        let stream = connect_to_first("db", &addresses, &cx).await.unwrap();
-        assert_eq!(stream.peer_addr().unwrap(), addresses[1]);
-        assert_eq!(cx.trail().address(), Some(addresses[1]));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_silent_address_takes_no_more_than_its_share() {
-        let (_full, silent) = silent().await;
-        let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addresses = [silent, live.local_addr().unwrap()];
-        let clock = TokioClock::new();
-        let cx = context(clock, Duration::from_secs(10));
-        let stream = connect_to_first("db", &addresses, &cx).await.unwrap();
-        assert_eq!(stream.peer_addr().unwrap(), addresses[1]);
-        assert_eq!(cx.remaining(), Duration::from_secs(5), "of 10");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn when_all_addresses_fail_each_is_in_the_error() {
-        let (_full, silent) = silent().await;
-        let refusing = refusing().await;
-        let cx = context(TokioClock::new(), Duration::from_secs(10));
-        let error = connect_to_first("db", &[silent, refusing], &cx)
-            .await
-            .unwrap_err();
-        assert_eq!(error.failure().kind, Kind::Timeout);
-        let text = error.to_string();
-        assert!(text.starts_with("cannot connect to `db`: "), "{text}");
-        let told = format!("{silent}: no answer within its share of the deadline, 5s");
-        assert!(text.contains(&told), "{text}");
-        assert!(text.ends_with(&refusing.to_string()), "{text}");
-    }
-
-    fn context(clock: TokioClock, deadline: Duration) -> DialContext {
-        DialContext::new(
-            AttemptId::new(0),
-            1,
-            Purpose::First,
-            clock.now() + deadline,
-            Arc::new(move || clock.now()),
-        )
-    }
-
-    async fn refusing() -> SocketAddr {
-        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        gone.local_addr().unwrap()
-    }
-
-    /// An address whose accept queue is full, so that it answers no more.
-    async fn silent() -> (impl Sized, SocketAddr) {
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let listener = socket.listen(0).unwrap();
-        let address = listener.local_addr().unwrap();
-        let first = TcpStream::connect(address).await.unwrap();
-        ((listener, first), address)
     }
 }

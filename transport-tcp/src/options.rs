@@ -1,0 +1,280 @@
+//! What is said about a socket.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpSocket, TcpStream};
+
+/// What a dialer says about its sockets; also an option of an endpoint, which then beats the
+/// dialer's.
+///
+/// | part | default | what it trades |
+/// |---|---|---|
+/// | Nagle's algorithm | off | on: fewer packets for many tiny writes, up to 40 ms and more of delay |
+/// | keepalive | [`KeepAlive::DEFAULT`]: a silent peer is noticed after 60 s | shorter: sooner; costs packets and battery |
+/// | user timeout | the system's (about 15 minutes on Linux) | shorter: unacknowledged data ends the connection sooner; so does a peer that reads nothing for that long |
+/// | local address, interface | the system's choice | |
+/// | buffers | the system's, which adapt | a size set is fixed: bounded memory, bounded throughput |
+///
+/// ```
+/// use std::time::Duration;
+/// use transport_tcp::{KeepAlive, Tcp, TcpOptions};
+///
+/// let options = TcpOptions::new()
+///     .keepalive(KeepAlive::after(Duration::from_secs(10)))
+///     .local_address("127.0.0.1".parse()?);
+/// let dialer = Tcp::new().options(options);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpOptions {
+    nagle: Nagle,
+    keepalive: Option<KeepAlive>,
+    user_timeout: Option<Duration>,
+    local_address: Option<IpAddr>,
+    interface: Option<String>,
+    receive_buffer: Option<usize>,
+    send_buffer: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nagle {
+    Off,
+    On,
+}
+
+impl TcpOptions {
+    /// The defaults.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            nagle: Nagle::Off,
+            keepalive: Some(KeepAlive::DEFAULT),
+            user_timeout: None,
+            local_address: None,
+            interface: None,
+            receive_buffer: None,
+            send_buffer: None,
+        }
+    }
+
+    /// The same with Nagle's algorithm: small writes wait for each other.
+    #[must_use]
+    pub const fn with_nagle(mut self) -> Self {
+        self.nagle = Nagle::On;
+        self
+    }
+
+    /// The same with these probes of an idle connection.
+    #[must_use]
+    pub const fn keepalive(mut self, keepalive: KeepAlive) -> Self {
+        self.keepalive = Some(keepalive);
+        self
+    }
+
+    /// The same without probes: a peer that vanishes while nothing is sent is never noticed.
+    #[must_use]
+    pub const fn without_keepalive(mut self) -> Self {
+        self.keepalive = None;
+        self
+    }
+
+    /// The same with `TCP_USER_TIMEOUT`: the connection ends when what was sent stays
+    /// unacknowledged for so long, and then keepalive ends it after this time, too.
+    ///
+    /// Linux counts a peer that lives and reads nothing (a closed window) as well: choose it above
+    /// the longest pause of a slow reader.
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
+    #[must_use]
+    pub const fn user_timeout(mut self, after: Duration) -> Self {
+        self.user_timeout = Some(after);
+        self
+    }
+
+    /// The same from this local address. Addresses of the other family are then not tried, if there
+    /// are others. (The port is the system's choice: a fixed one would be taken at the next
+    /// reconnect.)
+    #[must_use]
+    pub const fn local_address(mut self, address: IpAddr) -> Self {
+        self.local_address = Some(address);
+        self
+    }
+
+    /// The same over this network interface and no other (`SO_BINDTODEVICE`).
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
+    #[must_use]
+    pub fn interface(mut self, name: impl Into<String>) -> Self {
+        self.interface = Some(name.into());
+        self
+    }
+
+    /// The same with a receive buffer of this many bytes. (Linux doubles it.)
+    #[must_use]
+    pub const fn receive_buffer(mut self, bytes: usize) -> Self {
+        self.receive_buffer = Some(bytes);
+        self
+    }
+
+    /// The same with a send buffer of this many bytes. (Linux doubles it.)
+    #[must_use]
+    pub const fn send_buffer(mut self, bytes: usize) -> Self {
+        self.send_buffer = Some(bytes);
+        self
+    }
+
+    /// Those of these addresses that the local address can reach, or all if it can reach none: then
+    /// the error says so.
+    pub(crate) fn keep_family(&self, addresses: &mut Vec<SocketAddr>) {
+        if let Some(local) = self.local_address {
+            let fits = |address: &SocketAddr| address.is_ipv4() == local.is_ipv4();
+            if addresses.iter().any(fits) {
+                addresses.retain(fits);
+            }
+        }
+    }
+
+    /// A connection to this address.
+    pub(crate) async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let stream = self.socket(address)?.connect(address).await?;
+        // Only now: before the connect it would bound that, too, which is the deadline's work.
+        self.bound_silence(&stream)?;
+        Ok(stream)
+    }
+
+    fn socket(&self, address: SocketAddr) -> io::Result<TcpSocket> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        socket.set_nonblocking(true)?;
+        // First, so that no layer above ever writes without it.
+        socket.set_tcp_nodelay(self.nagle == Nagle::Off)?;
+        if let Some(keepalive) = self.keepalive {
+            socket.set_tcp_keepalive(&keepalive.to_socket2())?;
+        }
+        // Before the connect: the window scale is agreed there.
+        if let Some(bytes) = self.receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        if let Some(bytes) = self.send_buffer {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        self.bind_interface(&socket)?;
+        if let Some(local) = self.local_address {
+            bind(&socket, local, address)?;
+        }
+        Ok(TcpSocket::from_std_stream(socket.into()))
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
+    fn bind_interface(&self, socket: &Socket) -> io::Result<()> {
+        let Some(name) = &self.interface else {
+            return Ok(());
+        };
+        socket.bind_device(Some(name.as_bytes())).map_err(|error| {
+            let told = format!("cannot use the interface `{name}`: {error}");
+            io::Error::new(error.kind(), told)
+        })
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "fuchsia")))]
+    fn bind_interface(&self, _socket: &Socket) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
+    fn bound_silence(&self, stream: &TcpStream) -> io::Result<()> {
+        match self.user_timeout {
+            Some(after) => SockRef::from(stream).set_tcp_user_timeout(Some(after)),
+            None => Ok(()),
+        }
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "fuchsia")))]
+    fn bound_silence(&self, _stream: &TcpStream) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Default for TcpOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn bind(socket: &Socket, local: IpAddr, to: SocketAddr) -> io::Result<()> {
+    if local.is_ipv4() != to.is_ipv4() {
+        let told = format!("the local address {local} is of another family");
+        return Err(io::Error::new(io::ErrorKind::Unsupported, told));
+    }
+    socket
+        .bind(&SocketAddr::new(local, 0).into())
+        .map_err(|error| {
+            let told = format!("cannot use the local address {local}: {error}");
+            io::Error::new(io::ErrorKind::InvalidInput, told)
+        })
+}
+
+/// When a silent connection is probed, and given up: after `idle`, then every `interval`, until
+/// `probes` stay unanswered.
+///
+/// Only a connection on which *nothing* is under way is probed: unacknowledged data waits for the
+/// user timeout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    idle: Duration,
+    interval: Duration,
+    probes: u32,
+}
+
+impl KeepAlive {
+    /// After 30 s, three probes 10 s apart: a vanished peer is noticed after 60 s.
+    pub const DEFAULT: Self = Self {
+        idle: Duration::from_secs(30),
+        interval: Duration::from_secs(10),
+        probes: 3,
+    };
+
+    /// The first probe after so much silence (whole seconds), then as in the default.
+    #[must_use]
+    pub const fn after(idle: Duration) -> Self {
+        Self {
+            idle,
+            ..Self::DEFAULT
+        }
+    }
+
+    /// The same with so much time between two probes (whole seconds).
+    #[must_use]
+    pub const fn every(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// The same, given up after so many unanswered probes.
+    #[must_use]
+    pub const fn probes(mut self, probes: u32) -> Self {
+        self.probes = probes;
+        self
+    }
+
+    /// After how much silence a vanished peer is noticed.
+    #[must_use]
+    pub const fn bound(&self) -> Duration {
+        self.idle
+            .saturating_add(self.interval.saturating_mul(self.probes))
+    }
+
+    fn to_socket2(self) -> TcpKeepalive {
+        let second = Duration::from_secs(1);
+        let keepalive = TcpKeepalive::new()
+            .with_time(self.idle.max(second))
+            .with_interval(self.interval.max(second));
+        #[cfg(not(windows))]
+        let keepalive = keepalive.with_retries(self.probes.max(1));
+        keepalive
+    }
+}

@@ -1,8 +1,10 @@
-//! `failover`: see it work (`demo`), use it (`cat`), try a policy (`simulate`).
+//! `failover`: see it work (`demo`), use it (`cat`), try a policy (`simulate`),
+//! read it (`explain`), ask the laws of it (`verify`).
 
 mod args;
 mod cat;
 mod demo;
+mod policy;
 mod simulate;
 
 use std::io::{self, IsTerminal, Write};
@@ -21,6 +23,8 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Cat(arguments) => cat::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Explain(arguments) => policy::explain(&arguments),
+        Command::Verify(arguments) => policy::verify(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,19 +2,22 @@
 //!
 //! Nothing here reconnects: there is one loop, the connector's. [`demo`] takes servers away from
 //! it, [`cat`] gives it standard input and output, [`timeline`] prints its events; [`simulate`] plays a
-//! [`scenario`] with the machine alone.
+//! [`scenario`] with the machine alone, [`explain`] and [`verify`] ask it about a policy.
 
 #![forbid(unsafe_code)]
 
 pub mod cat;
 pub mod demo;
+pub mod explain;
 pub mod form;
 pub mod migrate;
 pub mod near;
+pub mod policy_file;
 mod registry;
 pub mod scenario;
 pub mod simulate;
 pub mod span;
 pub mod timeline;
+pub mod verify;
 
 pub use self::registry::registry;

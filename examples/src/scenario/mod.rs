@@ -11,6 +11,7 @@ mod span;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use failover_core::directory::{Url, UrlError};
 use failover_core::endpoint::{EndpointId, MAX_ROUTES, Security, Traits};
 use failover_core::policy::{Limit, Policy, Seed};
 use failover_core::sim::{Capacity, Deed, Fleet, Meets, Server, Whom, Word};
@@ -145,6 +146,13 @@ impl Scenario {
     }
 }
 
+fn security(url: &Url) -> Security {
+    match url.scheme() {
+        "tls" | "wss" | "https" | "ssl" => Security::Tls,
+        _ => Security::Plain,
+    }
+}
+
 /// Reads a scenario; knows the names of its endpoints.
 struct Reader<'a> {
     source: Source<'a>,
@@ -232,17 +240,11 @@ impl Reader<'_> {
         let mut written = Vec::new();
         let mut name = String::new();
         for route in &routes {
-            let url: failover_core::directory::Url = route.get_ref().parse().map_err(|error| {
-                let what = crate::timeline::chain(&error);
-                self.source.wrong(route.span().start, "endpoint.url", what)
-            })?;
+            let url = self.url(route)?;
             if name.is_empty() {
                 name = url.authority();
             }
-            traits = traits.route(match url.scheme() {
-                "tls" | "wss" | "https" | "ssl" => Security::Tls,
-                _ => Security::Plain,
-            });
+            traits = traits.route(security(&url));
             written.push(url.to_string());
         }
         if let Some(given) = &raw.name {
@@ -285,6 +287,13 @@ impl Reader<'_> {
             latency: self
                 .duration("endpoint.latency", raw.latency.as_ref())?
                 .unwrap_or_default(),
+        })
+    }
+
+    fn url(&self, route: &Spanned<String>) -> Result<Url, ScenarioError> {
+        route.get_ref().parse().map_err(|error: UrlError| {
+            let what = crate::timeline::chain(&error);
+            self.source.wrong(route.span().start, "endpoint.url", what)
         })
     }
 

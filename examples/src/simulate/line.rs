@@ -128,6 +128,10 @@ impl Line<'_> {
 
     fn event(&self, event: &Event) -> Option<(Mark, &'static str, String)> {
         let link = |link: &Link| self.over(link.endpoint, link.route);
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the rarer ones have a match below"
+        )]
         Some(match event {
             Event::Attempt(ended) => return self.attempt(ended),
             Event::Connected(to) => (Mark::Good, "connected", link(to)),
@@ -160,6 +164,18 @@ impl Line<'_> {
                 "session gone",
                 "the next connection begins a new one".to_string(),
             ),
+            Event::Closed(reason) => (Mark::Bad, "closed", reason.to_string()),
+            other => self.rarer_event(other),
+        })
+    }
+
+    fn rarer_event(&self, event: &Event) -> (Mark, &'static str, String) {
+        let link = |link: &Link| self.over(link.endpoint, link.route);
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the others are told elsewhere"
+        )]
+        match event {
             Event::Switching { from, why } => (
                 Mark::Note,
                 "switching",
@@ -194,9 +210,8 @@ impl Line<'_> {
                 "starved",
                 "there is no endpoint to dial".to_string(),
             ),
-            Event::Closed(reason) => (Mark::Bad, "closed", reason.to_string()),
             other => (Mark::Note, "event", format!("{other:?}")),
-        })
+        }
     }
 
     /// A dial that succeeded is told by the connection that it made.

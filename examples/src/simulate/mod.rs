@@ -86,9 +86,14 @@ pub fn heading(scenario: &Scenario) -> String {
 /// The whole life of one client of a scenario.
 #[must_use]
 pub fn trace(scenario: &Scenario, client: usize) -> Trace {
+    trace_of(scenario, client, MOST)
+}
+
+/// The life of one client of a scenario, as far as it has so many steps.
+pub(crate) fn trace_of(scenario: &Scenario, client: usize, most: u64) -> Trace {
     let mut fleet = scenario.fleet();
     let mut steps = Vec::new();
-    fleet.run_until(scenario.until, MOST, &mut |_, moment| {
+    fleet.run_until(scenario.until, most, &mut |_, moment| {
         if moment.client == client {
             steps.push(Step {
                 at: moment.at,

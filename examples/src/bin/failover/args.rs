@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Cat(CatArguments),
     Migrate(MigrateArguments),
     Simulate(SimulateArguments),
+    Explain(ExplainArguments),
+    Verify(VerifyArguments),
 }
 
 /// Turn another system's options into our TOML, and say what has no equal.
@@ -118,6 +120,67 @@ pub(crate) struct SimulateArguments {
     /// Ask every law about the client's life, and fail if one does not hold
     #[arg(long)]
     pub(crate) laws: bool,
+}
+
+/// A policy in words, with the delays that the real machine waits, when it gives up, and its risks.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  failover explain --preset nats
+  failover explain policy.toml --endpoints 5
+  failover explain --preset stompit --json | jq '.risks[].risk'
+
+Exit codes: 0 it was explained, 2 the file or the arguments make no sense.")]
+pub(crate) struct ExplainArguments {
+    #[command(flatten)]
+    pub(crate) which: WhichPolicy,
+    /// For a client of this many endpoints
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) endpoints: u8,
+    /// Write one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which policy is meant.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct WhichPolicy {
+    /// A file with `version`, `preset` and `[policy]`, as in a scenario; or a scenario
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// A preset with its defaults: default, stompit, activemq, nats, diffusion_reconnect,
+    /// diffusion_failover, synapse
+    #[arg(long, value_name = "NAME")]
+    pub(crate) preset: Option<String>,
+}
+
+/// Ask the laws of a policy, in many random worlds.
+///
+/// Where one does not hold, the world in which it happens is made as small as possible and written
+/// as a scenario, which `failover simulate --laws` plays.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  failover verify policy.toml
+  failover verify --preset nats --survive 1h --write why.toml || failover simulate why.toml
+
+Exit codes: 0 every law holds, 1 one does not, 2 the file or the arguments make no sense.")]
+pub(crate) struct VerifyArguments {
+    #[command(flatten)]
+    pub(crate) which: WhichPolicy,
+    /// In how many worlds
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub(crate) worlds: u32,
+    /// The seed of the first world
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Demand that the client is connected again after an outage of this length
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) survive: Option<Duration>,
+    /// Write the counter-example to this file instead of the standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write: Option<PathBuf>,
 }
 
 /// Standard input and output through the first server that answers, failing over while it runs.

@@ -1,10 +1,11 @@
 //! `failover`: see it work (`demo`), use it (`cat`), take over what you had (`migrate`), try a policy
-//! (`simulate`).
+//! (`simulate`), read it (`explain`), prove it (`verify`).
 
 mod args;
 mod cat;
 mod demo;
 mod migrate;
+mod policy;
 mod simulate;
 
 use std::io::{self, IsTerminal, Write};
@@ -24,6 +25,8 @@ fn main() -> ExitCode {
         Command::Cat(arguments) => cat::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Explain(arguments) => policy::explain(&arguments),
+        Command::Verify(arguments) => policy::verify(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,73 @@
+//! `failover explain` and `failover verify`.
+
+use std::fs;
+use std::io::{self, Write};
+
+use examples::explain;
+use examples::policy_file::PolicyFile;
+use examples::verify::{Verdict, Verify};
+
+use crate::Problem;
+use crate::args::{ExplainArguments, VerifyArguments, WhichPolicy};
+
+pub(crate) fn explain(arguments: &ExplainArguments) -> Result<(), Problem> {
+    let policy = read(&arguments.which)?;
+    let endpoints = usize::from(arguments.endpoints);
+    let explained = explain::explain(&policy.name, &policy.preset, endpoints);
+    if arguments.json {
+        said(&explained.json().to_string());
+    } else {
+        said(&explained.to_string());
+    }
+    Ok(())
+}
+
+pub(crate) fn verify(arguments: &VerifyArguments) -> Result<(), Problem> {
+    let policy = read(&arguments.which)?;
+    let verify = Verify {
+        worlds: arguments.worlds,
+        seed: arguments.seed,
+        survive: arguments.survive,
+    };
+    match verify.run(&policy.preset.policy) {
+        Verdict::Holds { steps } => {
+            said(&format!(
+                "{}: every law holds in {} worlds, {steps} steps of the machine",
+                policy.name, arguments.worlds
+            ));
+            Ok(())
+        }
+        Verdict::Broken {
+            violation,
+            scenario,
+        } => {
+            if let Some(scenario) = scenario {
+                match &arguments.write {
+                    Some(path) => fs::write(path, scenario)
+                        .map_err(|error| Problem::Failed(format!("{}: {error}", path.display())))?,
+                    None => said(scenario.trim_end()),
+                }
+            }
+            Err(Problem::Failed(format!("{}: {violation}", policy.name)))
+        }
+        other => Err(Problem::Failed(format!("{other:?}"))),
+    }
+}
+
+/// Nobody may be listening any more; the exit code still speaks.
+fn said(text: &str) {
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+fn read(which: &WhichPolicy) -> Result<PolicyFile, Problem> {
+    if let Some(name) = &which.preset {
+        return PolicyFile::of_preset(name).map_err(|error| Problem::bad(&error));
+    }
+    let Some(path) = &which.file else {
+        return Err(Problem::BadInput("name a file, or --preset".to_string()));
+    };
+    let name = path.display().to_string();
+    let text =
+        fs::read_to_string(path).map_err(|error| Problem::BadInput(format!("{name}: {error}")))?;
+    PolicyFile::parse(&name, &text).map_err(|error| Problem::bad(&error))
+}

@@ -1,0 +1,107 @@
+//! `explain` and `verify` as a library.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+use std::time::Duration;
+
+use examples::explain::explain;
+use examples::policy_file::PolicyFile;
+use examples::scenario::Scenario;
+use examples::simulate;
+use examples::verify::{Verdict, Verify};
+
+fn preset(name: &str) -> PolicyFile {
+    PolicyFile::of_preset(name).unwrap()
+}
+
+fn risks(name: &str) -> Vec<&'static str> {
+    let explained = explain(name, &preset(name).preset, 3);
+    explained.risks.iter().map(|risk| risk.name).collect()
+}
+
+#[test]
+fn stompits_series_is_measured_and_its_missing_jitter_is_a_risk() {
+    let explained = explain("stompit", &preset("stompit").preset, 1);
+    let millis = explained.plain.delays.iter().map(|d| d.median.as_millis());
+    let series: Vec<u128> = millis.take(8).collect();
+    // The floor stands where stompit would dial again at once.
+    assert_eq!(series[1..], [10, 30, 70, 150, 310, 630, 1270]);
+    assert!(risks("stompit").contains(&"no-jitter"));
+    assert!(risks("stompit").contains(&"no-flap-guard"));
+}
+
+#[test]
+fn a_policy_that_ends_by_itself_is_told_with_the_time() {
+    let explained = explain("nats", &preset("nats").preset, 3);
+    let end = explained.plain.gives_up_refused.unwrap();
+    let two_minutes = Duration::from_secs(120)..Duration::from_secs(130);
+    assert!(two_minutes.contains(&end.median), "{end:?}");
+    assert!(risks("nats").contains(&"ends") && risks("nats").contains(&"slow-liveness"));
+    assert_eq!(risks("default"), ["no-liveness"]);
+}
+
+#[test]
+fn the_delays_before_tls_are_told_apart() {
+    let explained = explain("nats", &preset("nats").preset, 1);
+    let (plain, tls) = (&explained.plain.delays, &explained.tls.delays);
+    assert!(plain[0].most < Duration::from_millis(2_100));
+    assert!(tls[0].most > Duration::from_millis(2_500));
+    assert_eq!(
+        explained.json()["plain"]["delays"]
+            .as_array()
+            .unwrap()
+            .len(),
+        20
+    );
+}
+
+#[test]
+fn every_law_holds_of_every_preset() {
+    for name in [
+        "default",
+        "stompit",
+        "activemq",
+        "nats",
+        "diffusion_failover",
+    ] {
+        let verify = Verify {
+            worlds: 60,
+            seed: 7,
+            survive: None,
+        };
+        let verdict = verify.run(&preset(name).preset.policy);
+        assert!(
+            matches!(verdict, Verdict::Holds { .. }),
+            "{name}: {verdict:?}"
+        );
+    }
+}
+
+#[test]
+fn an_outage_that_is_not_survived_is_a_scenario_that_can_be_played() {
+    let verify = Verify {
+        worlds: 0,
+        seed: 1,
+        survive: Some(Duration::from_secs(3600)),
+    };
+    let survived = verify.run(&preset("default").preset.policy);
+    assert!(matches!(survived, Verdict::Holds { .. }), "{survived:?}");
+    let Verdict::Broken {
+        violation,
+        scenario: Some(text),
+    } = verify.run(&preset("nats").preset.policy)
+    else {
+        panic!("nats gives up");
+    };
+    assert_eq!(violation.law, "L17");
+    let scenario = Scenario::parse("why", &text).unwrap();
+    let Ok(summary) = simulate::play(&scenario, &mut |_| Ok::<(), std::convert::Infallible>(()));
+    assert_eq!((summary.connected, summary.closed), (0, 1));
+}
+
+#[test]
+fn a_file_of_a_policy_is_refused_with_its_line() {
+    let wrong = |text: &str| PolicyFile::parse("p", text).unwrap_err().to_string();
+    assert!(wrong("version = 1\n[policy]\npace = { min = \"1m\" }").starts_with("p:2: policy: "));
+    assert!(wrong("version = 1\n[polcy]\n").contains("did you mean `policy`?"));
+    assert!(wrong("version = 9\n").starts_with("p:1: version: "));
+}

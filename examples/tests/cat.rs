@@ -167,7 +167,10 @@ fn bad_arguments_are_named_and_exit_with_2() {
         ),
         ("tcp://h", "names no port: write `tcp://h:PORT`"),
         ("tcp://h:1 tcp://H:1", "`tcp://h:1` is in the list twice"),
-        ("tcp://h:1 --deadline 0s", "the attempt's deadline is zero"),
+        (
+            "tcp://h:1 --deadline 0s",
+            "deadline: it is below a millisecond",
+        ),
         ("tcp://h:1 --min 9s", "min is 9s, which is above cap (8s)"),
         (
             "tcp://h:1 --wait 9s",

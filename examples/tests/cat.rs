@@ -169,7 +169,7 @@ fn bad_arguments_are_named_and_exit_with_2() {
         ("tcp://h:1 tcp://H:1", "`tcp://h:1` is in the list twice"),
         (
             "tcp://h:1 --deadline 0s",
-            "deadline: it is below a millisecond",
+            "deadline: 0ns is below a millisecond",
         ),
         ("tcp://h:1 --min 9s", "min is 9s, which is above cap (8s)"),
         (

@@ -16,7 +16,7 @@ use std::time::Duration;
 use failover_core::directory::{Endpoint, UrlError};
 use failover_core::drive::{BuildError, Connector};
 use failover_core::policy::{
-    Backoff, Jitter, Limits, Order, Pace, Policy, PolicyError, Ratio, Seed, Walk,
+    Backoff, Jitter, Limits, Order, Pace, Policy, PolicyError, Ratio, Seed, Standing, Walk,
 };
 use thiserror::Error;
 use tokio::sync::watch;
@@ -171,6 +171,8 @@ fn policy() -> Result<Policy, PolicyError> {
         .limits(Limits::UNLIMITED)
         .stable_after(Duration::from_millis(300))
         .deadline(Duration::from_millis(600))
+        // The client says goodbye to nobody.
+        .standing(Standing::default().grace(Duration::ZERO))
         .build()
 }
 

@@ -21,3 +21,8 @@ pub mod timeline;
 pub mod verify;
 
 pub use self::registry::registry;
+
+/// The workspace's README: its snippets are compiled and run as doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

@@ -1,38 +1,61 @@
 //! Which authorities are trusted, and what else a client says in its hello.
 
-use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::client::danger::ServerCertVerifier;
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::{self, PemObject};
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, pem};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 use thiserror::Error;
 
-/// How a client does TLS: a plain value; [`build`](Self::build) makes the rustls configuration.
+use crate::client::TlsClient;
+use crate::identity::Identity;
+use crate::pem::{Pem, Stamp, Use};
+use crate::pin::SpkiPin;
+use crate::provider::{Provider, sha256};
+use crate::verify::{Checks, Pins, Witness};
+
+/// How a client does TLS: a plain value; [`client`](Self::client) makes what a
+/// [`Tls`](crate::Tls) dials with.
 ///
-/// TLS 1.2 and 1.3 with the ring provider, certificates verified, sessions resumed. Whatever more
-/// is needed (client certificates, a provider of your own), build a
-/// [`ClientConfig`] with rustls and give it to [`Tls::new`](crate::Tls::new).
+/// | part | default | what it trades |
+/// |---|---|---|
+/// | provider | ring | aws-lc-rs: post-quantum key exchange, slower to build |
+/// | roots | the platform's | own ones: no store is needed on the machine |
+/// | versions | 1.2 and 1.3 | 1.3 alone: no old servers |
+/// | ALPN | none offered | |
+/// | identity | none | |
+/// | pins | none | a server that gets a new key is refused |
+/// | revocation lists | none | a list that has expired counts for nothing: renew it |
+///
+/// Certificates are always verified.
 ///
 /// ```no_run
 /// use transport_tcp::Tcp;
-/// use transport_tls::{Pem, Roots, Tls, TlsConfig};
+/// use transport_tls::{Identity, Pem, Roots, Tls, TlsConfig};
 ///
-/// let config = TlsConfig::new()
-///     .roots(Roots::Only(Pem::File("/etc/broker/ca.pem".into())))
-///     .build()?;
-/// let dialer = Tls::new(Tcp::new(), config);
+/// let file = |name: &str| Pem::File(format!("/etc/broker/{name}").into());
+/// let client = TlsConfig::new()
+///     .roots(Roots::Only(file("ca.pem")))
+///     .identity(Identity::new(file("client.pem"), file("client.key")))
+///     .client()?;
+/// let dialer = Tls::new(Tcp::new(), client);
 /// # Ok::<(), transport_tls::TlsConfigError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsConfig {
+    provider: Provider,
     roots: Roots,
+    oldest: TlsVersion,
     alpn: Vec<Vec<u8>>,
+    identity: Option<Identity>,
+    pins: Vec<SpkiPin>,
+    crls: Option<Pem>,
 }
 
 /// Which certificate authorities are trusted.
@@ -46,33 +69,37 @@ pub enum Roots {
     PlatformAnd(Pem),
     /// These and no others.
     Only(Pem),
+    /// Mozilla's, compiled in: for machines without a store. (Feature `webpki-roots`.)
+    #[cfg(feature = "webpki-roots")]
+    WebPki,
+    /// Those, and these. (Feature `webpki-roots`.)
+    #[cfg(feature = "webpki-roots")]
+    WebPkiAnd(Pem),
 }
 
-/// Certificates in PEM form (text with `-----BEGIN CERTIFICATE-----`), one or more.
-#[derive(Clone, PartialEq, Eq)]
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum Pem {
-    /// The text itself.
-    Bytes(Vec<u8>),
-    /// A file that holds it, read when the configuration is built.
-    File(PathBuf),
-}
-
-impl fmt::Debug for Pem {
-    // A file of certificates may hold a private key, too.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-        }
-    }
+pub enum TlsVersion {
+    /// TLS 1.2.
+    #[default]
+    V1_2,
+    /// TLS 1.3.
+    V1_3,
 }
 
 impl TlsConfig {
-    /// The platform's authorities, no ALPN.
+    /// The platform's authorities, TLS 1.2 and 1.3, nothing else.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same with this cryptography.
+    #[must_use]
+    pub fn provider(mut self, provider: Provider) -> Self {
+        self.provider = provider;
+        self
     }
 
     /// The same, trusting these authorities.
@@ -82,130 +109,236 @@ impl TlsConfig {
         self
     }
 
+    /// The same, refusing versions older than this.
+    #[must_use]
+    pub fn oldest_version(mut self, version: TlsVersion) -> Self {
+        self.oldest = version;
+        self
+    }
+
     /// The same, offering these protocols by ALPN, most wanted first. The default is none: the
-    /// extension is not sent.
+    /// extension is not sent. An endpoint may have an [`Alpn`](crate::Alpn) of its own.
     #[must_use]
     pub fn alpn<P: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
         self.alpn = protocols.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The rustls configuration: build it once and share it, because it remembers the sessions
-    /// that a reconnect resumes. Reads files and the platform's store, and so blocks.
+    /// The same, showing this certificate to servers that ask for one.
+    #[must_use]
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// The same, accepting only servers with one of these public keys, besides all other checks.
+    #[must_use]
+    pub fn pins(mut self, pins: impl IntoIterator<Item = SpkiPin>) -> Self {
+        self.pins = pins.into_iter().collect();
+        self
+    }
+
+    /// The same, refusing server certificates that these lists revoke. An authority without a list
+    /// revokes nothing. Not with the platform's roots, which have rules of their own.
+    #[must_use]
+    pub fn revocation_lists(mut self, crls: Pem) -> Self {
+        self.crls = Some(crls);
+        self
+    }
+
+    /// A client of this configuration, to be shared by all dialers of a kind. It reads the files now,
+    /// so that a mistake is an error now, and again at a dial when they have changed; the platform's
+    /// store is read at the first dial.
     ///
     /// # Errors
-    /// When a file cannot be read or holds no usable certificate, when the platform gives no
-    /// authorities, or when a protocol name is empty or longer than 255 bytes.
+    /// When a file cannot be read or holds no usable certificate or key, or when parts of the
+    /// configuration do not fit together.
+    pub fn client(self) -> Result<TlsClient, TlsConfigError> {
+        TlsClient::made(self)
+    }
+
+    /// A bare rustls configuration, for use without [`TlsClient`]: read now and never again. Build
+    /// it once and share it, because it remembers the sessions that a reconnect resumes, under the
+    /// server's *name*: servers that share a name take each other's tickets. Reads files and the
+    /// platform's store, and so blocks.
+    ///
+    /// # Errors
+    /// As in [`client`](Self::client), and when the platform gives no authorities.
     pub fn build(&self) -> Result<Arc<ClientConfig>, TlsConfigError> {
-        if self
-            .alpn
-            .iter()
-            .any(|name| !(1..=255).contains(&name.len()))
-        {
-            return Err(TlsConfigError::Alpn);
-        }
-        let provider = Arc::new(ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(TlsConfigError::Provider)?;
-        let builder = match &self.roots {
-            Roots::Only(pem) => builder.with_root_certificates(store(pem, &certificates(pem)?)?),
-            Roots::Platform => builder
-                .dangerous()
-                .with_custom_certificate_verifier(platform(Vec::new(), provider)?),
-            Roots::PlatformAnd(pem) => {
-                let extra = certificates(pem)?;
-                store(pem, &extra)?;
-                builder
-                    .dangerous()
-                    .with_custom_certificate_verifier(platform(extra, provider)?)
-            }
-        };
-        let mut config = builder.with_no_client_auth();
-        config.alpn_protocols.clone_from(&self.alpn);
+        let base = self.load()?;
+        let mut config = base.config;
+        let witness = Arc::new(Witness::new(base.checks));
+        config.dangerous().set_certificate_verifier(witness);
         Ok(Arc::new(config))
     }
+
+    /// Reads everything but the platform's store, which costs time and may be missing.
+    pub(crate) fn check(&self) -> Result<(), TlsConfigError> {
+        self.parts().map(|_| ())
+    }
+
+    /// What this configuration says, with everything read.
+    pub(crate) fn load(&self) -> Result<Base, TlsConfigError> {
+        let parts = self.parts()?;
+        let authorities = self.authorities(&parts)?;
+        let versions: &[_] = match self.oldest {
+            TlsVersion::V1_2 => &[&TLS13, &TLS12],
+            TlsVersion::V1_3 => &[&TLS13],
+        };
+        let builder = ClientConfig::builder_with_provider(parts.provider)
+            .with_protocol_versions(versions)
+            .map_err(TlsConfigError::Provider)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(&authorities));
+        let mut config = match parts.identity {
+            None => builder.with_no_client_auth(),
+            Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
+        };
+        config.alpn_protocols.clone_from(&self.alpn);
+        let checks = Checks {
+            authorities,
+            pins: parts.pins,
+        };
+        Ok(Base { config, checks })
+    }
+
+    fn parts(&self) -> Result<Parts, TlsConfigError> {
+        check_protocols(&self.alpn)?;
+        let provider = self.provider.to_rustls();
+        let pins = self.pins_with(&provider)?;
+        let identity = match &self.identity {
+            Some(identity) => Some(identity.load(&provider)?),
+            None => None,
+        };
+        let own = match self.roots.own() {
+            Some(pem) => pem.certificates(Use::Ca)?,
+            None => Vec::new(),
+        };
+        if let Some(pem) = self.roots.own() {
+            add(&mut RootCertStore::empty(), pem, &own)?;
+        }
+        let crls = match &self.crls {
+            Some(_) if self.roots.asks_the_platform() => {
+                return Err(TlsConfigError::CrlOfThePlatform);
+            }
+            Some(pem) => pem.crls()?,
+            None => Vec::new(),
+        };
+        Ok(Parts {
+            provider,
+            identity,
+            pins,
+            own,
+            crls,
+        })
+    }
+
+    fn pins_with(&self, provider: &CryptoProvider) -> Result<Option<Pins>, TlsConfigError> {
+        if self.pins.is_empty() {
+            return Ok(None);
+        }
+        let sha256 = sha256(provider).ok_or(TlsConfigError::PinsNeedSha256)?;
+        Ok(Some(Pins {
+            allowed: self.pins.as_slice().into(),
+            sha256,
+        }))
+    }
+
+    fn authorities(&self, parts: &Parts) -> Result<Arc<dyn ServerCertVerifier>, TlsConfigError> {
+        let provider = Arc::clone(&parts.provider);
+        if self.roots.asks_the_platform() {
+            let verifier = Verifier::new_with_extra_roots(parts.own.iter().cloned(), provider);
+            return Ok(Arc::new(verifier.map_err(TlsConfigError::Platform)?));
+        }
+        let mut roots = self.roots.compiled_in();
+        if let Some(pem) = self.roots.own() {
+            add(&mut roots, pem, &parts.own)?;
+        }
+        let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .with_crls(parts.crls.iter().cloned())
+            .allow_unknown_revocation_status();
+        let verifier = builder.enforce_revocation_expiration().build();
+        Ok(verifier.map_err(TlsConfigError::Verifier)?)
+    }
+
+    /// The files that it reads, as they are now.
+    pub(crate) fn stamps(&self) -> Vec<Option<Stamp>> {
+        let identity = self.identity.iter();
+        let identity = identity.flat_map(|identity| [&identity.chain, &identity.key]);
+        identity
+            .chain(self.roots.own())
+            .chain(&self.crls)
+            .map(Pem::stamp)
+            .collect()
+    }
 }
 
-fn platform(
-    extra: Vec<CertificateDer<'static>>,
+impl Roots {
+    /// The user's own.
+    const fn own(&self) -> Option<&Pem> {
+        match self {
+            Self::PlatformAnd(pem) | Self::Only(pem) => Some(pem),
+            #[cfg(feature = "webpki-roots")]
+            Self::WebPkiAnd(pem) => Some(pem),
+            #[cfg(feature = "webpki-roots")]
+            Self::WebPki => None,
+            Self::Platform => None,
+        }
+    }
+
+    const fn asks_the_platform(&self) -> bool {
+        matches!(self, Self::Platform | Self::PlatformAnd(_))
+    }
+
+    fn compiled_in(&self) -> RootCertStore {
+        match self {
+            #[cfg(feature = "webpki-roots")]
+            Self::WebPki | Self::WebPkiAnd(_) => RootCertStore {
+                roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+            },
+            Self::Only(_) | Self::Platform | Self::PlatformAnd(_) => RootCertStore::empty(),
+        }
+    }
+}
+
+/// What was read, but for the platform's store.
+struct Parts {
     provider: Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, TlsConfigError> {
-    Verifier::new_with_extra_roots(extra, provider)
-        .map(|verifier| Arc::new(verifier) as Arc<dyn ServerCertVerifier>)
-        .map_err(TlsConfigError::Platform)
+    identity: Option<CertifiedKey>,
+    pins: Option<Pins>,
+    own: Vec<CertificateDer<'static>>,
+    crls: Vec<CertificateRevocationListDer<'static>>,
 }
 
-/// The certificates as roots; an error says which of them cannot be one.
-fn store(
+/// A loaded configuration.
+pub(crate) struct Base {
+    pub(crate) config: ClientConfig,
+    pub(crate) checks: Checks,
+}
+
+pub(crate) fn check_protocols(names: &[Vec<u8>]) -> Result<(), TlsConfigError> {
+    if names.iter().all(|name| (1..=255).contains(&name.len())) {
+        Ok(())
+    } else {
+        Err(TlsConfigError::Alpn)
+    }
+}
+
+/// Adds the certificates as roots; an error says which of them cannot be one.
+fn add(
+    store: &mut RootCertStore,
     pem: &Pem,
     certificates: &[CertificateDer<'static>],
-) -> Result<RootCertStore, TlsConfigError> {
-    let mut store = RootCertStore::empty();
+) -> Result<(), TlsConfigError> {
     for (certificate, number) in certificates.iter().zip(1..) {
-        store
-            .add(certificate.clone())
-            .map_err(|source| TlsConfigError::BadCertificate {
-                place: pem.place(),
-                number,
-                source,
-            })?;
-    }
-    Ok(store)
-}
-
-fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
-    let read;
-    let bytes = match pem {
-        Pem::Bytes(bytes) => bytes,
-        Pem::File(path) => {
-            read = std::fs::read(path).map_err(|source| TlsConfigError::Unreadable {
-                path: path.clone(),
-                source,
-            })?;
-            &read
-        }
-    };
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(bytes)
-        .collect::<Result<_, _>>()
-        .map_err(|source| TlsConfigError::MalformedPem {
-            place: pem.place(),
+        let added = store.add(certificate.clone());
+        added.map_err(|source| TlsConfigError::BadCertificate {
+            place: pem.place(Use::Ca),
+            number,
             source,
         })?;
-    if certificates.is_empty() {
-        return Err(TlsConfigError::NoCertificate {
-            place: pem.place(),
-            instead: looks_like(bytes),
-        });
     }
-    Ok(certificates)
-}
-
-impl Pem {
-    fn place(&self) -> String {
-        match self {
-            Self::Bytes(_) => "the CA certificates given".to_string(),
-            Self::File(path) => format!("the CA file `{}`", path.display()),
-        }
-    }
-}
-
-/// What bytes without a PEM certificate probably are.
-fn looks_like(bytes: &[u8]) -> &'static str {
-    let holds = |text: &str| {
-        bytes
-            .windows(text.len())
-            .any(|part| part == text.as_bytes())
-    };
-    if bytes.trim_ascii().is_empty() {
-        "it is empty"
-    } else if bytes.starts_with(&[0x30]) {
-        "it looks like DER, which `openssl x509 -inform der` turns into PEM"
-    } else if holds("PRIVATE KEY-----") {
-        "it holds a private key, which does not belong there"
-    } else {
-        "it is something else"
-    }
+    Ok(())
 }
 
 /// Why a TLS configuration cannot be built. Contents of files are never shown.
@@ -213,10 +346,10 @@ fn looks_like(bytes: &[u8]) -> &'static str {
 #[non_exhaustive]
 pub enum TlsConfigError {
     /// The file cannot be read.
-    #[error("cannot read the CA file `{}`", path.display())]
+    #[error("cannot read {place}")]
     Unreadable {
         /// Which file.
-        path: PathBuf,
+        place: String,
         /// Why.
         source: io::Error,
     },
@@ -229,6 +362,20 @@ pub enum TlsConfigError {
         place: String,
         /// What it seems to be instead.
         instead: &'static str,
+    },
+    /// There is no PEM key.
+    #[error("expected a PEM private key (PKCS#8, PKCS#1 or SEC1) in {place}: {instead}")]
+    NoKey {
+        /// The file, or the bytes.
+        place: String,
+        /// What it seems to be instead.
+        instead: &'static str,
+    },
+    /// There is no PEM revocation list.
+    #[error("expected PEM revocation lists (text with `-----BEGIN X509 CRL-----`) in {place}")]
+    NoCrl {
+        /// The file, or the bytes.
+        place: String,
     },
     /// It begins like PEM and is broken.
     #[error("broken PEM in {place}")]
@@ -248,12 +395,29 @@ pub enum TlsConfigError {
         /// Why.
         source: rustls::Error,
     },
+    /// The client's key cannot be used, or is not that of its certificate.
+    #[error("{place} cannot be used with the client certificate")]
+    Identity {
+        /// The file of the key, or the bytes.
+        place: String,
+        /// Why.
+        source: rustls::Error,
+    },
     /// The platform's verifier cannot be used.
     #[error("the platform's certificate authorities cannot be used")]
     Platform(#[source] rustls::Error),
+    /// Authorities or revocation lists cannot be used.
+    #[error("the certificate authorities or revocation lists cannot be used")]
+    Verifier(#[source] VerifierBuilderError),
+    /// The platform's verifier takes no revocation lists.
+    #[error("revocation lists need roots of one's own: the platform's have rules of their own")]
+    CrlOfThePlatform,
     /// The cryptography provider supports no safe version.
-    #[error("the cryptography provider supports no safe version of TLS")]
+    #[error("the cryptography provider supports no version of TLS that is allowed")]
     Provider(#[source] rustls::Error),
+    /// The cryptography provider has no SHA-256.
+    #[error("pins need a cryptography provider with SHA-256")]
+    PinsNeedSha256,
     /// An ALPN protocol name of a wrong length.
     #[error("an ALPN protocol name has 1 to 255 bytes")]
     Alpn,

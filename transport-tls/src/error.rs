@@ -2,13 +2,17 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use failover_core::failure::{Classify, Failure, Kind, Phase, Scope};
 use rustls::pki_types::UnixTime;
-use rustls::{AlertDescription, CertificateError, InvalidMessage};
+use rustls::{AlertDescription, CertificateError, InvalidMessage, OtherError};
 use thiserror::Error;
 
+use crate::certificate::{CertificateInfo, Day};
+use crate::config::TlsConfigError;
 use crate::name::ServerNameError;
+use crate::pin::NotPinned;
 
 /// Why a dial over TLS failed; `E` is the error of the layer below.
 ///
@@ -23,6 +27,9 @@ pub enum TlsError<E> {
     /// The URL's host cannot be the name in a certificate.
     #[error("the server needs a name that a certificate can carry")]
     Name(#[source] ServerNameError),
+    /// The configuration cannot be used: a file or the platform's store.
+    #[error("the TLS configuration cannot be used")]
+    Config(#[source] Arc<TlsConfigError>),
     /// The server answers in something else than TLS.
     #[error("`{server}` does not speak TLS: is it a plain-text port?")]
     NotTls {
@@ -32,16 +39,28 @@ pub enum TlsError<E> {
         source: rustls::Error,
     },
     /// The server's certificate was refused.
-    #[error("the certificate of `{server}` was refused: {check}")]
+    #[error("the certificate of `{server}` was refused: {check}{}", told(certificate.as_deref()))]
     Certificate {
         /// The server's host and port.
         server: String,
         /// The check that failed.
         check: CertificateCheck,
+        /// The certificate that failed it, as far as it is known.
+        certificate: Option<Box<CertificateInfo>>,
         /// The TLS library's own words.
         source: rustls::Error,
     },
-    /// The two did not agree: version, cipher, ALPN, a client certificate.
+    /// The server refused the client's certificate, or the lack of one.
+    #[error("`{server}` {refusal}")]
+    ClientCertificate {
+        /// The server's host and port.
+        server: String,
+        /// What it said of it.
+        refusal: ClientRefusal,
+        /// The TLS library's own words.
+        source: rustls::Error,
+    },
+    /// The two did not agree: version, cipher, ALPN.
     #[error("no TLS session with `{server}`")]
     Handshake {
         /// The server's host and port.
@@ -57,6 +76,61 @@ pub enum TlsError<E> {
         /// How it ended.
         source: io::Error,
     },
+}
+
+fn told(certificate: Option<&CertificateInfo>) -> String {
+    certificate.map_or_else(String::new, |certificate| format!(" ({certificate})"))
+}
+
+/// What a server said of a client's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientRefusal {
+    /// It demands one, and none was shown.
+    Missing,
+    /// It does not know the authority.
+    UnknownAuthority,
+    /// It is valid no more.
+    Expired,
+    /// It is revoked.
+    Revoked,
+    /// It is refused for another reason.
+    Refused,
+}
+
+impl ClientRefusal {
+    /// Only a client's certificate can be the reason for these alerts.
+    pub(crate) fn of(error: &rustls::Error) -> Option<Self> {
+        let rustls::Error::AlertReceived(alert) = error else {
+            return None;
+        };
+        #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign, growing enum")]
+        match alert {
+            AlertDescription::CertificateRequired | AlertDescription::NoCertificate => {
+                Some(Self::Missing)
+            }
+            AlertDescription::UnknownCA => Some(Self::UnknownAuthority),
+            AlertDescription::CertificateExpired => Some(Self::Expired),
+            AlertDescription::CertificateRevoked => Some(Self::Revoked),
+            AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::AccessDenied => Some(Self::Refused),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ClientRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "demands a client certificate, and none was shown",
+            Self::UnknownAuthority => "does not know the authority of the client's certificate",
+            Self::Expired => "says that the client's certificate has expired",
+            Self::Revoked => "says that the client's certificate is revoked",
+            Self::Refused => "refused the client's certificate",
+        })
+    }
 }
 
 /// The check of a certificate that failed.
@@ -77,13 +151,16 @@ pub enum CertificateCheck {
     Purpose,
     /// Its signature is wrong: broken, or by another authority of the same name.
     Signature,
+    /// Its public key is none of the pinned ones.
+    Pin,
     /// None of the above: see the source.
     Other,
 }
 
 impl<E> TlsError<E> {
     /// What the error of a handshake with this server stands for.
-    pub(crate) fn handshake(server: String, error: io::Error) -> Self {
+    /// `seen` are the certificates that it showed, its own first.
+    pub(crate) fn handshake(server: String, error: io::Error, seen: Vec<CertificateInfo>) -> Self {
         let source = match error.downcast::<rustls::Error>() {
             Ok(source) => source,
             Err(source) => return Self::Ended { server, source },
@@ -91,9 +168,17 @@ impl<E> TlsError<E> {
         if is_not_tls(&source) {
             return Self::NotTls { server, source };
         }
+        if let Some(refusal) = ClientRefusal::of(&source) {
+            return Self::ClientCertificate {
+                server,
+                refusal,
+                source,
+            };
+        }
         match CertificateCheck::of(&source) {
             Some(check) => Self::Certificate {
                 server,
+                certificate: check.culprit(seen).map(Box::new),
                 check,
                 source,
             },
@@ -107,7 +192,11 @@ impl<E: Classify> Classify for TlsError<E> {
         match self {
             Self::Inner(error) => error.failure(),
             Self::Name(_) => Failure::new(Kind::Other).scope(Scope::Endpoint),
-            Self::NotTls { .. } | Self::Certificate { .. } => tls(Scope::Endpoint),
+            // The next dial reads again; another endpoint's dial would find the same.
+            Self::Config(_) => tls(Scope::Transient),
+            Self::NotTls { .. } | Self::Certificate { .. } | Self::ClientCertificate { .. } => {
+                tls(Scope::Endpoint)
+            }
             Self::Handshake { source, .. } => tls(scope(source)),
             Self::Ended { source, .. } => Failure::from_io(source).at(Phase::Tls),
         }
@@ -166,8 +255,28 @@ impl CertificateCheck {
                 Self::Purpose
             }
             CertificateError::BadSignature => Self::Signature,
+            CertificateError::Other(OtherError(other)) if other.is::<NotPinned>() => Self::Pin,
             _ => Self::Other,
         })
+    }
+
+    /// The certificate that failed: by its dates, or else the server's own.
+    fn culprit(&self, seen: Vec<CertificateInfo>) -> Option<CertificateInfo> {
+        let at = seen.iter().position(|one| match self {
+            Self::Expired(Some(end)) => one.not_after == *end,
+            Self::NotYetValid(Some(start)) => one.not_before == *start,
+            Self::Expired(None)
+            | Self::NotYetValid(None)
+            | Self::UnknownIssuer
+            | Self::Name(_)
+            | Self::Revoked
+            | Self::Purpose
+            | Self::Signature
+            | Self::Pin
+            | Self::Other => true,
+        });
+        let at = at.unwrap_or(0);
+        seen.into_iter().nth(at)
     }
 }
 
@@ -186,6 +295,7 @@ impl fmt::Display for CertificateCheck {
             Self::Signature => {
                 f.write_str("its signature is wrong (is the authority another of the same name?)")
             }
+            Self::Pin => f.write_str("its public key is not pinned"),
             Self::Other => f.write_str("it is not acceptable"),
         }
     }
@@ -194,43 +304,4 @@ impl fmt::Display for CertificateCheck {
 /// `a.example` out of `DnsName("a.example")`, as the TLS library spells it.
 fn plain(name: &str) -> String {
     name.split('"').nth(1).unwrap_or(name).to_string()
-}
-
-/// A day in UTC, as `2026-03-01`.
-struct Day(UnixTime);
-
-impl fmt::Display for Day {
-    /// Howard Hinnant's `civil_from_days`, for days after 1970 only.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let days = self.0.as_secs() / 86_400 + 719_468;
-        let (era, of_era) = (days / 146_097, days % 146_097);
-        let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-        let of_year = of_era - (365 * year + year / 4 - year / 100);
-        let shifted = (5 * of_year + 2) / 153;
-        let day = of_year - (153 * shifted + 2) / 5 + 1;
-        let month = if shifted < 10 {
-            shifted + 3
-        } else {
-            shifted - 9
-        };
-        let year = year + era * 400 + u64::from(month <= 2);
-        write!(f, "{year:04}-{month:02}-{day:02}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn days_are_spelt_as_the_calendar_has_them() {
-        let day = |secs| Day(UnixTime::since_unix_epoch(Duration::from_secs(secs))).to_string();
-        assert_eq!(day(0), "1970-01-01");
-        assert_eq!(day(951_782_400), "2000-02-29");
-        assert_eq!(day(1_709_251_199), "2024-02-29");
-        assert_eq!(day(1_709_251_200), "2024-03-01");
-        assert_eq!(day(4_102_444_799), "2099-12-31");
-    }
 }

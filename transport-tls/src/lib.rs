@@ -1,15 +1,34 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod certificate;
+mod client;
 mod config;
 mod error;
+mod identity;
 mod name;
+mod pem;
+mod pin;
+mod provider;
+mod stream;
 mod tls;
+mod upgrade;
+mod verify;
 
 /// The TLS library; its types stand in this crate's interface.
 pub use rustls;
 
-pub use self::config::{Pem, Roots, TlsConfig, TlsConfigError};
-pub use self::error::{CertificateCheck, TlsError};
-pub use self::name::{ServerName, ServerNameError};
+pub use self::certificate::CertificateInfo;
+pub use self::client::TlsClient;
+pub use self::config::{Roots, TlsConfig, TlsConfigError, TlsVersion};
+pub use self::error::{CertificateCheck, ClientRefusal, TlsError};
+pub use self::identity::Identity;
+pub use self::name::{Alpn, ServerName, ServerNameError};
+pub use self::pem::Pem;
+pub use self::pin::{SpkiPin, SpkiPinError};
+pub use self::provider::Provider;
+pub use self::stream::{Cause, SessionError, TlsStream};
 pub use self::tls::Tls;
+pub use self::upgrade::{
+    MaybeTls, Offer, Prelude, PreludeError, Upgrade, UpgradeError, Upgraded, read_line,
+};

@@ -5,6 +5,8 @@ use std::str::FromStr;
 use rustls::pki_types;
 use thiserror::Error;
 
+use crate::config::{TlsConfigError, check_protocols};
+
 /// The name that the server's certificate must be valid for, where it is not the URL's host: an
 /// option of an endpoint.
 ///
@@ -41,6 +43,33 @@ impl FromStr for ServerName {
             .map_err(|_| ServerNameError {
                 name: name.to_string(),
             })
+    }
+}
+
+/// The protocols that are offered by ALPN, most wanted first: an option of an endpoint, which beats
+/// the configuration's. None at all: nothing is offered.
+///
+/// ```
+/// use failover_core::directory::Endpoint;
+/// use transport_tls::Alpn;
+///
+/// let broker = Endpoint::parse("tls://broker.example:8883")?.with(Alpn::new(["mqtt"])?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alpn(pub(crate) Vec<Vec<u8>>);
+
+impl Alpn {
+    /// These protocols.
+    ///
+    /// # Errors
+    /// When a name is empty or longer than 255 bytes.
+    pub fn new<P: Into<Vec<u8>>>(
+        protocols: impl IntoIterator<Item = P>,
+    ) -> Result<Self, TlsConfigError> {
+        let protocols: Vec<Vec<u8>> = protocols.into_iter().map(Into::into).collect();
+        check_protocols(&protocols)?;
+        Ok(Self(protocols))
     }
 }
 

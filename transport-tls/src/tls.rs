@@ -1,29 +1,26 @@
 //! The TLS layer.
 
 use std::fmt;
-use std::sync::Arc;
 
 use failover_core::dial::{Dial, DialContext};
-use failover_core::directory::{CertificateName, Target};
+use failover_core::directory::Target;
 use failover_core::endpoint::Security;
-use failover_core::failure::Phase;
-use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
+use crate::client::{TlsClient, server_name};
 use crate::error::TlsError;
-use crate::name::ServerName;
+use crate::stream::TlsStream;
 
 /// Any other dialer, with TLS over its connections: `Tls<Tcp>` is `tls`.
 ///
-/// The certificate must be valid for the endpoint's [`ServerName`] option, or else for the name that a
-/// learned endpoint inherited ([`CertificateName`]), or else for the URL's host.
-/// There is no deadline here and no fallback to plain text. Clones share the configuration and so
-/// the sessions that a reconnect resumes.
+/// The certificate must be valid for the endpoint's [`ServerName`](crate::ServerName) option, or else
+/// for the name that a learned endpoint inherited
+/// ([`CertificateName`](failover_core::directory::CertificateName)), or else for the URL's host. An
+/// endpoint may also have an [`Alpn`](crate::Alpn) or a whole [`TlsClient`] of its own.
+/// There is no deadline here and no fallback to plain text. Clones share the client and so the
+/// sessions that a reconnect resumes.
 ///
-/// With TLS 1.3 a server refuses a client's certificate only after the client's handshake is done:
-/// such a refusal is an error of the first read.
+/// A protocol that begins in plain text is an [`Upgrade`](crate::Upgrade).
 ///
 /// # Cancel safety
 /// Dropping the dial closes the connection, wherever the handshake stands.
@@ -35,7 +32,7 @@ use crate::name::ServerName;
 /// use transport_tls::{Tls, TlsConfig};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let dialer = Tls::new(Tcp::new(), TlsConfig::new().build()?);
+/// let dialer = Tls::new(Tcp::new(), TlsConfig::new().client()?);
 /// let target = Target::parse("tls://broker.example:7443")?;
 /// let stream = dialer.dial(&target, &DialContext::unbounded()).await?;
 /// # Ok(())
@@ -44,15 +41,19 @@ use crate::name::ServerName;
 #[derive(Clone)]
 pub struct Tls<D> {
     inner: D,
-    config: Arc<ClientConfig>,
+    client: TlsClient,
 }
 
 impl<D> Tls<D> {
-    /// TLS over the connections of `inner`, as this configuration says. Make it with
-    /// [`TlsConfig`](crate::TlsConfig), once for all dialers of a kind.
+    /// TLS over the connections of `inner`, with this client, or with a rustls configuration as it
+    /// is (`Arc<ClientConfig>`). Make the client with [`TlsConfig`](crate::TlsConfig), once for all
+    /// dialers of a kind.
     #[must_use]
-    pub fn new(inner: D, config: Arc<ClientConfig>) -> Self {
-        Self { inner, config }
+    pub fn new(inner: D, client: impl Into<TlsClient>) -> Self {
+        Self {
+            inner,
+            client: client.into(),
+        }
     }
 }
 
@@ -71,13 +72,9 @@ where
     type Error = TlsError<D::Error>;
 
     async fn dial(&self, to: &Target, cx: &DialContext) -> Result<Self::Conn, Self::Error> {
-        let name = server_name(to)?;
+        server_name(to)?;
         let stream = self.inner.dial(to, cx).await.map_err(TlsError::Inner)?;
-        cx.enter(Phase::Tls);
-        TlsConnector::from(Arc::clone(&self.config))
-            .connect(name.to_rustls(), stream)
-            .await
-            .map_err(|error| TlsError::handshake(to.url().authority(), error))
+        self.client.handshake(stream, to, cx).await
     }
 
     fn security(&self, _to: &Target) -> Security {
@@ -88,15 +85,4 @@ where
         self.inner.check(to).map_err(TlsError::Inner)?;
         server_name(to).map(|_| ())
     }
-}
-
-fn server_name<E>(to: &Target) -> Result<ServerName, TlsError<E>> {
-    if let Some(name) = to.option::<ServerName>() {
-        return Ok(name.clone());
-    }
-    let host = match to.option::<CertificateName>() {
-        Some(CertificateName(inherited)) => inherited,
-        None => to.url().host(),
-    };
-    ServerName::of_host(host).map_err(TlsError::Name)
 }

@@ -1,0 +1,281 @@
+//! What dialers share: the loaded configuration, and each server's tickets.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use failover_core::dial::DialContext;
+use failover_core::directory::{CertificateName, Target};
+use failover_core::failure::Phase;
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
+use tokio_rustls::TlsConnector;
+
+use crate::config::{Base, TlsConfig, TlsConfigError};
+use crate::error::TlsError;
+use crate::name::{Alpn, ServerName};
+use crate::pem::Stamp;
+use crate::stream::TlsStream;
+use crate::verify::Witness;
+
+/// The most servers whose tickets are remembered; one more, and the least recently used is
+/// forgotten.
+const MOST_SERVERS: usize = 1024;
+/// The library keeps up to 8 tickets of TLS 1.3 per name.
+const SESSIONS: usize = 8;
+
+/// A TLS configuration at work, shared by all dialers of a kind (clones are the same one): make it
+/// with [`TlsConfig::client`], once.
+///
+/// * **Sessions** are resumed on a reconnect. Tickets are kept per host and port, not per name, so that
+///   servers that share a name do not use up each other's.
+/// * **Files** are looked at before each handshake and read again when one has changed: a renewed
+///   certificate is used by the next dial, and all tickets are dropped, because they vouch for the
+///   old identity. If the new files are no good (half written, say), the old ones stay in use,
+///   [`trouble`](Self::trouble) tells why, and the next dial looks again.
+/// * **The platform's store** is read at the first handshake, on a thread of its own: who never dials
+///   over TLS needs none.
+///
+/// It may also be an option of an endpoint, which then beats the dialer's.
+#[derive(Clone)]
+pub struct TlsClient(Arc<Shared>);
+
+struct Shared {
+    source: Source,
+    state: Mutex<State>,
+}
+
+enum Source {
+    /// rustls's own; nothing is read, and its tickets are its own affair.
+    Given(Arc<ClientConfig>),
+    Made(TlsConfig),
+}
+
+#[derive(Default)]
+struct State {
+    loaded: Option<Loaded>,
+    servers: BTreeMap<String, Server>,
+    trouble: Option<Arc<TlsConfigError>>,
+    /// Counts handshakes: who was used last.
+    clock: u64,
+}
+
+struct Loaded {
+    base: Base,
+    stamps: Vec<Option<Stamp>>,
+}
+
+/// The configuration for one server: the common one, with tickets and a witness of its own.
+#[derive(Clone)]
+struct Server {
+    config: Arc<ClientConfig>,
+    witness: Option<Arc<Witness>>,
+    used: u64,
+}
+
+impl TlsClient {
+    pub(crate) fn made(config: TlsConfig) -> Result<Self, TlsConfigError> {
+        config.check()?;
+        Ok(Self::new(Source::Made(config)))
+    }
+
+    fn new(source: Source) -> Self {
+        Self(Arc::new(Shared {
+            source,
+            state: Mutex::default(),
+        }))
+    }
+
+    /// Why the files as they are now are not in use, if they are not. Looked at by each handshake.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Arc<TlsConfigError>> {
+        self.0.state().trouble.clone()
+    }
+
+    /// A TLS session with the target over this stream.
+    pub(crate) async fn handshake<S, E>(
+        &self,
+        stream: S,
+        to: &Target,
+        cx: &DialContext,
+    ) -> Result<TlsStream<S>, TlsError<E>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let client = to.option::<Self>().unwrap_or(self);
+        let name = server_name(to)?;
+        let place = to.url().authority();
+        cx.enter(Phase::Tls);
+        let server = client.server(&place).await.map_err(TlsError::Config)?;
+        let connector = TlsConnector::from(server.config);
+        let connecting = match to.option::<Alpn>() {
+            Some(Alpn(protocols)) => connector
+                .with_alpn(protocols.clone())
+                .connect(name.to_rustls(), stream),
+            None => connector.connect(name.to_rustls(), stream),
+        };
+        match connecting.await {
+            Ok(stream) => Ok(TlsStream::new(stream)),
+            Err(error) => {
+                let seen = server.witness.map(|witness| witness.refused());
+                Err(TlsError::handshake(place, error, seen.unwrap_or_default()))
+            }
+        }
+    }
+
+    async fn server(&self, place: &str) -> Result<Server, Arc<TlsConfigError>> {
+        let Source::Made(config) = &self.0.source else {
+            return self.0.server(place);
+        };
+        let stamps = config.stamps();
+        if !self.0.state().is_loaded_from(&stamps) {
+            self.load(stamps).await;
+        }
+        self.0.server(place)
+    }
+
+    /// Reads on a thread of its own: a store has hundreds of files, and a file may be far away.
+    async fn load(&self, stamps: Vec<Option<Stamp>>) {
+        let shared = Arc::clone(&self.0);
+        let (done, loaded) = oneshot::channel();
+        let again = stamps.clone();
+        let reading = move || {
+            shared.load(stamps);
+            // Whoever gave up meanwhile does not listen any more.
+            let _ = done.send(());
+        };
+        match thread::Builder::new()
+            .name("tls-files".to_string())
+            .spawn(reading)
+        {
+            Ok(_detached) => {
+                let _ = loaded.await;
+            }
+            Err(_) => self.0.load(again),
+        }
+    }
+}
+
+impl Shared {
+    fn load(&self, stamps: Vec<Option<Stamp>>) {
+        let Source::Made(config) = &self.source else {
+            return;
+        };
+        let read = config.load();
+        let mut state = self.state();
+        match read {
+            Ok(base) => {
+                state.loaded = Some(Loaded { base, stamps });
+                state.trouble = None;
+                state.servers.clear();
+            }
+            Err(error) => state.trouble = Some(Arc::new(error)),
+        }
+    }
+
+    fn server(&self, place: &str) -> Result<Server, Arc<TlsConfigError>> {
+        if let Source::Given(config) = &self.source {
+            return Ok(Server {
+                config: Arc::clone(config),
+                witness: None,
+                used: 0,
+            });
+        }
+        self.state().server(place)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in it is ever half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_loaded_from(&self, stamps: &[Option<Stamp>]) -> bool {
+        let loaded = self.loaded.as_ref();
+        loaded.is_some_and(|loaded| loaded.stamps == stamps)
+    }
+
+    fn server(&mut self, place: &str) -> Result<Server, Arc<TlsConfigError>> {
+        let Some(loaded) = &self.loaded else {
+            // Loading is over, and it failed.
+            return Err(self
+                .trouble
+                .clone()
+                .unwrap_or_else(|| Arc::new(never_loaded())));
+        };
+        self.clock += 1;
+        if let Some(server) = self.servers.get_mut(place) {
+            server.used = self.clock;
+            return Ok(server.clone());
+        }
+        let server = Server::new(&loaded.base, self.clock);
+        if self.servers.len() >= MOST_SERVERS {
+            self.forget_oldest();
+        }
+        self.servers.insert(place.to_string(), server.clone());
+        Ok(server)
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self.servers.iter().min_by_key(|(_, server)| server.used);
+        if let Some(place) = oldest.map(|(place, _)| place.clone()) {
+            self.servers.remove(&place);
+        }
+    }
+}
+
+impl Server {
+    fn new(base: &Base, used: u64) -> Self {
+        let witness = Arc::new(Witness::new(base.checks.clone()));
+        let mut config = base.config.clone();
+        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        config
+            .dangerous()
+            .set_certificate_verifier(Arc::<Witness>::clone(&witness));
+        Self {
+            config: Arc::new(config),
+            witness: Some(witness),
+            used,
+        }
+    }
+}
+
+fn never_loaded() -> TlsConfigError {
+    TlsConfigError::Unreadable {
+        place: "the TLS files".to_string(),
+        source: io::Error::other("the thread that reads them ended"),
+    }
+}
+
+/// The name that the target's certificate must carry.
+pub(crate) fn server_name<E>(to: &Target) -> Result<ServerName, TlsError<E>> {
+    if let Some(name) = to.option::<ServerName>() {
+        return Ok(name.clone());
+    }
+    let host = match to.option::<CertificateName>() {
+        Some(CertificateName(inherited)) => inherited,
+        None => to.url().host(),
+    };
+    ServerName::of_host(host).map_err(TlsError::Name)
+}
+
+impl From<Arc<ClientConfig>> for TlsClient {
+    fn from(config: Arc<ClientConfig>) -> Self {
+        Self::new(Source::Given(config))
+    }
+}
+
+impl fmt::Debug for TlsClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told = f.debug_tuple("TlsClient");
+        if let Source::Made(config) = &self.0.source {
+            told.field(config);
+        }
+        told.finish()
+    }
+}

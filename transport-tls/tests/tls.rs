@@ -432,6 +432,52 @@ async fn a_handshake_that_drips_is_left_to_the_deadline() -> Result<(), Violatio
     waits_for_a_mute_peer_until_the_deadline(Phase::Tls, SHORT, &distrustful(), &to, &clock).await
 }
 
+#[cfg(all(feature = "ring", feature = "aws-lc-rs"))]
+#[tokio::test]
+async fn each_provider_can_be_dialled_with() {
+    use transport_tls::Provider;
+    let ca = Ca::new();
+    let (address, _log) = peers::echo(ca.server(ADDRESS)).await;
+    for provider in [Provider::Ring, Provider::AwsLcRs] {
+        let config = TlsConfig::new().roots(Roots::Only(Pem::Bytes(ca.pem())));
+        let tls = Tls::new(Tcp::new(), config.provider(provider).client().unwrap());
+        assert!(dial(&tls, &target(address)).await.is_ok());
+    }
+}
+
+#[cfg(feature = "webpki-roots")]
+#[tokio::test]
+async fn compiled_in_authorities_can_be_joined_by_others() {
+    let ca = Ca::new();
+    let (address, _log) = peers::echo(ca.server(ADDRESS)).await;
+    let error = dial(&with_roots(Roots::WebPki), &target(address))
+        .await
+        .unwrap_err();
+    assert_check(&error, &CertificateCheck::UnknownIssuer);
+    let both = with_roots(Roots::WebPkiAnd(Pem::Bytes(ca.pem())));
+    assert!(dial(&both, &target(address)).await.is_ok());
+}
+
+#[tokio::test]
+async fn revocation_lists_need_roots_that_take_them() {
+    let ca = Ca::new();
+    let crls = || Pem::Bytes(ca.revocations(&[7]));
+    let error = TlsConfig::new()
+        .revocation_lists(crls())
+        .client()
+        .unwrap_err();
+    assert!(error.to_string().contains("roots of one's own"), "{error}");
+    let none = TlsConfig::new().roots(Roots::Only(Pem::Bytes(ca.pem())));
+    let error = none
+        .revocation_lists(Pem::Bytes(ca.pem()))
+        .client()
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("the revocation list given"),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn an_end_without_close_notify_is_told_apart_from_a_clean_end() {
     let ca = Ca::new();

@@ -57,14 +57,27 @@ impl Ca {
 
     /// A server for this name that demands a client certificate of this authority.
     pub(crate) fn server_for_clients_of(&self, clients: &Self, name: &str) -> ServerConfig {
+        self.demanding(clients, name, ALL_VERSIONS)
+    }
+
+    /// The same with TLS 1.2 only.
+    pub(crate) fn server_of_1_2_for_clients_of(&self, clients: &Self, name: &str) -> ServerConfig {
+        self.demanding(clients, name, &[&TLS12])
+    }
+
+    fn demanding(
+        &self,
+        clients: &Self,
+        name: &str,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> ServerConfig {
         let mut roots = RootCertStore::empty();
         roots.add(clients.0.der().clone()).unwrap();
         let provider = Arc::new(ring::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
-        let key = KeyPair::generate().unwrap();
-        let certificate = certificate_for(name).signed_by(&key, &self.0).unwrap();
+        let (certificate, key) = self.certified(certificate_for(name));
         ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_client_cert_verifier(verifier.build().unwrap())
             .with_single_cert(vec![certificate.der().clone()], private(&key))
@@ -306,13 +319,23 @@ pub(crate) async fn greets(banner: &'static str) -> (SocketAddr, PeerLog) {
     .await
 }
 
+/// A peer that greets in plain text and then closes.
+pub(crate) async fn greets_in_part(banner: &'static str) -> (SocketAddr, PeerLog) {
+    listen(move |mut stream| async move {
+        let _ = stream.write_all(banner.as_bytes()).await;
+    })
+    .await
+}
+
 /// An address at which nobody listens any more.
 pub(crate) async fn nobody() -> SocketAddr {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
     gone.local_addr().unwrap()
 }
 
-async fn listen<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> (SocketAddr, PeerLog)
+pub(crate) async fn listen<F>(
+    serve: impl Fn(TcpStream) -> F + Send + 'static,
+) -> (SocketAddr, PeerLog)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -322,6 +345,8 @@ where
     let noted = log.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            // Or else a ticket and the data after it wait for each other.
+            stream.set_nodelay(true).unwrap();
             let seen = noted.accept();
             let serving = serve(stream);
             tokio::spawn(async move {

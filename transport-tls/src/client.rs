@@ -47,6 +47,8 @@ pub struct TlsClient(Arc<Shared>);
 struct Shared {
     source: Source,
     state: Mutex<State>,
+    /// Held while files are read: a thousand dials at once read them once.
+    reading: tokio::sync::Mutex<()>,
 }
 
 enum Source {
@@ -60,6 +62,8 @@ struct State {
     loaded: Option<Loaded>,
     servers: BTreeMap<String, Server>,
     trouble: Option<Arc<TlsConfigError>>,
+    /// How often the files were read, well or badly.
+    readings: u64,
     /// Counts handshakes: who was used last.
     clock: u64,
 }
@@ -87,6 +91,7 @@ impl TlsClient {
         Self(Arc::new(Shared {
             source,
             state: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -131,9 +136,14 @@ impl TlsClient {
         let Source::Made(config) = &self.0.source else {
             return self.0.server(place);
         };
-        let stamps = config.stamps();
-        if !self.0.state().is_loaded_from(&stamps) {
-            self.load(stamps).await;
+        let (is_fresh, readings) = self.0.look(&config.stamps());
+        if !is_fresh {
+            let _turn = self.0.reading.lock().await;
+            // Somebody else may have read them in the meantime; if they were no good, they are not
+            // better for us.
+            if self.0.state().readings == readings {
+                self.load(config.stamps()).await;
+            }
         }
         self.0.server(place)
     }
@@ -167,6 +177,7 @@ impl Shared {
         };
         let read = config.load();
         let mut state = self.state();
+        state.readings += 1;
         match read {
             Ok(base) => {
                 state.loaded = Some(Loaded { base, stamps });
@@ -175,6 +186,12 @@ impl Shared {
             }
             Err(error) => state.trouble = Some(Arc::new(error)),
         }
+    }
+
+    /// Whether the files as they are now are in use, and how often they have been read.
+    fn look(&self, stamps: &[Option<Stamp>]) -> (bool, u64) {
+        let state = self.state();
+        (state.is_loaded_from(stamps), state.readings)
     }
 
     fn server(&self, place: &str) -> Result<Server, Arc<TlsConfigError>> {
@@ -277,5 +294,49 @@ impl fmt::Debug for TlsClient {
             told.field(config);
         }
         told.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Roots;
+    use crate::pem::Pem;
+
+    fn client() -> TlsClient {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let ca = params
+            .self_signed(&rcgen::KeyPair::generate().unwrap())
+            .unwrap();
+        let roots = Roots::Only(Pem::Bytes(ca.pem().into_bytes()));
+        TlsConfig::new().roots(roots).client().unwrap()
+    }
+
+    #[tokio::test]
+    async fn dials_at_once_read_the_files_once() {
+        let client = client();
+        let (one, two, three) = tokio::join!(
+            client.server("a:1"),
+            client.server("b:1"),
+            client.server("a:1")
+        );
+        assert!(two.is_ok());
+        assert!(Arc::ptr_eq(&one.unwrap().config, &three.unwrap().config));
+        assert_eq!(client.0.state().readings, 1);
+    }
+
+    #[tokio::test]
+    async fn the_least_recently_used_server_is_forgotten() {
+        let client = client();
+        let kept = client.server("kept:1").await.unwrap();
+        for port in 0..MOST_SERVERS {
+            client.server(&format!("other:{port}")).await.unwrap();
+            client.server("kept:1").await.unwrap();
+        }
+        assert_eq!(client.0.state().servers.len(), MOST_SERVERS);
+        assert!(!client.0.state().servers.contains_key("other:0"));
+        let again = client.server("kept:1").await.unwrap();
+        assert!(Arc::ptr_eq(&kept.config, &again.config));
     }
 }

@@ -164,7 +164,10 @@ struct Client {
     in_flight: Few<Dialed>,
     open: Few<Dialed>,
     /// Its own list by the endpoint's id, once that is another than the configured one.
-    #[expect(clippy::box_collection, reason = "16 bytes less in each of a million clients")]
+    #[expect(
+        clippy::box_collection,
+        reason = "16 bytes less in each of a million clients"
+    )]
     list: Option<Box<Vec<Entered>>>,
 }
 

@@ -9,7 +9,6 @@ use std::pin::pin;
 use std::string::String;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use self::actors::{Asking, Conn, Dialer, Shared};
 use self::record::Record;
@@ -18,8 +17,9 @@ use crate::directory::{Endpoint, Url};
 use crate::drive::{BuildError, Clock, Connector, Established, Handle, Loss, Status};
 use crate::endpoint::{EndpointId, Security, Traits};
 use crate::failure::{Failure, Kind, Phase};
-use crate::machine::{Answer, Change, Input, Verdict, Whither};
+use crate::machine::{Answer, Change, Input, Whither};
 use crate::sim::{Command, Meets, Trace, Trick, Weather};
+use crate::testing::case::STORM;
 use crate::testing::{Case, ManualClock};
 use crate::time::Time;
 
@@ -38,7 +38,8 @@ pub struct Dialled {
 }
 
 /// How many things may happen in a storm, and after it.
-const STEPS: usize = 2_000;
+const STORM_STEPS: usize = 2_000;
+const CALM_STEPS: usize = 100_000;
 
 impl Case {
     /// The same storm, lived by a [`Connector`] that is polled by hand, each time by a new future.
@@ -57,7 +58,7 @@ impl Case {
     /// When a connector cannot be built of it.
     pub fn dialled(&self) -> Result<Dialled, BuildError> {
         let mut stage = Stage::new(self)?;
-        stage.run_until(Time::ZERO + super::case::STORM);
+        stage.run_until(Time::ZERO + STORM, STORM_STEPS);
         Ok(stage.dialled())
     }
 
@@ -67,14 +68,14 @@ impl Case {
     /// When a connector cannot be built of it.
     pub fn dialled_and_calm(&self) -> Result<(Dialled, Time), BuildError> {
         let mut stage = Stage::new(self)?;
-        stage.run_until(Time::ZERO + super::case::STORM);
+        stage.run_until(Time::ZERO + STORM, STORM_STEPS);
         let paused = matches!(stage.handle.status(), Status::Paused);
         let healed = match paused {
             true => stage.clock.now() + self.policy.standing().wake_spread,
             false => stage.clock.now(),
         };
         stage.heal();
-        stage.run_until(self.calm_by(stage.clock.now()));
+        stage.run_until(self.calm_by(stage.clock.now()), CALM_STEPS);
         Ok((stage.dialled(), healed))
     }
 }
@@ -167,8 +168,8 @@ impl Stage {
     }
 
     /// Lets happen what happens up to this time, but at most so many things.
-    fn run_until(&mut self, end: Time) {
-        for _ in 0..STEPS {
+    fn run_until(&mut self, end: Time, most: usize) {
+        for _ in 0..most {
             let due = self
                 .record
                 .with(|record| record.due.first().map(|&(at, _)| at));

@@ -18,7 +18,7 @@ use failover_core::failure::{Classify, Failure, Kind, Phase};
 use failover_core::testing::conformance::{
     PeerLog, Promise, Seen, Violation, a_reconnect_sees_a_moved_server,
     concurrent_dials_are_independent, does_nothing_before_it_is_polled, errors_hold_no_secrets,
-    errors_tell_their_causes, fails_as, leaves_nothing_when_cancelled,
+    errors_tell_their_causes, fails_as, leaves_no_more_than_before, leaves_nothing_when_cancelled,
     waits_for_a_mute_peer_until_the_deadline,
 };
 use failover_core::time::Time;
@@ -96,6 +96,19 @@ async fn a_dialer_that_keeps_a_connection_after_a_cancel_is_caught() {
     let hoarder = Hoarder(Honest::at(&peer), Mutex::default());
     let caught = cancelled(&hoarder, "ready", &peer).await;
     assert_broken(caught, Promise::CancelSafe, "1 connections are open");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dialer_that_leaves_more_after_a_cancel_is_caught_by_any_count() {
+    let (peer, clock, ready) = (PeerLog::default(), Paused::new(), target("ready"));
+    let count = || peer.open();
+    let honest = Honest::at(&peer);
+    let cuts = leaves_no_more_than_before(STILL, &honest, &ready, count, &clock).await;
+    assert_eq!(cuts, Ok(3));
+    let hoarder = Hoarder(Honest::at(&peer), Mutex::default());
+    let caught = leaves_no_more_than_before(STILL, &hoarder, &ready, count, &clock).await;
+    let found = "0 before, 1 after a cut at pending 2";
+    assert_broken(caught.map(drop), Promise::CancelSafe, found);
 }
 
 #[tokio::test(start_paused = true)]

@@ -35,7 +35,7 @@ fn what_is_dialled_in_a_storm_breaks_no_law() {
         dials.set(dials.get() + dialled.news.dials().count());
         obeys(&dialled)
     });
-    assert!(dials.get() > 1_000, "{} dials", dials.get());
+    assert!(dials.get() > 500, "{} dials", dials.get());
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn once_the_world_heals_the_connector_is_connected_within_its_bound() {
         judge(&dialled.polls, laws::l17_recovery(&dialled.polls, healed))?;
         judge(&dialled.polls, laws::l17_standing(&dialled.polls))
     });
-    assert!(connected.get() > 50, "{} ended connected", connected.get());
+    assert!(connected.get() > 25, "{} ended connected", connected.get());
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn judge(trace: &Trace, verdict: Result<(), laws::Violation>) -> Result<(), Test
 fn check(test: impl Fn(Case) -> Result<(), TestCaseError>) {
     let cases = std::env::var("FAILOVER_CASES");
     let cases = cases.ok().and_then(|cases| cases.parse().ok());
-    let mut config = ProptestConfig::with_cases(cases.unwrap_or(512));
+    let mut config = ProptestConfig::with_cases(cases.unwrap_or(256));
     config.failure_persistence = None;
     config.max_shrink_iters = 4_000;
     if let Err(failed) = TestRunner::new(config).run(&strategy::any_case(), test) {

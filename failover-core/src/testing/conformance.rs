@@ -8,7 +8,7 @@
 //! | nothing happens before the first poll | [`does_nothing_before_it_is_polled`] |
 //! | a failure says what failed | [`fails_as`], for a refused target, a reset in the handshake, … |
 //! | no deadline and no retry of its own; the trail names the phase | [`waits_for_a_mute_peer_until_the_deadline`] |
-//! | dropping the future leaves nothing behind, at any await | [`leaves_nothing_when_cancelled`] |
+//! | dropping the future leaves nothing behind, at any await | [`leaves_nothing_when_cancelled`], as the peer sees it; [`leaves_no_more_than_before`], by any count |
 //! | an error tells its causes | [`errors_tell_their_causes`] |
 //! | errors hold no secrets | [`errors_hold_no_secrets`] |
 //! | every dial looks anew where the server is | [`a_reconnect_sees_a_moved_server`] |
@@ -290,6 +290,43 @@ pub async fn leaves_nothing_when_cancelled(
     Ok(())
 }
 
+/// However far a dial has come, dropping it leaves no more of anything than there was: the same cuts,
+/// and after each `count` must fall to what it was before. What it counts is the test's choice: open
+/// descriptors, tasks of the runtime, allocated bytes. Nobody else may change it meanwhile; what is
+/// made once and kept (a thread, a session ticket) is made by a whole dial before the first count.
+///
+/// Says at how many awaits it cut.
+///
+/// # Errors
+/// When the count stays higher for [`PATIENCE`].
+pub async fn leaves_no_more_than_before(
+    still: Duration,
+    dialer: &impl Dial,
+    to: &Target,
+    count: impl Fn() -> usize,
+    clock: &(impl Clock + Clone),
+) -> Result<usize, Violation> {
+    let cx = context(clock, PATIENCE);
+    drop(within(clock, still, dialer.dial(to, &cx)).await);
+    let before = settled(clock, &count).await;
+    for cut in 1..=MOST_CUTS {
+        let cx = context(clock, PATIENCE);
+        let ended = within(clock, still, until_pending(cut, dialer.dial(to, &cx))).await;
+        if !eventually(clock, || count() <= before).await {
+            let phase = cx.trail().phase();
+            let found = format!(
+                "{before} before, {} after a cut at pending {cut}, phase {phase:?}",
+                count()
+            );
+            return Err(Promise::CancelSafe.violation(found));
+        }
+        if !matches!(ended, Some(Cut::Here)) {
+            return Ok(cut);
+        }
+    }
+    Ok(MOST_CUTS)
+}
+
 /// A dial that fails says why without any of these secrets: neither `Display` nor `Debug` of the
 /// error or of anything in its source chain shows them.
 ///
@@ -521,6 +558,17 @@ async fn within<F: Future>(clock: &impl Clock, limit: Duration, future: F) -> Op
         sleep.as_mut().poll(cx).map(|()| None)
     })
     .await
+}
+
+/// The count, once it has not changed for [`QUIET`].
+async fn settled(clock: &impl Clock, count: impl Fn() -> usize) -> usize {
+    loop {
+        let before = count();
+        clock.sleep_until(clock.now() + QUIET).await;
+        if count() == before {
+            return before;
+        }
+    }
 }
 
 /// Whether this becomes true within [`PATIENCE`].

@@ -9,12 +9,13 @@ use std::pin::pin;
 use std::string::String;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use self::actors::{Asking, Conn, Dialer, Shared};
 use self::record::Record;
 use crate::attempt::AttemptId;
 use crate::directory::{Endpoint, Url};
-use crate::drive::{BuildError, Clock, Connector, Established, Handle, Loss, Status};
+use crate::drive::{BuildError, Clock, Connector, Established, Handle, Loss};
 use crate::endpoint::{EndpointId, Security, Traits};
 use crate::failure::{Failure, Kind, Phase};
 use crate::machine::{Answer, Change, Input, Whither};
@@ -69,11 +70,11 @@ impl Case {
     pub fn dialled_and_calm(&self) -> Result<(Dialled, Time), BuildError> {
         let mut stage = Stage::new(self)?;
         stage.run_until(Time::ZERO + STORM, STORM_STEPS);
-        let paused = matches!(stage.handle.status(), Status::Paused);
-        let healed = match paused {
-            true => stage.clock.now() + self.policy.standing().wake_spread,
-            false => stage.clock.now(),
+        let spread = match stage.pause {
+            Pause::Said => self.policy.standing().wake_spread,
+            Pause::Over => Duration::ZERO,
         };
+        let healed = stage.clock.now() + spread;
         stage.heal();
         stage.run_until(self.calm_by(stage.clock.now()), CALM_STEPS);
         Ok((stage.dialled(), healed))
@@ -92,7 +93,14 @@ struct Stage {
     next: u32,
     /// How often each loss is told.
     tells: u32,
+    pause: Pause,
     over: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Pause {
+    Said,
+    Over,
 }
 
 #[derive(Clone, Copy)]
@@ -152,6 +160,7 @@ impl Stage {
             plans: plans.map(|(n, (at, plan))| ((at, n), plan)).collect(),
             next: u32::try_from(case.endpoints.len()).unwrap_or(u32::MAX),
             tells: 1,
+            pause: Pause::Over,
             over: false,
         };
         stage.tell(Input::Start);
@@ -293,10 +302,12 @@ impl Stage {
                 Input::Drain { attempt: link.id() }
             }
             Command::Pause => {
+                self.pause = Pause::Said;
                 self.handle.pause();
                 Input::Pause
             }
             Command::Resume => {
+                self.pause = Pause::Over;
                 self.handle.resume();
                 Input::Resume
             }
@@ -369,7 +380,8 @@ impl Stage {
                 }
             }
         });
-        if let Status::Paused = self.handle.status() {
+        // Also where a connection hides it.
+        if let Pause::Said = self.pause {
             self.say(Command::Resume);
         }
     }

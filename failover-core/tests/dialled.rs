@@ -13,11 +13,10 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-/// Those that can be seen from outside. L5 and L12 play the machine again, which takes what only the
-/// machine knows; that stale reports change nothing is seen by [`Dialled::faults`].
-const OF_NEWS: [(&str, laws::Law); 9] = [
-    ("L2", laws::l02_waits),
-    ("L6", laws::l06_tls),
+/// Those that can be seen from outside. L2, L6 and L13 judge plans, by what is in flight when they are
+/// told: a dial is seen a moment after it is ordered. L5 and L12 play the machine again, which takes
+/// what only the machine knows; that stale reports change nothing is seen by [`Dialled::faults`].
+const OF_NEWS: [(&str, laws::Law); 7] = [
     ("L7", laws::l07_limits),
     ("L8", laws::l08_rate),
     ("L9", laws::l09_eligibility),

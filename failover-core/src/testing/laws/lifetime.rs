@@ -206,7 +206,7 @@ pub fn l17_standing(trace: &Trace) -> Result<(), Violation> {
     let there: Vec<&Traits> = all.filter(|t| !ledger.gone.contains(&t.id())).collect();
     let tier = ledger.traits.get(&link.endpoint).map(|t| t.in_tier());
     let best = there.iter().map(|t| t.in_tier()).min();
-    if standing.failback.is_some() && best < tier {
+    if standing.failback.is_some() && best.is_some() && best < tier {
         let what = format!("connected in tier {tier:?} in the end, there is {best:?}");
         return violation("L17", trace.steps.len(), what);
     }

@@ -157,9 +157,9 @@ impl Count {
         let servers = self.servers.len();
         let per_second = 1e9 / float(self.bin);
         for (number, figures) in self.servers.iter_mut().enumerate() {
-            let bins = self.bins.iter().skip(number).step_by(servers);
+            let mut bins = self.bins.iter().skip(number).step_by(servers);
             let mut rates: Vec<u64> = bins.clone().map(|bin| bin.dials).collect();
-            figures.held = bins.last().map_or(0, |bin| bin.held);
+            figures.held = bins.next_back().map_or(0, |bin| bin.held);
             if let Some(peak) = rates.iter().copied().max() {
                 let at = rates.iter().position(|rate| *rate == peak).unwrap_or(0);
                 figures.peak_at = Time::from_nanos(self.bin * u64::try_from(at).unwrap_or(0));

@@ -131,9 +131,9 @@ pub(crate) struct SimulateArguments {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  failover herd examples/scenarios/herd.toml --clients 100000
-  failover herd examples/scenarios/outage.toml --compare ours,nats,full-jitter --plot herd.svg
-  failover herd examples/scenarios/outage.toml --json | jq '.servers[].peak_dials_per_s'
+  failover herd examples/herds/outage.toml --clients 100000
+  failover herd examples/herds/outage.toml --compare ours,nats,full-jitter --plot herd.svg
+  failover herd examples/herds/outage.toml --json | jq '.servers[].peak_dials_per_s'
 
 Exit codes: 0 all clients were connected at the end, 1 they were not or a file could not be written,
 2 the scenario or the arguments make no sense, or there is not enough memory.")]
@@ -176,8 +176,8 @@ pub(crate) struct HerdWorld {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  failover tune examples/scenarios/outage.toml --clients 200000 --share 99 --within 60s --peak 2000
-  failover tune examples/scenarios/outage.toml --within 30s --json
+  failover tune examples/herds/outage.toml --clients 200000 --share 99 --within 60s --peak 2000
+  failover tune examples/herds/outage.toml --within 30s --json
 
 Exit codes: 0 a policy reaches the goal, 1 none of those that were tried does, 2 the scenario or the
 arguments make no sense.")]

@@ -278,7 +278,7 @@ impl Policy {
 impl Default for Policy {
     /// Our own default: see the parts. After a loss the other ready endpoints are dialled at once,
     /// the lost one in the sweep after; waits once per sweep, on a
-    /// [phase ladder](Backoff::PhaseLadder) that begins with 250 ms, 1 s before TLS, and doubles up
+    /// [phase ladder](Backoff::PhaseLadder) that begins with 125 ms, 1 s before TLS, and doubles up
     /// to 8 s; never gives up; one dial may take 5 s; a connection is stable after 10 s.
     fn default() -> Self {
         Parts::default().compile()
@@ -312,7 +312,7 @@ impl Default for Parts {
         Self {
             order: Order::default(),
             pace: Pace::new(Backoff::PhaseLadder {
-                spread: Duration::from_millis(250),
+                spread: Duration::from_millis(125),
                 tls_spread: Duration::from_secs(1),
             }),
             jitter: Jitter::Full,
@@ -368,7 +368,7 @@ impl PolicyBuilder {
     }
 
     /// How long to wait, and before which dials. Default: [`Pace::default`] with a phase ladder of
-    /// 250 ms, 1 s before TLS.
+    /// 125 ms, 1 s before TLS.
     pub fn pace(mut self, pace: Pace) -> Self {
         self.parts.pace = pace;
         self

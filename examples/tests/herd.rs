@@ -1,0 +1,244 @@
+//! What is promised of a herd: the same clients as `simulate`, results that follow from closed forms,
+//! known results of others, and what our own default does in an outage.
+#![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
+
+use std::time::Duration;
+
+use examples::herd::{self, Contestant, Herd};
+use examples::scenario::Scenario;
+use examples::simulate;
+use failover_core::policy::{
+    Backoff, Every, Jitter, Order, Pace, Policy, Ratio, Seed, Shuffle, Walk,
+};
+
+#[test]
+fn counts_what_simulate_tells_of_the_same_scenario() {
+    let world = world(1, "tls", "30s", "20s");
+    let herd = play(&world, &herd::own(&world));
+    let mut lines = 0;
+    let summary = simulate::play::<()>(&world, &mut |_| {
+        lines += 1;
+        Ok(())
+    });
+    let summary = summary.unwrap();
+    assert!(lines > 10);
+    assert_eq!(herd.dials(), summary.dials);
+    assert_eq!(herd.waited.longest, summary.longest_outage);
+    assert_eq!(herd.connected, summary.connected);
+}
+
+#[test]
+fn the_result_depends_on_the_seed_and_not_on_how_many_run_at_a_time() {
+    let world = world(500, "tls", "5s", "20s");
+    let names = ["ours", "nats", "full-jitter", "stompit"];
+    let all: Vec<Contestant> = names.map(|name| Contestant::named(name).unwrap()).into();
+    let seeds = [Seed::new(1), Seed::new(2)];
+    let text = |jobs| {
+        let herds = herd::run_all(&world, &all, &seeds, jobs, &|_| {});
+        let lines = herds.iter().map(|herd| herd.json().to_string());
+        lines.collect::<Vec<_>>()
+    };
+    let alone = text(1);
+    assert_eq!(alone, text(3));
+    assert_ne!(alone[0], alone[1], "two seeds");
+}
+
+#[test]
+fn without_jitter_everybody_comes_back_in_the_same_instant() {
+    let world = free_world(10_000, "2s");
+    let herd = play(&world, &laws(constant(700), Jitter::None));
+    // All of them, in one stretch, at each try.
+    assert_eq!(per_bin(&herd, herd.peak()), 10_000.0);
+}
+
+#[test]
+fn a_jitter_of_twenty_percent_still_clumps_after_three_waits_and_full_jitter_does_not() {
+    let world = free_world(20_000, "14s");
+    let clumped = |jitter| {
+        let herd = play(&world, &laws(doubling(1000), jitter));
+        // After the second wait: the fullest stretch over a fair share.
+        let dials: Vec<u64> = herd.bins.iter().map(|bin| bin.dials).collect();
+        let late = &dials[400 + 35..400 + 140];
+        let most = late.iter().max().copied().unwrap();
+        most as f64 * late.len() as f64 / late.iter().sum::<u64>() as f64
+    };
+    let twenty = clumped(Jitter::Proportional(Ratio::from_ppm(200_000)));
+    let full = clumped(Jitter::Full);
+    println!("fullest stretch over a fair share: ±20 % {twenty:.2}, full jitter {full:.2}");
+    assert!(twenty > 1.5 * full, "{twenty} {full}");
+}
+
+#[test]
+fn full_jitter_fills_its_window_evenly() {
+    // One wait, uniform in [0, 4 s), to a server that is back after a millisecond: of 40 000 dials each
+    // tenth of a second has a fortieth, that is 1000, give or take five standard deviations.
+    let world = free_world(40_000, "1ms");
+    let herd = play(&world, &laws(constant(4000), Jitter::Full));
+    for bin in &herd.bins[400..440] {
+        assert!((840..1_160).contains(&bin.dials), "{}", bin.dials);
+    }
+    // About ten came within the millisecond, and drew again.
+    let late: u64 = herd.bins[440..].iter().map(|bin| bin.dials).sum();
+    assert!(late < 40, "{late}");
+}
+
+#[test]
+fn the_ladder_knocks_evenly_for_an_outage_of_any_length() {
+    for (from, until) in [("30s", 300), ("300s", 3000)] {
+        let world = free_world(20_000, from);
+        let herd = play(&world, &Contestant::named("ours").unwrap());
+        // Eight seconds on each step, at the end of the outage: each tenth has an eightieth.
+        let dials = herd.bins[400 + until - 80..400 + until].iter();
+        let (least, most) = dials.fold((u64::MAX, 0), |(least, most), bin| {
+            (least.min(bin.dials), most.max(bin.dials))
+        });
+        println!("{from}: {least} to {most} dials in a tenth of a second, 250 is even");
+        assert!(least > 170 && most < 330, "{least} {most}");
+    }
+}
+
+/// What our default is there for: a hundred thousand clients, a server that takes ten in a
+/// millisecond.
+#[test]
+fn after_an_outage_all_are_back_in_the_time_that_the_server_needs() {
+    let hold = Policy::default().pace().cap.as_secs_f64();
+    // In the long outage half of the clients, and a server that takes half as many.
+    for (outage, clients, work) in [("30s", 100_000, "100us"), ("300s", 50_000, "200us")] {
+        for (scheme, most) in [("tls", 0.55), ("tcp", 0.85)] {
+            let capacity = format!("work = \"{work}\"\n");
+            let world = scenario(clients, scheme, outage, "60s", &capacity);
+            let ours = play(&world, &Contestant::named("ours").unwrap());
+            let cap = Policy::default().pace().cap;
+            let full = play(&world, &laws_capped(doubling(100), Jitter::Full, cap));
+            let back = ours.back_after(100).unwrap().as_secs_f64();
+            let floor = 10.0_f64.max(hold);
+            let arrivals = peak_after_healing(&ours) * hold / f64::from(clients);
+            // The connection before the outage is not one of them.
+            let attempts = (ours.dials_each() - 1.0) / (full.dials_each() - 1.0);
+            println!(
+                "{scheme} {outage}: back {:.3} of the floor, peak {arrivals:.2} of even, attempts {attempts:.2} of full jitter's",
+                back / floor
+            );
+            assert!(back <= 1.10 * floor, "{back}");
+            assert!(arrivals <= 1.2, "{arrivals}");
+            assert!(attempts <= most, "{attempts}");
+            assert_eq!(ours.servers[0].timed_out, 0);
+        }
+    }
+}
+
+#[test]
+fn a_blip_of_a_second_is_over_in_little_more_than_a_second() {
+    let world = free_world(10_000, "1s");
+    let herd = play(&world, &Contestant::named("ours").unwrap());
+    let back = herd.back_after(100).unwrap();
+    println!("back {back:?} after the blip");
+    assert!(back <= Duration::from_millis(1_200), "{back:?}");
+}
+
+#[test]
+fn who_does_not_come_back_is_told_and_the_play_ends() {
+    let text = "version = 1\nuntil = \"2m\"\nclients = 50\n\
+        [[endpoint]]\nurl = \"tcp://a:1\"\n[[world]]\nfrom = \"10s\"\ndoes = \"down\"\n";
+    let world = Scenario::parse("endless.toml", text).unwrap();
+    let herd = play(&world, &herd::own(&world));
+    assert!(!herd.recovered());
+    assert_eq!(herd.back_after(50), None);
+    assert!(
+        herd.to_string().contains("NOT RECOVERED: 50 clients"),
+        "{herd}"
+    );
+}
+
+#[test]
+fn a_herd_that_does_not_fit_into_memory_is_refused_with_the_estimate() {
+    let mut world = world(1, "tcp", "1s", "1s");
+    world.clients = usize::MAX / 4096;
+    let error = herd::check_memory(&world, 1).unwrap_err().to_string();
+    assert!(error.contains(" MB are free: at most "), "{error}");
+}
+
+#[test]
+fn an_unknown_policy_names_the_nearest() {
+    let error = Contestant::named("ful-jitter").unwrap_err().to_string();
+    assert!(error.contains("did you mean \"full-jitter\"?"), "{error}");
+}
+
+#[test]
+fn the_picture_has_a_curve_for_each_server_and_says_what_is_seen() {
+    let world = world(200, "tls", "5s", "20s");
+    let herds = [play(&world, &herd::own(&world))];
+    let page = herd::page("What \"happens\" <here>", &herds).unwrap();
+    assert!(page.starts_with("<svg"), "{page}");
+    for text in ["dials a second", "connections", "seconds", "&lt;here&gt;"] {
+        assert!(page.contains(text), "{text}");
+    }
+    assert!(page.matches("<polyline").count() >= 2);
+    let rows = herd::csv(&herds);
+    assert_eq!(rows.lines().count(), herds[0].bins.len() + 1);
+}
+
+/// Clients of one server that takes ten in a millisecond, from 40 s on away for so long.
+fn world(clients: u32, scheme: &str, outage: &str, after: &str) -> Scenario {
+    scenario(clients, scheme, outage, after, "work = \"100us\"\n")
+}
+
+/// The same, but the server takes all at once.
+fn free_world(clients: u32, outage: &str) -> Scenario {
+    scenario(clients, "tcp", outage, "60s", "")
+}
+
+fn scenario(clients: u32, scheme: &str, outage: &str, after: &str, capacity: &str) -> Scenario {
+    let span = |text: &str| failover_core::config::parse_duration(text).unwrap();
+    // All are connected by then, and for longer than it takes to be stable.
+    let start = Duration::from_secs(40);
+    let (healed, until) = (start + span(outage), start + span(outage) + span(after));
+    let text = format!(
+        "version = 1\nuntil = \"{}ms\"\nclients = {clients}\nstart_over = \"20s\"\n\
+         [[endpoint]]\nurl = \"{scheme}://a:1\"\n{capacity}\
+         [[world]]\nfrom = \"{}ms\"\nto = \"{}ms\"\ndoes = \"down\"\n",
+        until.as_millis(),
+        start.as_millis(),
+        healed.as_millis(),
+    );
+    Scenario::parse("herd.toml", &text).unwrap()
+}
+
+fn play(world: &Scenario, contestant: &Contestant) -> Herd {
+    herd::run(world, contestant, &mut |_| {})
+}
+
+fn laws(backoff: Backoff, jitter: Jitter) -> Contestant {
+    laws_capped(backoff, jitter, Duration::from_secs(60))
+}
+
+fn laws_capped(backoff: Backoff, jitter: Jitter, cap: Duration) -> Contestant {
+    let policy = Policy::builder()
+        .order(Order::new(Walk::Shuffled(Shuffle::EachLoss)))
+        .pace(Pace::new(backoff).every(Every::Sweep).cap(cap))
+        .jitter(jitter)
+        .build();
+    Contestant::new("a law", policy.unwrap())
+}
+
+fn constant(millis: u64) -> Backoff {
+    Backoff::Constant(Duration::from_millis(millis))
+}
+
+fn doubling(millis: u64) -> Backoff {
+    Backoff::Exponential {
+        base: Duration::from_millis(millis),
+        factor: Ratio::TWO,
+    }
+}
+
+fn per_bin(herd: &Herd, per_second: f64) -> f64 {
+    per_second * herd.bin.as_secs_f64()
+}
+
+/// The highest rate of dials after the world had healed, in a second.
+fn peak_after_healing(herd: &Herd) -> f64 {
+    let healed = herd.healed_at.unwrap().as_nanos() / 100_000_000;
+    let bins = herd.bins.iter().skip(usize::try_from(healed).unwrap());
+    bins.map(|bin| bin.dials).max().unwrap() as f64 * 10.0
+}

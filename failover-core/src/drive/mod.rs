@@ -10,7 +10,9 @@ mod event;
 mod guard;
 mod handle;
 mod leave;
+mod metrics;
 mod report;
+mod share;
 mod spans;
 
 pub use self::behind::{Client, Driver, NoConnection};
@@ -22,4 +24,6 @@ pub use self::error::{BuildError, DeadlinePassed, GiveUp, ListError, Loss};
 pub use self::event::{Attempt, AttemptError, Event, Events, Link, NextDial, What};
 pub use self::handle::{Handle, Status, TooManyChanges, Watch};
 pub use self::leave::Leave;
+pub use self::metrics::Metrics;
 pub use self::report::{Counters, EndpointReport, Snapshot};
+pub use self::share::{BudgetRules, DialLimiter, HeldBy, RetryBudget, SharedHealth};

@@ -170,7 +170,9 @@ impl Snapshot {
                 let wait = short(until.since(self.at));
                 format!("is dialled next, in {wait}{}", failures(report))
             }
+            Status::Held { target, by } if is_it(target.endpoint().name()) => String::new(),
             Status::Idle
+            | Status::Held { .. }
             | Status::Waiting { .. }
             | Status::Dialing { .. }
             | Status::Connected { .. }

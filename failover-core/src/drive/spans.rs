@@ -94,6 +94,9 @@ mod told {
                 What::HookPanicked { message } => error!(message, "a hook panicked"),
                 What::ListRefused { error } => warn!(%error, "list refused"),
                 What::Closed(reason) => info!(%reason, "closed"),
+                What::Held { target, by } => {
+                    debug!(endpoint = %target, by = by.as_str(), "dial held");
+                }
                 What::SessionGone
                 | What::Switching { .. }
                 | What::Draining { .. }

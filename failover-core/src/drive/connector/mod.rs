@@ -1,5 +1,6 @@
 //! The loop that carries the machine's decisions out.
 
+mod gate;
 mod leaving;
 mod list;
 mod tell;
@@ -15,10 +16,12 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use crate::attempt::AttemptId;
-use crate::dial::{Dial, DialContext, DialError, Trail};
+use crate::dial::{Dial, DialError, Trail};
 use crate::directory::{Directory, Endpoint, Learner, Target};
 use crate::drive::builder::ConnectorBuilder;
 use crate::drive::clock::Clock;
+use crate::drive::connector::gate::{Gate, Pass};
+pub(crate) use crate::drive::connector::gate::Sharing;
 use crate::drive::connector::leaving::Leaving;
 use crate::drive::error::{DeadlinePassed, GiveUp, Loss};
 use crate::drive::event::{Events, Link, Ring, What};
@@ -95,6 +98,7 @@ pub struct Connector<D: Dial, C: Clock> {
     arrival: Arrival,
     warned: Warned,
     spans: Spans,
+    sharing: Sharing,
     shared: Arc<Shared>,
     rings: Vec<Arc<Ring>>,
 }
@@ -176,9 +180,13 @@ struct InFlight<D: Dial> {
     order: DialOrder,
     target: Target,
     trail: Trail,
+    ordered: Time,
     began: Time,
     span: DialSpan,
-    future: DialFuture<D>,
+    /// None until nothing holds it any more.
+    future: Option<DialFuture<D>>,
+    /// Given back when the dial ends.
+    pass: Pass,
 }
 
 type DialFuture<D> =
@@ -206,6 +214,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         machine: Machine,
         hooks: Box<dyn Hooks + Send>,
         learner: Learner,
+        sharing: Sharing,
     ) -> Self {
         let reports = directory
             .iter()
@@ -234,6 +243,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             arrival: Arrival::First,
             warned: Warned::NotYet,
             spans: Spans::default(),
+            sharing,
             rings: Vec::new(),
         }
     }
@@ -467,6 +477,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
 
     /// Takes in what was said through handles.
     fn hear(&mut self, cx: &Context<'_>) {
+        self.hear_health(cx);
         let words = self.shared.listen(cx.waker());
         if words.close {
             self.feed(Input::Close, None);
@@ -512,7 +523,15 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     fn poll_dials(&mut self, cx: &mut Context<'_>) {
         let mut at = 0;
         while let Some(dial) = self.in_flight.get_mut(at) {
-            match dial.span.in_scope(|| dial.future.as_mut().poll(cx)) {
+            let Some(future) = &mut dial.future else {
+                match self.poll_gate(at, cx) {
+                    Gate::Open => {}
+                    Gate::Held => at += 1,
+                    Gate::Gone => at = 0,
+                }
+                continue;
+            };
+            match dial.span.in_scope(|| future.as_mut().poll(cx)) {
                 Poll::Pending => at += 1,
                 Poll::Ready(outcome) => {
                     let dial = self.in_flight.remove(at);
@@ -525,7 +544,11 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
 
     /// Ready when time was news. Pending with a timer armed otherwise.
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let wakes = [self.machine.next_wake(), self.learner.next_wake()];
+        let wakes = [
+            self.machine.next_wake(),
+            self.learner.next_wake(),
+            self.gate_wake(),
+        ];
         let Some(wake) = wakes.into_iter().flatten().min() else {
             self.timer = None;
             return Poll::Pending;
@@ -556,14 +579,14 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         while let Some(at) = self
             .in_flight
             .iter()
-            .position(|dial| dial.order.deadline <= now)
+            .position(|dial| dial.future.is_some() && dial.order.deadline <= now)
         {
-            let dial = self.in_flight.remove(at);
+            let mut dial = self.in_flight.remove(at);
             let late = DeadlinePassed {
                 after: dial.order.deadline.since(dial.began),
                 phase: dial.trail.phase(),
             };
-            drop(dial.future);
+            dial.future = None;
             let error = DialError::new(late);
             self.dial_failed(dial.order, dial.target, dial.trail, error);
         }
@@ -580,6 +603,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             Err(error) => self.dial_failed(order, target, trail, DialError::new(error)),
             Ok(conn) => {
                 self.learn(order.attempt, &trail);
+                self.sharing.on_connection(target.endpoint().name());
                 let link = Link {
                     id: order.attempt,
                     target: target.clone(),
@@ -682,32 +706,17 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         let Some(target) = self.target(order.endpoint, order.route) else {
             return;
         };
-        let clock = Arc::clone(&self.clock);
-        let clock = Arc::new(move || clock.now());
-        let cx = DialContext::new(
-            order.attempt,
-            order.number,
-            order.purpose,
-            order.deadline,
-            clock,
-        );
-        let trail = cx.trail().clone();
-        let dialer = Arc::clone(&self.dialer);
-        let to = target.clone();
         self.in_flight.push(InFlight {
+            ordered: now,
             began: now,
             span: self.spans.dial(&order, &target),
             order,
             target,
-            trail,
-            future: Box::pin(async move { dialer.dial(&to, &cx).await }),
+            trail: Trail::default(),
+            future: None,
+            pass: Pass::default(),
         });
-        self.shared.with(|inside| {
-            inside.counters.dials += 1;
-            if let Some(report) = inside.reports.get_mut(&order.endpoint) {
-                report.dials += 1;
-            }
-        });
+        self.order_dial(self.in_flight.len() - 1);
     }
 
     fn remains_of_session(
@@ -744,7 +753,10 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                 .map(|target| Status::Waiting { target, until }),
             machine::Status::Dialing { endpoint } => self
                 .target(endpoint, 0)
-                .map(|target| Status::Dialing { target }),
+                .map(|target| match self.held() {
+                    Some(by) => Status::Held { target, by },
+                    None => Status::Dialing { target },
+                }),
             machine::Status::Connected { link, since } => self
                 .target(link.endpoint, link.route)
                 .map(|target| Status::Connected { target, since }),

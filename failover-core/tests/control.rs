@@ -328,10 +328,13 @@ async fn a_snapshot_tells_each_endpoint_and_explains_it() {
     sleep(SECOND).await;
     let snapshot = handle.snapshot();
     let said: Vec<String> = snapshot.explain();
-    assert_eq!(said[0], "a:1: ready; it failed once in a row (reset)");
+    assert_eq!(
+        said[0],
+        "a:1: ready, and not needed while b:1 stands; it failed once in a row (reset)"
+    );
     assert_eq!(
         said[1],
-        "c:1: ready; it failed once in a row (not done after 1s, while waiting for the TLS handshake)"
+        "c:1: ready, and not needed while b:1 stands; it failed once in a row (not done after 1s, while waiting for the TLS handshake)"
     );
     assert!(said[2].starts_with("b:1: connected for 10"), "{}", said[2]);
     assert_eq!(said[3], "d:1: switched off, until it is switched on");

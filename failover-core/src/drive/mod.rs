@@ -19,7 +19,7 @@ pub use self::behind::{Client, Driver, NoConnection};
 pub use self::builder::ConnectorBuilder;
 pub use self::callbacks::Callbacks;
 pub use self::clock::Clock;
-pub use self::connector::{Arrival, Connector, Established};
+pub use self::connector::{Arrival, Connections, Connector, Established};
 pub use self::error::{BuildError, DeadlinePassed, GiveUp, ListError, Loss};
 pub use self::event::{Attempt, AttemptError, Event, Events, Link, NextDial, What};
 pub use self::handle::{Handle, Status, TooManyChanges, Watch};

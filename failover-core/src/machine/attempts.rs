@@ -21,8 +21,6 @@ pub(crate) struct Attempt {
     pub(crate) order: DialOrder,
     pub(crate) slot: SlotIndex,
     pub(crate) started: Time,
-    /// Since when it waits for a permit, if it does.
-    pub(crate) held: Option<Time>,
 }
 
 impl Attempt {
@@ -33,14 +31,6 @@ impl Attempt {
             took: now.since(self.started),
             next: None,
         })
-    }
-
-    /// When it has failed, if it is not done: never, while it is held.
-    pub(super) fn ends_by(&self) -> Time {
-        match self.held {
-            None => self.order.deadline,
-            Some(_) => Time::MAX,
-        }
     }
 
     /// Whether the client waits for it.
@@ -115,7 +105,6 @@ impl Machine {
             order,
             slot,
             started: cx.now,
-            held: None,
         });
         cx.out.push(Output::Dial(order));
         order.attempt

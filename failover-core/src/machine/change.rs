@@ -102,11 +102,7 @@ impl Machine {
     }
 
     /// Cancels these dials; what they were for on the side is begun anew.
-    pub(super) fn cancel_dials_where(
-        &mut self,
-        which: impl Fn(&Attempt) -> bool,
-        cx: &mut Cx<'_>,
-    ) {
+    pub(super) fn cancel_dials_where(&mut self, which: impl Fn(&Attempt) -> bool, cx: &mut Cx<'_>) {
         for at in (0..self.attempts.len()).rev() {
             let attempt = self.attempts[at].order.attempt;
             if which(&self.attempts[at]) {

@@ -70,8 +70,8 @@ pub enum Input {
     Resume,
     /// The list changed.
     Change(Change),
-    /// Somebody else found this endpoint to be bad, or probes it: it is suspended until then. Its
-    /// series do not grow. A dial of it that is [held](Input::Held) is given up and is no failure;
+    /// Somebody else found this endpoint to be bad, or probes it: it rests until then. Its own
+    /// series do not grow, and it does not count as one that refused. A dial of it that is [held](Input::Held) is given up and is no failure;
     /// one that has begun goes on.
     Rests {
         /// Which.

@@ -256,7 +256,7 @@ impl Machine {
         let deadline = self
             .attempts
             .iter()
-            .map(Attempt::ends_by)
+            .map(|attempt| self.ends_by(attempt))
             .min();
         let wake = planned
             .into_iter()
@@ -325,7 +325,7 @@ impl Machine {
         if self.is_out_of_patience(cx) {
             return Answer::Taken;
         }
-        while let Some(late) = self.attempts.iter().find(|a| a.ends_by() <= cx.now) {
+        while let Some(late) = self.attempts.iter().find(|a| self.ends_by(a) <= cx.now) {
             let attempt = late.order.attempt;
             cx.out.push(Output::Cancel(attempt));
             self.on_failed(attempt, Failure::new(Kind::Timeout), cx);

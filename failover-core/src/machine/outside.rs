@@ -1,5 +1,7 @@
 //! What others have to say: who lends permits, and clients that share what they know of endpoints.
 
+use alloc::vec::Vec;
+
 use crate::attempt::AttemptId;
 use crate::endpoint::EndpointId;
 use crate::machine::attempts::Attempt;
@@ -17,30 +19,51 @@ impl Machine {
         Some(attempts.find(|a| a.order.attempt == attempt)?.order)
     }
 
+    /// When it has failed, if it is not done: never, while it is held.
+    pub(super) fn ends_by(&self, attempt: &Attempt) -> Time {
+        match self.is_held(attempt.order.attempt) {
+            true => Time::MAX,
+            false => attempt.order.deadline,
+        }
+    }
+
+    fn is_held(&self, attempt: AttemptId) -> bool {
+        let mut held = self.extras.iter().flat_map(|extras| &extras.held);
+        held.any(|(held, _)| *held == attempt)
+    }
+
     pub(super) fn on_held(&mut self, attempt: AttemptId, now: Time) -> Answer {
-        let mut attempts = self.attempts.iter_mut();
-        match attempts.find(|a| a.order.attempt == attempt && a.held.is_none()) {
-            Some(attempt) => attempt.held = Some(now),
-            None => return Answer::Stale,
+        if self.order(attempt).is_none() || self.is_held(attempt) {
+            return Answer::Stale;
+        }
+        self.extras_mut();
+        let attempts = &self.attempts;
+        if let Some(extras) = &mut self.extras {
+            // Those that were given up are forgotten.
+            let goes_on = |held| attempts.iter().any(|a| a.order.attempt == held);
+            extras.held.retain(|(held, _)| goes_on(*held));
+            extras.held.push((attempt, now));
         }
         Answer::Taken
     }
 
     pub(super) fn on_begun(&mut self, attempt: AttemptId, now: Time) -> Answer {
-        let mut attempts = self.attempts.iter_mut();
-        let Some(attempt) = attempts.find(|a| a.order.attempt == attempt) else {
+        let Some(at) = self
+            .attempts
+            .iter()
+            .position(|a| a.order.attempt == attempt)
+        else {
             return Answer::Stale;
         };
-        let Some(since) = attempt.held.take() else {
+        let Some(since) = self.end_hold(attempt) else {
             return Answer::Stale;
         };
-        let (slot, id, waited) = (attempt.slot, attempt.order.attempt, now.since(since));
-        attempt.started = attempt.started + waited;
-        let deadline = attempt.order.deadline + waited;
-        let deadline = self.resume_deadline(deadline);
-        if let Some(attempt) = self.attempts.iter_mut().find(|a| a.order.attempt == id) {
-            attempt.order.deadline = deadline;
-        }
+        let waited = now.since(since);
+        let (slot, deadline) = (self.attempts[at].slot, self.attempts[at].order.deadline);
+        let deadline = self.resume_deadline(deadline + waited);
+        let begun = &mut self.attempts[at];
+        begun.started = begun.started + waited;
+        begun.order.deadline = deadline;
         if let Some(extras) = &mut self.extras {
             for (_, until) in extras.turns.iter_mut().filter(|(of, _)| *of == slot) {
                 *until = *until + waited;
@@ -49,6 +72,13 @@ impl Machine {
         let outage = self.outage.number;
         self.pool.slot_mut(slot).dialled(now + MIN_REDIAL, outage);
         Answer::Taken
+    }
+
+    /// Since when it was held, if it was.
+    fn end_hold(&mut self, attempt: AttemptId) -> Option<Time> {
+        let held = &mut self.extras.as_mut()?.held;
+        let at = held.iter().position(|(held, _)| *held == attempt)?;
+        Some(held.swap_remove(at).1)
     }
 
     pub(super) fn on_rests(
@@ -69,7 +99,12 @@ impl Machine {
         if self.resume_until().is_some() {
             return Answer::Taken;
         }
-        self.cancel_dials_where(|dial| dial.slot == slot && dial.held.is_some(), cx);
+        let held = match &self.extras {
+            Some(extras) => extras.held.clone(),
+            None => Vec::new(),
+        };
+        let is_held = |id| held.iter().any(|(held, _)| *held == id);
+        self.cancel_dials_where(|dial| dial.slot == slot && is_held(dial.order.attempt), cx);
         match self.state {
             State::Waiting(plan) if plan.slot == slot => self.pick_again(plan, cx),
             State::Dialing => self.go_on_without_a_dial(cx),

@@ -196,10 +196,13 @@ impl Slot {
         self.rest_until(now.after(rest));
     }
 
-    /// Somebody else suspended it, or probes it: it rests, and its own series stand still.
+    /// Somebody else suspended it, or probes it: it rests, and its own series stand still. It did not
+    /// refuse this client, and does not count as one that did.
     pub(crate) fn told_to_rest(&mut self, until: Time) {
+        if self.condition == Condition::Active {
+            self.condition = Condition::Marked;
+        }
         if self.condition <= Condition::Suspended {
-            self.condition = Condition::Suspended;
             self.rest_until(until);
         }
     }

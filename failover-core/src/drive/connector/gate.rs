@@ -3,7 +3,7 @@
 
 use std::boxed::Box;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::attempt::AttemptId;
@@ -12,9 +12,7 @@ use crate::drive::clock::Clock;
 use crate::drive::connector::Connector;
 use crate::drive::event::What;
 use crate::drive::metrics::Metrics;
-use crate::drive::share::{
-    Claim, DialLimiter, HeldBy, News, Place, Probe, Reader, RetryBudget,
-};
+use crate::drive::share::{Claim, DialLimiter, HeldBy, News, Place, Probe, Reader, RetryBudget};
 use crate::machine::{Condition, DialOrder, Input};
 use crate::time::Time;
 
@@ -81,7 +79,10 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         };
         let attempt = dial.order.attempt;
         let lasts = dial.order.deadline.since(dial.ordered);
-        if let Err(by) = self.sharing.ask(&dial.order, &mut dial.pass, lasts, now, cx) {
+        if let Err(by) = self
+            .sharing
+            .ask(&dial.order, &mut dial.pass, lasts, now, cx)
+        {
             let first = dial.pass.held.replace(by).is_none();
             let told = dial.pass.told.replace(by) == Some(by);
             let target = dial.target.clone();
@@ -99,7 +100,11 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             let until = now + busy;
             self.feed(Input::Rests { endpoint, until }, None);
             self.note(endpoint, |_| {});
-            if !self.in_flight.get(at).is_some_and(|dial| dial.order.attempt == attempt) {
+            if !self
+                .in_flight
+                .get(at)
+                .is_some_and(|dial| dial.order.attempt == attempt)
+            {
                 return Gate::Gone;
             }
             // The machine wants it all the same.
@@ -114,7 +119,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         let health = self.sharing.health.as_ref()?;
         let dial = self.in_flight.get_mut(at)?;
         let rests = match self.machine.condition(dial.order.endpoint) {
-            Some((Condition::Suspended, until)) => until > self.clock.now(),
+            Some((Condition::Marked | Condition::Suspended, until)) => until > self.clock.now(),
             Some(_) | None => false,
         };
         // Dialled although it rests: the user's or the policy's own wish.
@@ -189,11 +194,11 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     }
 
     /// Takes in what other connectors found out.
-    pub(super) fn hear_health(&mut self, cx: &Context<'_>) {
+    pub(super) fn hear_health(&mut self, driver: &Waker) {
         let Some(health) = &mut self.sharing.health else {
             return;
         };
-        for (name, news) in health.news(cx.waker()) {
+        for (name, news) in health.news(driver) {
             let Some(endpoint) = self.directory.find(&name) else {
                 continue;
             };

@@ -1,5 +1,6 @@
 //! The loop that carries the machine's decisions out.
 
+mod connections;
 mod gate;
 mod leaving;
 mod list;
@@ -11,7 +12,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use std::vec::Vec;
 
@@ -20,8 +21,9 @@ use crate::dial::{Dial, DialError, Trail};
 use crate::directory::{Directory, Endpoint, Learner, Target};
 use crate::drive::builder::ConnectorBuilder;
 use crate::drive::clock::Clock;
-use crate::drive::connector::gate::{Gate, Pass};
+pub use crate::drive::connector::connections::Connections;
 pub(crate) use crate::drive::connector::gate::Sharing;
+use crate::drive::connector::gate::{Gate, Pass};
 use crate::drive::connector::leaving::Leaving;
 use crate::drive::error::{DeadlinePassed, GiveUp, Loss};
 use crate::drive::event::{Events, Link, Ring, What};
@@ -402,6 +404,50 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         }
     }
 
+    /// The connections one after the other, as a stream: the next one when the one before was reported
+    /// [lost](Connections::lost) or is to be left. Poll [`next`](Connections::next) beside the session:
+    /// only then are handles heard, and spares, probes and moves made.
+    ///
+    /// It is an async `next` and no `futures::Stream`, because that trait is no part of the standard
+    /// library yet and the core depends on no crate for it; `futures::stream::unfold` makes one of it:
+    /// `unfold(connector.connections(), async |mut c| Some((c.next().await?, c)))`.
+    ///
+    /// ```
+    /// # use std::future::{Ready, ready};
+    /// # use failover_core::directory::Endpoint;
+    /// # use failover_core::drive::{Clock, Connector};
+    /// # use failover_core::failure::{Failure, Kind};
+    /// # use failover_core::testing::{Script, Step};
+    /// # use failover_core::time::Time;
+    /// # #[derive(Clone)] struct MyClock;
+    /// # impl Clock for MyClock { type Sleep = Ready<()>;
+    /// #   fn now(&self) -> Time { Time::ZERO }
+    /// #   fn sleep_until(&self, _: Time) -> Ready<()> { ready(()) } }
+    /// # let dialer = Script::new(MyClock).host("a", [Step::Accept]).host("b", [Step::Accept]);
+    /// # smol::block_on(async {
+    /// let connector = Connector::builder(dialer, MyClock)
+    ///     .endpoint(Endpoint::parse("tcp://a:1")?)
+    ///     .endpoint(Endpoint::parse("tcp://b:1")?)
+    ///     .build()?;
+    /// let mut connections = connector.connections();
+    /// let mut hosts = 0;
+    /// while let Some(link) = connections.next().await {
+    ///     hosts += 1;
+    ///     match hosts {
+    ///         2 => connections.close(),
+    ///         _ => drop(connections.lost(link.id(), Failure::new(Kind::Reset))),
+    ///     }
+    /// }
+    /// assert_eq!(hosts, 2);
+    /// assert!(connections.gave_up().is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn connections(self) -> Connections<D, C> {
+        Connections::new(self)
+    }
+
     /// Ends it: drops what is in flight and tells `Closed`. Later calls change nothing.
     pub fn close(&mut self) {
         self.feed(Input::Close, None);
@@ -413,6 +459,8 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             self.lost(unreported, Failure::new(Kind::Closed));
         }
         self.parting = None;
+        // What others know already is known before the first choice.
+        self.hear_health(Waker::noop());
         self.feed(Input::Start, None);
     }
 
@@ -477,7 +525,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
 
     /// Takes in what was said through handles.
     fn hear(&mut self, cx: &Context<'_>) {
-        self.hear_health(cx);
+        self.hear_health(cx.waker());
         let words = self.shared.listen(cx.waker());
         if words.close {
             self.feed(Input::Close, None);
@@ -751,12 +799,12 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             machine::Status::Waiting { endpoint, until } => self
                 .target(endpoint, 0)
                 .map(|target| Status::Waiting { target, until }),
-            machine::Status::Dialing { endpoint } => self
-                .target(endpoint, 0)
-                .map(|target| match self.held() {
+            machine::Status::Dialing { endpoint } => {
+                self.target(endpoint, 0).map(|target| match self.held() {
                     Some(by) => Status::Held { target, by },
                     None => Status::Dialing { target },
-                }),
+                })
+            }
             machine::Status::Connected { link, since } => self
                 .target(link.endpoint, link.route)
                 .map(|target| Status::Connected { target, since }),

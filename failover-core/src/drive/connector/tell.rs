@@ -114,10 +114,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                 let endpoint = self.endpoint(endpoint)?;
                 self.sharing
                     .on_suspension(endpoint.name(), until.since(now));
-                What::Suspended {
-                    endpoint,
-                    until,
-                }
+                What::Suspended { endpoint, until }
             }
             machine::Event::SpareReady(link) => What::SpareReady(self.link(link)?),
             machine::Event::SpareLost { link, failure } => What::SpareLost {
@@ -130,7 +127,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     }
 
     pub(super) fn publish(&mut self, at: Time, what: What) {
-        self.spans.tell(&what);
+        self.spans.tell(&what, at);
         self.measure(|metrics| count(metrics, &what));
         self.rings.retain(|ring| !ring.is_ended());
         for ring in &self.rings {

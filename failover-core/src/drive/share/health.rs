@@ -147,7 +147,7 @@ pub(crate) enum Claim {
     Free,
     /// As the probe for all.
     Probe(Probe),
-    /// Somebody else probes it, for so long at most.
+    /// It rests, or somebody else probes it, for so long at most.
     Busy(Duration),
 }
 
@@ -212,20 +212,19 @@ impl Reader {
         }
     }
 
-    /// Asks to dial it, for so long at most.
+    /// Asks to dial it, for so long at most, as one who has not heard that it rests.
     pub(crate) fn claim(&self, name: &str, lasts: Duration) -> Claim {
         let now = (self.health.inside.now)();
         let state = locked(&self.health.inside.book, |book| {
             let entry = book.endpoints.get(name)?;
-            Some((entry.state, entry.by))
+            Some((entry.state, entry.by == self.id))
         });
         match state {
             None | Some((State::Well, _)) => Claim::Free,
-            Some((State::Rests(until), _)) if until > now => Claim::Free,
-            Some((State::Probed(until), by)) if until > now && by != self.id => {
-                Claim::Busy(until.since(now))
-            }
-            Some((State::Probed(until), _)) if until > now => Claim::Free,
+            Some((State::Rests(until) | State::Probed(until), mine)) if until > now => match mine {
+                true => Claim::Free,
+                false => Claim::Busy(until.since(now)),
+            },
             Some((State::Rests(_) | State::Probed(_), _)) => self.begin_probe(name, lasts, now),
         }
     }
@@ -250,7 +249,11 @@ impl Reader {
     /// Notes news and wakes the others, if it is news.
     fn tell(&self, name: &str, state: State, is_news: impl Fn(&Entry) -> bool) -> Option<u64> {
         let (version, wakers) = locked(&self.health.inside.book, |book| {
-            if book.endpoints.get(name).is_some_and(|entry| !is_news(entry)) {
+            if book
+                .endpoints
+                .get(name)
+                .is_some_and(|entry| !is_news(entry))
+            {
                 return (None, BTreeMap::new());
             }
             book.version += 1;

@@ -9,8 +9,8 @@ mod limiter;
 use std::sync::{Mutex, PoisonError};
 
 pub use self::budget::{BudgetRules, RetryBudget};
-pub(crate) use self::health::{Claim, News, Probe, Reader};
 pub use self::health::SharedHealth;
+pub(crate) use self::health::{Claim, News, Probe, Reader};
 pub use self::limiter::DialLimiter;
 pub(crate) use self::limiter::Place;
 

@@ -19,6 +19,16 @@ impl Machine {
         Some(attempts.find(|a| a.order.attempt == attempt)?.order)
     }
 
+    /// Until when an endpoint rests, or rested last, if it is marked or suspended: the hard floor and
+    /// the pace apart.
+    pub(crate) fn rests_until(&self, endpoint: EndpointId) -> Option<Time> {
+        let slot = self.pool.slot(self.pool.find(endpoint)?);
+        match slot.condition(self.outage.number) {
+            Condition::Marked | Condition::Suspended => slot.ready_at(self.outage.number),
+            Condition::Active | Condition::Retired | Condition::Off | Condition::Removed => None,
+        }
+    }
+
     /// When it has failed, if it is not done: never, while it is held.
     pub(super) fn ends_by(&self, attempt: &Attempt) -> Time {
         match self.is_held(attempt.order.attempt) {

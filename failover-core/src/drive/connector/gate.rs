@@ -13,7 +13,7 @@ use crate::drive::connector::Connector;
 use crate::drive::event::What;
 use crate::drive::metrics::Metrics;
 use crate::drive::share::{Claim, DialLimiter, HeldBy, News, Place, Probe, Reader, RetryBudget};
-use crate::machine::{Condition, DialOrder, Input};
+use crate::machine::{DialOrder, Input};
 use crate::time::Time;
 
 /// What this connector shares with others.
@@ -118,10 +118,8 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     fn claim(&mut self, at: usize, lasts: Duration) -> Option<Duration> {
         let health = self.sharing.health.as_ref()?;
         let dial = self.in_flight.get_mut(at)?;
-        let rests = match self.machine.condition(dial.order.endpoint) {
-            Some((Condition::Marked | Condition::Suspended, until)) => until > self.clock.now(),
-            Some(_) | None => false,
-        };
+        let rests_until = self.machine.rests_until(dial.order.endpoint);
+        let rests = rests_until.is_some_and(|until| until > self.clock.now());
         // Dialled although it rests: the user's or the policy's own wish.
         if rests {
             return None;

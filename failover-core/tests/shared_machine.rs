@@ -1,6 +1,11 @@
 //! What drivers that share something tell a machine: a dial is held and begins, an endpoint rests and
 //! is back. All from outside, all deterministic.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    missing_docs
+)]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 
 use std::boxed::Box;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use crate::attempt::AttemptId;
@@ -100,10 +100,10 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             let until = now + busy;
             self.feed(Input::Rests { endpoint, until }, None);
             self.note(endpoint, |_| {});
-            if !self
+            if self
                 .in_flight
                 .get(at)
-                .is_some_and(|dial| dial.order.attempt == attempt)
+                .is_none_or(|dial| dial.order.attempt != attempt)
             {
                 return Gate::Gone;
             }
@@ -239,7 +239,7 @@ impl Sharing {
         }
         if let Some(limiter) = &self.limiter {
             let place = pass.place.get_or_insert_with(|| limiter.line_up());
-            if let Poll::Pending = place.poll(lasts, cx) {
+            if place.poll(lasts, cx).is_pending() {
                 pass.again = place.looks_again().map(|wait| now + wait);
                 return Err(HeldBy::Limiter);
             }

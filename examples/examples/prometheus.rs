@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -101,6 +102,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     connector.lost(link.id(), Failure::new(Kind::Closed));
     connector.connect().await?;
-    print!("{}", metrics.render());
+    std::io::stdout().write_all(metrics.render().as_bytes())?;
     Ok(())
 }

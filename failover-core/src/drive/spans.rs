@@ -185,7 +185,7 @@ mod untold {
     use crate::time::Time;
 
     #[derive(Debug, Default)]
-    pub(crate) struct Spans;
+    pub(crate) struct Spans {}
 
     #[derive(Debug)]
     pub(crate) struct DialSpan;

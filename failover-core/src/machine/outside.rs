@@ -21,7 +21,8 @@ impl Machine {
 
     /// Until when an endpoint rests, or rested last, if it is marked or suspended: the hard floor and
     /// the pace apart.
-    pub(crate) fn rests_until(&self, endpoint: EndpointId) -> Option<Time> {
+    #[must_use]
+    pub fn rests_until(&self, endpoint: EndpointId) -> Option<Time> {
         let slot = self.pool.slot(self.pool.find(endpoint)?);
         match slot.condition(self.outage.number) {
             Condition::Marked | Condition::Suspended => slot.ready_at(self.outage.number),

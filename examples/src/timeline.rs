@@ -171,6 +171,11 @@ fn in_words(what: &What) -> Option<(Mark, &'static str, String)> {
             "not driven",
             "spares, failback and a greatest age need `run`".to_string(),
         ),
+        What::Held { target, by } => (
+            Mark::Note,
+            "held",
+            format!("{} waits for the {}", target.endpoint().name(), by.as_str()),
+        ),
         What::Starved => (
             Mark::Bad,
             "starved",
@@ -398,6 +403,11 @@ fn as_json(event: &Event) -> Value {
             put("connection", connection.number().into());
         }
         What::NotDriven => put("event", "not-driven".into()),
+        What::Held { target, by } => {
+            put("event", "held".into());
+            put("endpoint", target.endpoint().name().into());
+            put("by", by.as_str().into());
+        }
         What::Starved => put("event", "starved".into()),
         What::HookPanicked { message } => {
             put("event", "hook-panicked".into());

@@ -14,14 +14,17 @@ use std::sync::{Arc, Mutex};
 use failover_core::directory::{Endpoint, Learner};
 use failover_core::drive::{
     Arrival, Callbacks, Connector, Established, Events, GiveUp, Handle, Loss, NoConnection, Status,
-    Watch,
+    Watch, What,
 };
 use failover_core::failure::{Failure, Kind, Phase};
-use failover_core::machine::{Answer, CloseReason, Condition};
-use failover_core::policy::{Failback, Limit, Limits, On, Overlap, Reaction, Reactions, Standing};
+use failover_core::machine::{Answer, CloseReason, Condition, Move};
+use failover_core::policy::{
+    Failback, Limit, Limits, MaxAge, On, Overlap, Reaction, Reactions, Standing,
+};
 use failover_core::testing::{Script, ScriptedConn, Step};
+use failover_core::time::Time;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use self::support::{Paused, SECOND, connector, hosts, listed, script, told};
 
@@ -328,10 +331,13 @@ async fn a_snapshot_tells_each_endpoint_and_explains_it() {
     sleep(SECOND).await;
     let snapshot = handle.snapshot();
     let said: Vec<String> = snapshot.explain();
-    assert_eq!(said[0], "a:1: ready; it failed once in a row (reset)");
+    assert_eq!(
+        said[0],
+        "a:1: ready, and not needed while b:1 stands; it failed once in a row (reset)"
+    );
     assert_eq!(
         said[1],
-        "c:1: ready; it failed once in a row (not done after 1s, while waiting for the TLS handshake)"
+        "c:1: ready, and not needed while b:1 stands; it failed once in a row (not done after 1s, while waiting for the TLS handshake)"
     );
     assert!(said[2].starts_with("b:1: connected for 10"), "{}", said[2]);
     assert_eq!(said[3], "d:1: switched off, until it is switched on");
@@ -556,6 +562,151 @@ async fn event_streams_that_are_dropped_are_forgotten() {
     }
     let _kept = connector.events();
     assert!(format!("{connector:?}").contains("event_streams: 1"));
+}
+
+fn tiered(host: &str, tier: u8) -> Endpoint {
+    endpoint(host).tier(tier)
+}
+
+#[tokio::test(start_paused = true)]
+async fn failback_moves_a_running_session_when_the_preferred_server_has_proved_itself() {
+    let script = script().host("b", [Step::Accept]);
+    let failback = Failback::default()
+        .every(SECOND)
+        .good_probes(2)
+        .settle(SECOND);
+    let standing = Standing::default().failback(failback);
+    let policy = listed().standing(standing).build().unwrap();
+    let connector = Connector::builder(script.clone(), script.clock())
+        .endpoints([tiered("a", 0), tiered("b", 1)])
+        .policy(policy)
+        .build()
+        .unwrap();
+    let log = Log::default();
+    let _running = polite(connector, &log);
+    sleep(20 * SECOND).await;
+    assert_eq!(log.take(), "b first");
+    script.change("a", [Step::Accept]);
+    sleep(60 * SECOND).await;
+    assert_eq!(log.take(), "a failback from b:1; b finished");
+    assert_eq!(script.open(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_are_too_old_move_at_times_of_their_own() {
+    let script = accepting(&["a", "b"]);
+    let max_age = MaxAge::new(100 * SECOND).spread(50 * SECOND);
+    let policy = || {
+        let standing = Standing::default().max_age(max_age);
+        listed().standing(standing).build().unwrap()
+    };
+    let mut events = Vec::new();
+    for _ in 0..20 {
+        let mut connector = connector(&script, "a b").policy(policy()).build().unwrap();
+        events.push(connector.events());
+        let _running = hold(connector);
+    }
+    sleep(105 * SECOND).await;
+    let mut moved: Vec<u64> = Vec::new();
+    for events in &mut events {
+        while let Some(event) = events.try_next() {
+            if let What::Moved { why, .. } = event.what {
+                assert_eq!(why, Move::Age);
+                moved.push(event.at.since(Time::ZERO).as_secs());
+            }
+        }
+    }
+    assert!(moved.len() >= 20 && moved.iter().all(|at| (50..105).contains(at)));
+    moved.sort_unstable();
+    moved.dedup();
+    assert!(moved.len() > 10, "{moved:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_overlap_a_drain_and_an_age_break_before_they_make() {
+    let script = accepting(&["a", "b"]);
+    let standing = Standing::default()
+        .overlap(Overlap::Forbidden)
+        .max_age(MaxAge::new(60 * SECOND));
+    let policy = listed().standing(standing).build().unwrap();
+    let mut connector = connector(&script, "a b").policy(policy).build().unwrap();
+    let (handle, mut events) = (connector.handle(), connector.events());
+    let _running = hold(connector);
+    sleep(20 * SECOND).await;
+    handle.drain();
+    let mut most = 0;
+    for _ in 0..10_000 {
+        sleep(SECOND / 100).await;
+        most = most.max(script.open());
+    }
+    assert_eq!(most, 1);
+    let told = told(&mut events);
+    assert!(script.dials().len() >= 3, "{told}");
+    assert!(
+        !told.contains("moved") && !told.contains("switching"),
+        "{told}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_callback_delays_no_reconnect() {
+    let script = accepting(&["a", "b"]);
+    let mut connector = connector(&script, "a b").build().unwrap();
+    let events = connector.events();
+    // Reads one event and then nothing for ever: as slow as it gets.
+    let stuck = tokio::spawn(async move {
+        let mut events = events;
+        events.next().await;
+        pending::<()>().await;
+    });
+    let before = script.clock().elapsed();
+    let mut link = connector.connect().await.unwrap();
+    sleep(20 * SECOND).await;
+    connector.lost(link.id(), Failure::new(Kind::Reset));
+    link = connector.connect().await.unwrap();
+    assert_eq!(link.conn.host(), "b");
+    assert_eq!(script.clock().elapsed() - before, 20 * SECOND);
+    stuck.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_state_is_explained_with_why_until_when_and_what_would_change_it() {
+    let script = script().host("b", [Step::AcceptAfter(SECOND / 2)]);
+    let mut connector = connector(&script, "a b").build().unwrap();
+    let handle = connector.handle();
+    let explain = || handle.snapshot().explain().join(" | ");
+    assert_eq!(
+        explain(),
+        "a:1: ready; nothing is dialled before `connect` | b:1: ready; nothing is dialled before `connect`"
+    );
+    assert!(timeout(SECOND / 4, connector.connect()).await.is_err());
+    assert_eq!(
+        explain(),
+        "a:1: ready, and dialled at its turn: if b:1 fails; it failed once in a row (refused) | b:1: its \
+         turn: being dialled for 250ms, until it answers, fails or its deadline passes"
+    );
+    script.change("b", [Step::REFUSE]);
+    handle.pause();
+    assert!(timeout(SECOND / 4, connector.connect()).await.is_err());
+    assert!(explain().ends_with("b:1: ready; nothing is dialled until the pause ends"));
+    handle.resume();
+    assert!(timeout(SECOND, connector.connect()).await.is_err());
+    let said = explain();
+    assert!(said.contains("its turn: is dialled next, in "), "{said}");
+    assert!(
+        said.contains("a reconnect or resume would cut the wait short"),
+        "{said}"
+    );
+    for name in ["a:1", "b:1"] {
+        handle.switch_off(name).unwrap();
+    }
+    assert!(timeout(SECOND / 4, connector.connect()).await.is_err());
+    let off = "switched off, until it is switched on; nobody may be dialled until the list changes";
+    assert_eq!(explain(), format!("a:1: {off} | b:1: {off}"));
+    connector.close();
+    assert!(
+        explain().ends_with("switched off, until it is switched on; over: the connector is closed")
+    );
 }
 
 fn endpoint(host: &str) -> Endpoint {

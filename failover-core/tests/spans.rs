@@ -82,5 +82,37 @@ async fn an_outage_is_a_span_and_the_same_failure_again_is_told_lower() {
         "{text}"
     );
     assert_eq!(count("INFO outage{lost=\"a:1\"}: reconnected"), 1, "{text}");
+    // Three in all: summed up at the second, and at the end.
+    assert_eq!(count("times=2 within=1"), 1, "{text}");
+    assert_eq!(count("times=3 within="), 1, "{text}");
     assert!(!text.contains("secret"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_repeats_a_thousand_times_is_a_dozen_lines() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_ansi(false)
+        .without_time()
+        .with_writer(lines.clone())
+        .finish();
+    let told = tracing::subscriber::set_default(subscriber);
+    let script = script();
+    let mut connector = Connector::builder(script.clone(), script.clock())
+        .endpoint(Endpoint::parse("tcp://a:1").unwrap())
+        .policy(listed().build().unwrap())
+        .build()
+        .unwrap();
+    let connecting = tokio::time::timeout(1000 * SECOND, connector.connect());
+    assert!(connecting.await.is_err());
+    assert!(script.dials().len() > 900);
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let count = text.lines().filter(|line| line.contains("INFO")).count();
+    // The first, and one for each of 2, 4, ... 512.
+    assert_eq!(count, 10, "{text}");
+    connector.close();
+    drop(told);
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("the same failure again"), "{text}");
 }

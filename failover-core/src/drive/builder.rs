@@ -7,8 +7,10 @@ use std::vec::Vec;
 use crate::dial::{Dial, DialError};
 use crate::directory::{Directory, Endpoint, Learner, Target};
 use crate::drive::clock::Clock;
-use crate::drive::connector::Connector;
+use crate::drive::connector::{Connector, Sharing};
 use crate::drive::error::{BuildError, ListError};
+use crate::drive::metrics::Metrics;
+use crate::drive::share::{DialLimiter, RetryBudget, SharedHealth};
 use crate::machine::Machine;
 use crate::policy::{CustomDelay, Hooks, NoHooks, Policy, Seed};
 
@@ -22,6 +24,7 @@ pub struct ConnectorBuilder<D, C> {
     hooks: Option<Box<dyn Hooks + Send>>,
     seed: Seed,
     learner: Option<Learner>,
+    sharing: Sharing,
 }
 
 impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
@@ -34,6 +37,7 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
             hooks: None,
             seed: Seed::random(),
             learner: None,
+            sharing: Sharing::default(),
         }
     }
 
@@ -75,6 +79,30 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
         self
     }
 
+    /// Dials only with a permit of this limiter, which many connectors share. Default: without.
+    pub fn limiter(mut self, limiter: &DialLimiter) -> Self {
+        self.sharing.limiter = Some(limiter.clone());
+        self
+    }
+
+    /// Retries only within this budget, which many connectors share. Default: without.
+    pub fn retry_budget(mut self, budget: &RetryBudget) -> Self {
+        self.sharing.budget = Some(budget.clone());
+        self
+    }
+
+    /// Shares with other connectors which endpoints are bad. Default: not.
+    pub fn shared_health(mut self, health: &SharedHealth) -> Self {
+        self.sharing.health = Some(health.reader());
+        self
+    }
+
+    /// Counts what it does. Default: nobody counts.
+    pub fn metrics(mut self, metrics: Arc<dyn Metrics>) -> Self {
+        self.sharing.metrics = Some(metrics);
+        self
+    }
+
     /// Checks everything and gives the connector. Nothing is dialled yet.
     ///
     /// # Errors
@@ -101,6 +129,7 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
             machine,
             hooks,
             self.learner.unwrap_or_default(),
+            self.sharing,
         ))
     }
 }

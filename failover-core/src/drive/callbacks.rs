@@ -112,6 +112,7 @@ impl Callbacks {
             | What::LateReport { .. } => self.async_error.as_mut(),
             What::Closed(_) => self.closed.as_mut(),
             What::Attempt(_)
+            | What::Held { .. }
             | What::SessionGone
             | What::Switching { .. }
             | What::Draining { .. }

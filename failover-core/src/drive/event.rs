@@ -14,6 +14,7 @@ use crate::attempt::{AttemptId, Purpose};
 use crate::dial::DialError;
 use crate::directory::{Endpoint, Refused, Target};
 use crate::drive::error::ListError;
+use crate::drive::share::HeldBy;
 use crate::failure::{Failure, Phase};
 use crate::machine::{CloseReason, Move, Why};
 use crate::time::Time;
@@ -36,6 +37,14 @@ pub struct Event {
 pub enum What {
     /// A dial ended, well or badly.
     Attempt(Attempt),
+    /// A dial waits for a permit that connectors share; its deadline does not run. Told once for
+    /// each dial and permit.
+    Held {
+        /// What is to be dialled.
+        target: Target,
+        /// Whose permit.
+        by: HeldBy,
+    },
     /// The first connection stands.
     Connected(Link),
     /// A connection to the server that was lost stands again.

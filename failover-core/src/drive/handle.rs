@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::attempt::AttemptId;
 use crate::directory::{Endpoint, Target};
 use crate::drive::report::{Counters, Reports, Snapshot};
+use crate::drive::share::HeldBy;
 use crate::machine::CloseReason;
 use crate::time::Time;
 
@@ -274,6 +275,13 @@ pub enum Status {
         /// To whom.
         target: Target,
     },
+    /// The next dial waits for a permit that connectors share.
+    Held {
+        /// Whom it will dial.
+        target: Target,
+        /// Whose permit.
+        by: HeldBy,
+    },
     /// Connected.
     Connected {
         /// To whom.
@@ -310,6 +318,9 @@ impl Status {
             | (Self::Dropped, Self::Dropped) => true,
             (Self::Closed(a), Self::Closed(b)) => a == b,
             (Self::Dialing { target: a }, Self::Dialing { target: b }) => same(a, b),
+            (Self::Held { target: a, by: x }, Self::Held { target: b, by: y }) => {
+                x == y && same(a, b)
+            }
             (
                 Self::Waiting {
                     target: a,

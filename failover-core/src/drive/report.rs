@@ -9,9 +9,10 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use crate::dial::DialError;
-use crate::directory::Endpoint;
+use crate::directory::{Endpoint, Target};
 use crate::drive::event::write_chain;
 use crate::drive::handle::Status;
+use crate::drive::share::HeldBy;
 use crate::endpoint::EndpointId;
 use crate::failure::Failure;
 use crate::machine::Condition;
@@ -144,8 +145,8 @@ impl Snapshot {
     /// connector.connect().await?;
     ///
     /// let said = connector.handle().snapshot().explain();
-    /// assert_eq!(said[0], "a:1: ready; it failed once in a row (refused)");
-    /// assert_eq!(said[1], "b:1: connected for 0ns");
+    /// assert_eq!(said[0], "a:1: ready, and not needed while b:1 stands; it failed once in a row (refused)");
+    /// assert_eq!(said[1], "b:1: connected for 0ns, until it is lost or left");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
@@ -158,41 +159,93 @@ impl Snapshot {
     }
 
     fn reason(&self, report: &EndpointReport) -> String {
-        let is_it = |name: &str| name == report.endpoint.name();
+        let is_it = |target: &Target| target.endpoint().name() == report.endpoint.name();
+        let wait = |until: Time| short(until.since(self.at));
         match &self.status {
-            Status::Connected { target, since } if is_it(target.endpoint().name()) => {
-                format!("connected for {}", short(self.at.since(*since)))
+            Status::Connected { target, since } if is_it(target) => format!(
+                "connected for {}, until it is lost or left",
+                short(self.at.since(*since))
+            ),
+            Status::Dialing { target } if is_it(target) => format!(
+                "its turn: being dialled for {}, until it answers, fails or its deadline passes{}",
+                short(self.at.since(self.since)),
+                failures(report)
+            ),
+            Status::Held { target, by } if is_it(target) => {
+                let waits_for = match by {
+                    HeldBy::Limiter => "a permit of the dial limiter, until another dial ends",
+                    HeldBy::Budget => "the retry budget, until older retries are forgotten",
+                };
+                let held = short(self.at.since(self.since));
+                format!(
+                    "its turn: has waited for {held} for {waits_for}{}",
+                    failures(report)
+                )
             }
-            Status::Dialing { target } if is_it(target.endpoint().name()) => {
-                format!("being dialled for {}", short(self.at.since(self.since)))
+            Status::Waiting { target, until } if is_it(target) => format!(
+                "its turn: is dialled next, in {}; a reconnect or resume would cut the wait short{}",
+                wait(*until),
+                failures(report)
+            ),
+            Status::Idle => format!(
+                "{}; nothing is dialled before `connect`",
+                self.condition(report)
+            ),
+            Status::Paused => format!(
+                "{}; nothing is dialled until the pause ends",
+                self.condition(report)
+            ),
+            Status::Starved => format!(
+                "{}; nobody may be dialled until the list changes",
+                self.condition(report)
+            ),
+            Status::Closed(_) | Status::Dropped => {
+                format!("{}; over: the connector is closed", self.condition(report))
             }
-            Status::Waiting { target, until } if is_it(target.endpoint().name()) => {
-                let wait = short(until.since(self.at));
-                format!("is dialled next, in {wait}{}", failures(report))
-            }
-            Status::Idle
-            | Status::Waiting { .. }
-            | Status::Dialing { .. }
-            | Status::Connected { .. }
-            | Status::Paused
-            | Status::Starved
-            | Status::Closed(_)
-            | Status::Dropped => self.condition(report),
+            Status::Connected { target, .. } => match report.condition {
+                Condition::Active => format!(
+                    "ready, and not needed while {} stands{}",
+                    target.endpoint().name(),
+                    failures(report)
+                ),
+                Condition::Marked
+                | Condition::Suspended
+                | Condition::Retired
+                | Condition::Off
+                | Condition::Removed => self.condition(report),
+            },
+            Status::Dialing { target }
+            | Status::Held { target, .. }
+            | Status::Waiting { target, .. } => match report.condition {
+                Condition::Active => format!(
+                    "ready, and dialled at its turn: if {} fails{}",
+                    target.endpoint().name(),
+                    failures(report)
+                ),
+                Condition::Marked
+                | Condition::Suspended
+                | Condition::Retired
+                | Condition::Off
+                | Condition::Removed => self.condition(report),
+            },
         }
     }
 
-    /// Why it is not the one that is used.
+    /// Whether it may be dialled, and if not, until when, and what would change it.
     fn condition(&self, report: &EndpointReport) -> String {
         let rest = short(report.rests_until.since(self.at));
         let over = report.rests_until <= self.at;
-        let condition = match report.condition {
+        match report.condition {
             Condition::Active => format!("ready{}", failures(report)),
             Condition::Marked | Condition::Suspended if over => {
                 format!("has rested, its next dial is a probe{}", failures(report))
             }
-            Condition::Marked => format!("rests for {rest}{}", failures(report)),
+            Condition::Marked => format!(
+                "rests for {rest}; a reconnect to it by name would dial it now{}",
+                failures(report)
+            ),
             Condition::Suspended => format!(
-                "suspended for {rest}{}; a reconnect to it by name would dial it now",
+                "suspended for {rest}; a reconnect to it by name would dial it now{}",
                 failures(report)
             ),
             Condition::Retired => format!(
@@ -200,15 +253,8 @@ impl Snapshot {
                 failures(report)
             ),
             Condition::Off => String::from("switched off, until it is switched on"),
-            Condition::Removed => String::from("removed"),
-        };
-        if let Status::Paused = self.status {
-            return format!("{condition}; nothing is dialled during a pause");
+            Condition::Removed => String::from("removed from the list, for good"),
         }
-        if self.status.is_final() {
-            return format!("{condition}; the connector is closed");
-        }
-        condition
     }
 }
 

@@ -17,14 +17,15 @@ mod told {
     use crate::drive::event::{Attempt, What};
     use crate::failure::Kind;
     use crate::machine::DialOrder;
+    use crate::time::Time;
 
     /// The span of the outage, if there is one.
     #[derive(Debug)]
     pub(crate) struct Spans {
         outage: Span,
-        /// The last kind of failure of each endpoint in this outage: the same again is told at a
-        /// lower level.
-        said: BTreeMap<String, Kind>,
+        /// The last failure of each endpoint in this outage, and how often it came: the same again
+        /// is told at a lower level, and summed up at every doubling and when it ends.
+        said: BTreeMap<String, Said>,
     }
 
     impl Default for Spans {
@@ -35,6 +36,17 @@ mod told {
             }
         }
     }
+
+    /// A failure that was told, and is not told again each time.
+    #[derive(Debug)]
+    struct Said {
+        kind: Kind,
+        times: u64,
+        since: Time,
+    }
+
+    /// The names that are remembered in an outage; the failures of others are told each time.
+    const REMEMBERED: usize = 256;
 
     /// The span of one dial.
     #[derive(Debug)]
@@ -58,9 +70,9 @@ mod told {
             ))
         }
 
-        pub(crate) fn tell(&mut self, what: &What) {
+        pub(crate) fn tell(&mut self, what: &What, at: Time) {
             let outage = self.outage.clone();
-            outage.in_scope(|| self.tell_here(what));
+            outage.in_scope(|| self.tell_here(what, at));
             if let What::Disconnected { link, .. } = what {
                 let lost = link.target.endpoint().name();
                 self.outage = info_span!("outage", lost);
@@ -71,13 +83,13 @@ mod told {
             | What::Closed(_) = what
             {
                 self.outage = Span::none();
-                self.said.clear();
+                outage.in_scope(|| self.sum_up_all(at));
             }
         }
 
-        fn tell_here(&mut self, what: &What) {
+        fn tell_here(&mut self, what: &What, at: Time) {
             match what {
-                What::Attempt(attempt) => self.tell_attempt(attempt),
+                What::Attempt(attempt) => self.tell_attempt(attempt, at),
                 What::Connected(link) => info!(endpoint = %link.target, "connected"),
                 What::Reconnected(link) => info!(endpoint = %link.target, "reconnected"),
                 What::FailedOver { to, from } => {
@@ -94,6 +106,9 @@ mod told {
                 What::HookPanicked { message } => error!(message, "a hook panicked"),
                 What::ListRefused { error } => warn!(%error, "list refused"),
                 What::Closed(reason) => info!(%reason, "closed"),
+                What::Held { target, by } => {
+                    debug!(endpoint = %target, by = by.as_str(), "dial held");
+                }
                 What::SessionGone
                 | What::Switching { .. }
                 | What::Draining { .. }
@@ -108,17 +123,55 @@ mod told {
             }
         }
 
-        fn tell_attempt(&mut self, attempt: &Attempt) {
+        fn tell_attempt(&mut self, attempt: &Attempt, at: Time) {
             let Err(error) = &attempt.outcome else {
                 return;
             };
-            let name = attempt.target.endpoint().name();
+            let (name, kind) = (attempt.target.endpoint().name(), error.failure.kind);
             let next = attempt.next.as_ref().map(|next| field::debug(next.wait));
-            let again = self.said.insert(name.to_string(), error.failure.kind);
-            if again == Some(error.failure.kind) {
+            if let Some(said) = self.said.get_mut(name).filter(|said| said.kind == kind) {
+                said.times += 1;
                 debug!(endpoint = name, %error, next, "dial failed again");
-            } else {
-                info!(endpoint = name, %error, next, "dial failed");
+                // Once at 2, 4, 8, ...: what repeats for ever is still seen now and then.
+                if said.times.is_power_of_two() {
+                    said.sum_up(name, at);
+                }
+                return;
+            }
+            if let Some(other) = self.said.remove(name) {
+                other.sum_up_last(name, at);
+            }
+            info!(endpoint = name, %error, next, "dial failed");
+            if self.said.len() < REMEMBERED {
+                let (times, since) = (1, at);
+                self.said
+                    .insert(name.to_string(), Said { kind, times, since });
+            }
+        }
+
+        fn sum_up_all(&mut self, at: Time) {
+            for (name, said) in core::mem::take(&mut self.said) {
+                said.sum_up_last(&name, at);
+            }
+        }
+    }
+
+    impl Said {
+        fn sum_up(&self, name: &str, at: Time) {
+            let (kind, times, within) = (self.kind.as_str(), self.times, at.since(self.since));
+            info!(
+                endpoint = name,
+                kind,
+                times,
+                ?within,
+                "the same failure again"
+            );
+        }
+
+        /// At the end, unless it was said just now or there was nothing to sum up.
+        fn sum_up_last(&self, name: &str, at: Time) {
+            if !self.times.is_power_of_two() {
+                self.sum_up(name, at);
             }
         }
     }
@@ -129,9 +182,10 @@ mod untold {
     use crate::directory::Target;
     use crate::drive::event::What;
     use crate::machine::DialOrder;
+    use crate::time::Time;
 
     #[derive(Debug, Default)]
-    pub(crate) struct Spans;
+    pub(crate) struct Spans {}
 
     #[derive(Debug)]
     pub(crate) struct DialSpan;
@@ -145,7 +199,7 @@ mod untold {
             DialSpan
         }
 
-        pub(crate) fn tell(&mut self, _: &What) {}
+        pub(crate) fn tell(&mut self, _: &What, _: Time) {}
     }
 
     #[allow(

@@ -54,7 +54,7 @@ impl Machine {
         {
             *pinned = None;
         }
-        self.cancel_dials_of(slot, cx);
+        self.cancel_dials_where(|dial| dial.slot == slot, cx);
         if let Some(extras) = &mut self.extras {
             extras.routes.retain(|plan| plan.slot != slot);
         }
@@ -68,15 +68,9 @@ impl Machine {
                 self.work_on_the_side(cx);
             }
             State::Waiting(plan) if plan.slot == slot => self.pick_again(plan, cx),
-            State::Dialing if !self.attempts.iter().any(Attempt::is_awaited) => {
-                match self.next_held_up_route() {
-                    Some(plan) => self.enter(plan, cx),
-                    None => self.advance(cx),
-                }
-            }
+            State::Dialing => self.go_on_without_a_dial(cx),
             State::Idle
             | State::Waiting(_)
-            | State::Dialing
             | State::Connected(_)
             | State::Paused
             | State::Starved
@@ -86,7 +80,7 @@ impl Machine {
     }
 
     /// Another endpoint at the same time.
-    fn pick_again(&mut self, plan: Plan, cx: &mut Cx<'_>) {
+    pub(super) fn pick_again(&mut self, plan: Plan, cx: &mut Cx<'_>) {
         let series = self.outage.wait;
         match self.decide(cx) {
             Next::Dial(other) => {
@@ -107,15 +101,15 @@ impl Machine {
         }
     }
 
-    fn cancel_dials_of(&mut self, slot: SlotIndex, cx: &mut Cx<'_>) {
-        let gone = |attempt: &Attempt| attempt.slot == slot;
+    /// Cancels these dials; what they were for on the side is begun anew.
+    pub(super) fn cancel_dials_where(&mut self, which: impl Fn(&Attempt) -> bool, cx: &mut Cx<'_>) {
         for at in (0..self.attempts.len()).rev() {
             let attempt = self.attempts[at].order.attempt;
-            if gone(&self.attempts[at]) {
+            if which(&self.attempts[at]) {
                 self.release_effort(attempt, cx.now);
             }
         }
-        self.cancel_where(gone, cx);
+        self.cancel_where(which, cx);
     }
 
     pub(super) fn drop_spares_of(&mut self, slot: SlotIndex, cx: &mut Cx<'_>) {

@@ -305,7 +305,7 @@ impl Machine {
     }
 
     /// Whether it may be dialled at all in this outage, now or later, by the client's main dial.
-    fn may_be_dialled(&self, index: SlotIndex) -> bool {
+    pub(super) fn may_be_dialled(&self, index: SlotIndex) -> bool {
         self.pinned().is_none_or(|pinned| pinned == index)
             && !self.attempts.iter().any(|attempt| attempt.slot == index)
     }

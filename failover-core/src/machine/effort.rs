@@ -31,6 +31,8 @@ pub(crate) struct Extras {
     pub(super) turns: Vec<(SlotIndex, Time)>,
     pub(super) trainer: Trainer,
     pub(super) paused: bool,
+    /// Dials that wait for a permit, since when.
+    pub(super) held: Vec<(AttemptId, Time)>,
 }
 
 /// One thing to reach on the side, by dials one after the other.
@@ -98,6 +100,7 @@ impl Extras {
     pub(super) fn forget_dials(&mut self) {
         self.rival_at = None;
         self.routes.clear();
+        self.held.clear();
         for effort in &mut self.efforts {
             effort.in_flight = None;
         }

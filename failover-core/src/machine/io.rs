@@ -22,6 +22,17 @@ pub enum Input {
         /// The dial.
         attempt: AttemptId,
     },
+    /// This dial has not begun: it waits for a permit that the driver needs. Until
+    /// [`Input::Begun`] its deadline does not run.
+    Held {
+        /// The dial.
+        attempt: AttemptId,
+    },
+    /// This dial was held, and begins now, with its whole deadline.
+    Begun {
+        /// The dial.
+        attempt: AttemptId,
+    },
     /// This dial failed.
     Failed {
         /// The dial.
@@ -59,6 +70,21 @@ pub enum Input {
     Resume,
     /// The list changed.
     Change(Change),
+    /// Somebody else found this endpoint to be bad, or probes it: it rests until then. Its own
+    /// series do not grow, and it does not count as one that refused. A dial of it that is [held](Input::Held) is given up and is no failure;
+    /// one that has begun goes on.
+    Rests {
+        /// Which.
+        endpoint: EndpointId,
+        /// Until when; a longer rest of its own stays.
+        until: Time,
+    },
+    /// Somebody else connected to this endpoint: it rests no more. A wait is cut down to a small
+    /// spread, for it.
+    Recovered {
+        /// Which.
+        endpoint: EndpointId,
+    },
     /// End. The last input that changes anything.
     Close,
 }

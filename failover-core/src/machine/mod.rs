@@ -35,6 +35,7 @@ mod effort;
 mod io;
 mod lost;
 mod outage;
+mod outside;
 mod race;
 
 use alloc::boxed::Box;
@@ -223,6 +224,8 @@ impl Machine {
             Input::Start => self.on_start(cx),
             Input::Wake => self.on_wake(cx),
             Input::Connected { attempt } => self.on_connected(attempt, cx),
+            Input::Held { attempt } => self.on_held(attempt, cx.now),
+            Input::Begun { attempt } => self.on_begun(attempt, cx.now),
             Input::Failed { attempt, failure } => self.on_failed(attempt, failure, cx),
             Input::Learned { attempt, security } => self.on_learned(attempt, security),
             Input::Lost {
@@ -235,6 +238,8 @@ impl Machine {
             Input::Pause => self.on_pause(cx),
             Input::Resume => self.on_resume(cx),
             Input::Change(change) => self.on_change(change, cx),
+            Input::Rests { endpoint, until } => self.on_rests(endpoint, until, cx),
+            Input::Recovered { endpoint } => self.on_recovered(endpoint, cx),
             Input::Close => self.on_close(cx),
         }
     }
@@ -257,7 +262,7 @@ impl Machine {
         let deadline = self
             .attempts
             .iter()
-            .map(|attempt| attempt.order.deadline)
+            .map(|attempt| self.ends_by(attempt))
             .min();
         let wake = planned
             .into_iter()
@@ -326,7 +331,7 @@ impl Machine {
         if self.is_out_of_patience(cx) {
             return Answer::Taken;
         }
-        while let Some(late) = self.attempts.iter().find(|a| a.order.deadline <= cx.now) {
+        while let Some(late) = self.attempts.iter().find(|a| self.ends_by(a) <= cx.now) {
             let attempt = late.order.attempt;
             cx.out.push(Output::Cancel(attempt));
             self.on_failed(attempt, Failure::new(Kind::Timeout), cx);

@@ -200,6 +200,25 @@ impl Slot {
         self.rest_until(now.after(rest));
     }
 
+    /// Somebody else suspended it, or probes it: it rests, and its own series stand still. It did not
+    /// refuse this client, and does not count as one that did.
+    pub(crate) fn told_to_rest(&mut self, until: Time) {
+        if self.condition == Condition::Active {
+            self.condition = Condition::Marked;
+        }
+        if self.condition <= Condition::Suspended {
+            self.rest_until(until);
+        }
+    }
+
+    /// Somebody else connected to it: it rests no more, and its series stand still.
+    pub(crate) fn told_to_be_back(&mut self) {
+        if let Condition::Marked | Condition::Suspended = self.condition {
+            self.condition = Condition::Active;
+            self.end(|rare| (rare.paced, rare.rest) = (Time::ZERO, Time::ZERO));
+        }
+    }
+
     /// The server's hint: not before this much time has passed.
     pub(crate) fn hint(&mut self, after: Duration, health: &Health, now: Time) {
         if self.condition > Condition::Suspended {

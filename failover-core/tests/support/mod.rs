@@ -97,6 +97,7 @@ pub fn words(event: &Event) -> String {
             };
             format!("attempt {} {outcome}", host(&attempt.target))
         }
+        What::Held { target, by } => format!("held {} by {}", host(target), by.as_str()),
         What::Connected(link) => format!("connected {}", host(&link.target)),
         What::Reconnected(link) => format!("reconnected {}", host(&link.target)),
         What::FailedOver { to, from } => {

@@ -1,5 +1,7 @@
 //! The loop that carries the machine's decisions out.
 
+mod connections;
+mod gate;
 mod leaving;
 mod list;
 mod tell;
@@ -10,15 +12,18 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use std::vec::Vec;
 
 use crate::attempt::AttemptId;
-use crate::dial::{Dial, DialContext, DialError, Trail};
+use crate::dial::{Dial, DialError, Trail};
 use crate::directory::{Directory, Endpoint, Learner, Target};
 use crate::drive::builder::ConnectorBuilder;
 use crate::drive::clock::Clock;
+pub use crate::drive::connector::connections::Connections;
+pub(crate) use crate::drive::connector::gate::Sharing;
+use crate::drive::connector::gate::{Gate, Pass};
 use crate::drive::connector::leaving::Leaving;
 use crate::drive::error::{DeadlinePassed, GiveUp, Loss};
 use crate::drive::event::{Events, Link, Ring, What};
@@ -95,6 +100,7 @@ pub struct Connector<D: Dial, C: Clock> {
     arrival: Arrival,
     warned: Warned,
     spans: Spans,
+    sharing: Sharing,
     shared: Arc<Shared>,
     rings: Vec<Arc<Ring>>,
 }
@@ -176,9 +182,13 @@ struct InFlight<D: Dial> {
     order: DialOrder,
     target: Target,
     trail: Trail,
+    ordered: Time,
     began: Time,
     span: DialSpan,
-    future: DialFuture<D>,
+    /// None until nothing holds it any more.
+    future: Option<DialFuture<D>>,
+    /// Given back when the dial ends.
+    pass: Pass,
 }
 
 type DialFuture<D> =
@@ -206,6 +216,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         machine: Machine,
         hooks: Box<dyn Hooks + Send>,
         learner: Learner,
+        sharing: Sharing,
     ) -> Self {
         let reports = directory
             .iter()
@@ -234,6 +245,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             arrival: Arrival::First,
             warned: Warned::NotYet,
             spans: Spans::default(),
+            sharing,
             rings: Vec::new(),
         }
     }
@@ -394,6 +406,50 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         }
     }
 
+    /// The connections one after the other, as a stream: the next one when the one before was reported
+    /// [lost](Connections::lost) or is to be left. Poll [`next`](Connections::next) beside the session:
+    /// only then are handles heard, and spares, probes and moves made.
+    ///
+    /// It is an async `next` and no `futures::Stream`, because that trait is no part of the standard
+    /// library yet and the core depends on no crate for it; `futures::stream::unfold` makes one of it:
+    /// `unfold(connector.connections(), async |mut c| Some((c.next().await?, c)))`.
+    ///
+    /// ```
+    /// # use std::future::{Ready, ready};
+    /// # use failover_core::directory::Endpoint;
+    /// # use failover_core::drive::{Clock, Connector};
+    /// # use failover_core::failure::{Failure, Kind};
+    /// # use failover_core::testing::{Script, Step};
+    /// # use failover_core::time::Time;
+    /// # #[derive(Clone)] struct MyClock;
+    /// # impl Clock for MyClock { type Sleep = Ready<()>;
+    /// #   fn now(&self) -> Time { Time::ZERO }
+    /// #   fn sleep_until(&self, _: Time) -> Ready<()> { ready(()) } }
+    /// # let dialer = Script::new(MyClock).host("a", [Step::Accept]).host("b", [Step::Accept]);
+    /// # smol::block_on(async {
+    /// let connector = Connector::builder(dialer, MyClock)
+    ///     .endpoint(Endpoint::parse("tcp://a:1")?)
+    ///     .endpoint(Endpoint::parse("tcp://b:1")?)
+    ///     .build()?;
+    /// let mut connections = connector.connections();
+    /// let mut hosts = 0;
+    /// while let Some(link) = connections.next().await {
+    ///     hosts += 1;
+    ///     match hosts {
+    ///         2 => connections.close(),
+    ///         _ => drop(connections.lost(link.id(), Failure::new(Kind::Reset))),
+    ///     }
+    /// }
+    /// assert_eq!(hosts, 2);
+    /// assert!(connections.gave_up().is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn connections(self) -> Connections<D, C> {
+        Connections::new(self)
+    }
+
     /// Ends it: drops what is in flight and tells `Closed`. Later calls change nothing.
     pub fn close(&mut self) {
         self.feed(Input::Close, None);
@@ -405,6 +461,8 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             self.lost(unreported, Failure::new(Kind::Closed));
         }
         self.parting = None;
+        // What others know already is known before the first choice.
+        self.hear_health(Waker::noop());
         self.feed(Input::Start, None);
     }
 
@@ -477,6 +535,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
 
     /// Takes in what was said through handles.
     fn hear(&mut self, cx: &Context<'_>) {
+        self.hear_health(cx.waker());
         let words = self.shared.listen(cx.waker());
         if words.close {
             self.feed(Input::Close, None);
@@ -522,7 +581,15 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     fn poll_dials(&mut self, cx: &mut Context<'_>) {
         let mut at = 0;
         while let Some(dial) = self.in_flight.get_mut(at) {
-            match dial.span.in_scope(|| dial.future.as_mut().poll(cx)) {
+            let Some(future) = &mut dial.future else {
+                match self.poll_gate(at, cx) {
+                    Gate::Open => {}
+                    Gate::Held => at += 1,
+                    Gate::Gone => at = 0,
+                }
+                continue;
+            };
+            match dial.span.in_scope(|| future.as_mut().poll(cx)) {
                 Poll::Pending => at += 1,
                 Poll::Ready(outcome) => {
                     let dial = self.in_flight.remove(at);
@@ -535,7 +602,11 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
 
     /// Ready when time was news. Pending with a timer armed otherwise.
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let wakes = [self.machine.next_wake(), self.learner.next_wake()];
+        let wakes = [
+            self.machine.next_wake(),
+            self.learner.next_wake(),
+            self.gate_wake(),
+        ];
         let Some(wake) = wakes.into_iter().flatten().min() else {
             self.timer = None;
             return Poll::Pending;
@@ -566,14 +637,14 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         while let Some(at) = self
             .in_flight
             .iter()
-            .position(|dial| dial.order.deadline <= now)
+            .position(|dial| dial.future.is_some() && dial.order.deadline <= now)
         {
-            let dial = self.in_flight.remove(at);
+            let mut dial = self.in_flight.remove(at);
             let late = DeadlinePassed {
                 after: dial.order.deadline.since(dial.began),
                 phase: dial.trail.phase(),
             };
-            drop(dial.future);
+            dial.future = None;
             let error = DialError::new(late);
             self.dial_failed(dial.order, dial.target, dial.trail, error);
         }
@@ -590,6 +661,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             Err(error) => self.dial_failed(order, target, trail, DialError::new(error)),
             Ok(conn) => {
                 self.learn(order.attempt, &trail);
+                self.sharing.on_connection(target.endpoint().name());
                 let link = Link {
                     id: order.attempt,
                     target: target.clone(),
@@ -692,32 +764,17 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         let Some(target) = self.target(order.endpoint, order.route) else {
             return;
         };
-        let clock = Arc::clone(&self.clock);
-        let clock = Arc::new(move || clock.now());
-        let cx = DialContext::new(
-            order.attempt,
-            order.number,
-            order.purpose,
-            order.deadline,
-            clock,
-        );
-        let trail = cx.trail().clone();
-        let dialer = Arc::clone(&self.dialer);
-        let to = target.clone();
         self.in_flight.push(InFlight {
+            ordered: now,
             began: now,
             span: self.spans.dial(&order, &target),
             order,
             target,
-            trail,
-            future: Box::pin(async move { dialer.dial(&to, &cx).await }),
+            trail: Trail::default(),
+            future: None,
+            pass: Pass::default(),
         });
-        self.shared.with(|inside| {
-            inside.counters.dials += 1;
-            if let Some(report) = inside.reports.get_mut(&order.endpoint) {
-                report.dials += 1;
-            }
-        });
+        self.order_dial(self.in_flight.len() - 1);
     }
 
     fn remains_of_session(
@@ -756,9 +813,12 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             machine::Status::Waiting { endpoint, until } => self
                 .target(endpoint, 0)
                 .map(|target| Status::Waiting { target, until }),
-            machine::Status::Dialing { endpoint } => self
-                .target(endpoint, 0)
-                .map(|target| Status::Dialing { target }),
+            machine::Status::Dialing { endpoint } => {
+                self.target(endpoint, 0).map(|target| match self.held() {
+                    Some(by) => Status::Held { target, by },
+                    None => Status::Dialing { target },
+                })
+            }
             machine::Status::Connected { link, since } => self
                 .target(link.endpoint, link.route)
                 .map(|target| Status::Connected { target, since }),

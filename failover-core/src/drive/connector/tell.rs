@@ -1,5 +1,6 @@
 //! What is told of the machine's events: with names, errors and phases.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::String;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use crate::dial::Dial;
 use crate::drive::clock::Clock;
 use crate::drive::connector::{Arrival, Connector, Remains};
 use crate::drive::event::{Attempt, AttemptError, Event, Link, NextDial, What};
+use crate::drive::metrics::{Metrics, count};
 use crate::drive::report::EndpointReport;
 use crate::endpoint::EndpointId;
 use crate::failure::{Failure, Kind};
@@ -109,10 +111,10 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             },
             machine::Event::Suspended { endpoint, until } => {
                 self.note(endpoint, |_| {});
-                What::Suspended {
-                    endpoint: self.endpoint(endpoint)?,
-                    until,
-                }
+                let endpoint = self.endpoint(endpoint)?;
+                self.sharing
+                    .on_suspension(endpoint.name(), until.since(now));
+                What::Suspended { endpoint, until }
             }
             machine::Event::SpareReady(link) => What::SpareReady(self.link(link)?),
             machine::Event::SpareLost { link, failure } => What::SpareLost {
@@ -125,13 +127,24 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     }
 
     pub(super) fn publish(&mut self, at: Time, what: What) {
-        self.spans.tell(&what);
+        self.spans.tell(&what, at);
+        self.measure(|metrics| count(metrics, &what));
         self.rings.retain(|ring| !ring.is_ended());
         for ring in &self.rings {
             ring.push(Event {
                 at,
                 what: what.clone(),
             });
+        }
+    }
+
+    /// Counts, if somebody wants to know.
+    pub(super) fn measure(&self, count: impl FnOnce(&dyn Metrics)) {
+        let Some(metrics) = &self.sharing.metrics else {
+            return;
+        };
+        if catch_unwind(AssertUnwindSafe(|| count(&**metrics))).is_err() {
+            self.shared.with(|inside| inside.counters.hook_panics += 1);
         }
     }
 

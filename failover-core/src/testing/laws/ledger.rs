@@ -122,7 +122,13 @@ impl<'a> Ledger<'a> {
                     self.rests.insert(id, false);
                 }
             }
+            Input::Rests { endpoint, .. } => {
+                self.rests.insert(endpoint, true);
+            }
             Input::Wake
+            | Input::Held { .. }
+            | Input::Begun { .. }
+            | Input::Recovered { .. }
             | Input::Connected { .. }
             | Input::Failed { .. }
             | Input::Drain { .. }

@@ -64,6 +64,10 @@ pub fn l12_stale(trace: &Trace) -> Result<(), Violation> {
             | Input::Pause
             | Input::Resume
             | Input::Change(_)
+            | Input::Held { .. }
+            | Input::Begun { .. }
+            | Input::Rests { .. }
+            | Input::Recovered { .. }
             | Input::Close => None,
         };
         started |= step.input == Input::Start;

@@ -86,6 +86,10 @@ impl Sweep<'_> {
             | Input::Pause
             | Input::Resume
             | Input::Change(_)
+            | Input::Held { .. }
+            | Input::Begun { .. }
+            | Input::Rests { .. }
+            | Input::Recovered { .. }
             | Input::Close => Verdict::Next,
         };
         for output in &step.outputs {

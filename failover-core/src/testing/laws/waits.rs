@@ -145,7 +145,11 @@ pub fn l13_custom(trace: &Trace) -> Result<(), Violation> {
     for (at, step) in trace.steps.iter().enumerate() {
         ledger.hear(step);
         let overruled = match step.input {
-            Input::Reconnect(_) | Input::Resume | Input::Change(_) => true,
+            Input::Reconnect(_)
+            | Input::Resume
+            | Input::Change(_)
+            | Input::Rests { .. }
+            | Input::Recovered { .. } => true,
             Input::Start
             | Input::Wake
             | Input::Connected { .. }
@@ -154,6 +158,8 @@ pub fn l13_custom(trace: &Trace) -> Result<(), Violation> {
             | Input::Lost { .. }
             | Input::Drain { .. }
             | Input::Pause
+            | Input::Held { .. }
+            | Input::Begun { .. }
             | Input::Close => step.outputs.iter().any(is_left),
         };
         for asked in &step.asked {

@@ -398,6 +398,8 @@ pub async fn a_reconnect_sees_a_moved_server(
     clock: &(impl Clock + Clone),
 ) -> Result<(), Violation> {
     let reached = || (before.accepted(), after.accepted());
+    // Dials before this one may still wait in a queue of the peer.
+    settled(clock, || before.accepted() + after.accepted()).await;
     let (old, new) = reached();
     drop(connection_of(Promise::Fresh, dialer, to, clock).await?);
     if !eventually(clock, || reached() == (old + 1, new)).await {

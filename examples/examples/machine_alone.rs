@@ -31,9 +31,9 @@ pub(crate) fn story(mut tell: impl FnMut(String)) -> Result<(), Box<dyn Error>> 
         // News in, work out: at most one dial, because this policy races none.
         let now = Time::ZERO + began.elapsed();
         machine.handle(news, &mut NoHooks, &mut out, now);
-        let dial = out.drain().find_map(|output| match output {
-            Output::Dial(order) => Some(order),
-            _ => None,
+        let dial = out.drain().find_map(|work| {
+            let Output::Dial(to) = work else { return None };
+            Some(to)
         });
         news = match (dial, machine.status()) {
             (Some(order), _) => {

@@ -131,7 +131,7 @@ mod untold {
     use crate::machine::DialOrder;
 
     #[derive(Debug, Default)]
-    pub(crate) struct Spans;
+    pub(crate) struct Spans {}
 
     #[derive(Debug)]
     pub(crate) struct DialSpan;

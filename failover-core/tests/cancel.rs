@@ -38,16 +38,16 @@ const ENDLESS: usize = 10_000;
 
 #[test]
 fn a_connect_that_is_dropped_at_any_await_goes_on_where_it_was() {
-    let (whole, polls) = Stage::uneasy().run_to_the_end(ENDLESS);
+    let (whole, polls) = Stage::uneasy().connect_to_the_end(ENDLESS);
     assert!(polls > 20, "{polls} polls");
     for cut in 1..polls {
         let mut stage = Stage::uneasy();
         stage.connect_for(cut);
-        let (again, _) = stage.run_to_the_end(ENDLESS);
+        let (again, _) = stage.connect_to_the_end(ENDLESS);
         assert_eq!(again, whole, "cut after {cut} polls");
     }
     for each in 1..4 {
-        let (again, _) = Stage::uneasy().run_to_the_end(each);
+        let (again, _) = Stage::uneasy().connect_to_the_end(each);
         assert_eq!(again, whole, "dropped after every {each} polls");
     }
 }
@@ -77,7 +77,7 @@ fn a_dropped_connect_spends_of_the_same_budget() {
 
 #[test]
 fn a_dial_that_nobody_polls_does_not_outlive_its_deadline() {
-    let (_, polls) = Stage::uneasy().run_to_the_end(ENDLESS);
+    let (_, polls) = Stage::uneasy().connect_to_the_end(ENDLESS);
     for cut in 1..polls {
         let mut stage = Stage::uneasy();
         stage.connect_for(cut);
@@ -103,7 +103,7 @@ fn a_dial_that_nobody_polls_does_not_outlive_its_deadline() {
 
 #[test]
 fn dropping_the_connector_at_any_await_leaves_nothing_and_ends_all_who_listen() {
-    let (_, polls) = Stage::uneasy().run_to_the_end(ENDLESS);
+    let (_, polls) = Stage::uneasy().connect_to_the_end(ENDLESS);
     for cut in 0..=polls {
         let mut stage = Stage::uneasy();
         let link = stage.connect_for(cut);
@@ -132,7 +132,7 @@ fn dropping_the_connector_at_any_await_leaves_nothing_and_ends_all_who_listen() 
 
 #[test]
 fn close_at_any_await_leaves_nothing_at_once_and_is_told_once_and_last() {
-    let (_, polls) = Stage::uneasy().run_to_the_end(ENDLESS);
+    let (_, polls) = Stage::uneasy().connect_to_the_end(ENDLESS);
     for cut in 0..=polls {
         for through_handle in [Through::Connector, Through::Handle] {
             let mut stage = Stage::uneasy();
@@ -159,7 +159,7 @@ fn close_at_any_await_leaves_nothing_at_once_and_is_told_once_and_last() {
 
 #[test]
 fn a_report_that_is_not_of_the_present_connection_changes_nothing_at_any_await() {
-    let (whole, polls) = Stage::uneasy().run_to_the_end(ENDLESS);
+    let (whole, polls) = Stage::uneasy().connect_to_the_end(ENDLESS);
     for cut in 0..polls {
         let mut stage = Stage::uneasy();
         stage.connect_for(cut);
@@ -167,7 +167,7 @@ fn a_report_that_is_not_of_the_present_connection_changes_nothing_at_any_await()
             let answer = stage.connector.lost(AttemptId::new(number), LOST);
             assert_eq!(answer, Answer::Stale, "{number}, cut after {cut}");
         }
-        let (mut again, _) = stage.run_to_the_end(ENDLESS);
+        let (mut again, _) = stage.connect_to_the_end(ENDLESS);
         again.told = again.told.replace("late report; ", "");
         assert_eq!(again, whole, "cut after {cut} polls");
     }
@@ -175,7 +175,7 @@ fn a_report_that_is_not_of_the_present_connection_changes_nothing_at_any_await()
 
 #[test]
 fn dropping_handles_watches_and_event_streams_at_any_await_changes_nothing() {
-    let (whole, polls) = Stage::uneasy().run_to_the_end(ENDLESS);
+    let (whole, polls) = Stage::uneasy().connect_to_the_end(ENDLESS);
     for cut in 0..polls {
         let mut stage = Stage::uneasy();
         let (handle, mut watch) = (stage.handle.clone(), stage.handle.watch());
@@ -184,14 +184,14 @@ fn dropping_handles_watches_and_event_streams_at_any_await_changes_nothing() {
         let _ = now(watch.next());
         stage.connect_for(cut);
         drop((handle, watch, events));
-        let (again, _) = stage.run_to_the_end(ENDLESS);
+        let (again, _) = stage.connect_to_the_end(ENDLESS);
         assert_eq!(again, whole, "cut after {cut} polls");
     }
 }
 
 #[test]
 fn a_word_at_any_await_makes_no_second_dial_beside_the_first() {
-    let (_, polls) = Stage::uneasy().run_to_the_end(ENDLESS);
+    let (_, polls) = Stage::uneasy().connect_to_the_end(ENDLESS);
     let words: [fn(&Handle); 5] = [
         Handle::reconnect,
         Handle::reconnect_other,
@@ -333,7 +333,7 @@ fn a_run_that_is_dropped_while_a_session_leaves_drops_both() {
 
 #[test]
 fn either_half_of_behind_dropped_at_any_await_ends_the_other_and_leaves_nothing() {
-    let (_, polls) = Stage::uneasy().run_to_the_end(ENDLESS);
+    let (_, polls) = Stage::uneasy().connect_to_the_end(ENDLESS);
     for cut in 0..polls + 3 {
         let (left, client) = {
             let stage = Stage::uneasy();
@@ -367,7 +367,7 @@ fn either_half_of_behind_dropped_at_any_await_ends_the_other_and_leaves_nothing(
 
 #[test]
 fn a_client_that_stops_waiting_at_any_await_loses_no_connection() {
-    let (_, polls) = Stage::uneasy().run_to_the_end(ENDLESS);
+    let (_, polls) = Stage::uneasy().connect_to_the_end(ENDLESS);
     for cut in 0..polls + 3 {
         let stage = Stage::uneasy();
         let (client, driver) = stage.connector.behind();
@@ -556,7 +556,7 @@ impl Stage {
     }
 
     /// Connects, giving up and beginning again after every so many polls.
-    fn run_to_the_end(&mut self, each: usize) -> (Outcome, usize) {
+    fn connect_to_the_end(&mut self, each: usize) -> (Outcome, usize) {
         for _ in 0..ENDLESS {
             let (link, polls) = self.drive(Connector::connect, each);
             if let Some(link) = link {

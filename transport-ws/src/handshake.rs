@@ -240,6 +240,7 @@ async fn read_body<S: AsyncRead + Unpin>(conn: &mut S, head: &Head, came: Vec<u8
     };
     // Whatever becomes of it, the answer is there already.
     let _ = tokio::time::timeout(BODY_WAIT, more).await;
+    body.truncate(most);
     if head.has_token("transfer-encoding", "chunked") {
         body = first_chunk(&body).to_vec();
     }

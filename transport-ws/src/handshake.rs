@@ -113,9 +113,8 @@ async fn read_head<S: AsyncRead + Unpin>(
         }
         searched = answer.len();
         answer.reserve(STEP);
-        match conn.read_buf(answer).await.map_err(Trouble::Io)? {
-            0 => return Err(Trouble::Cut),
-            _ => {}
+        if conn.read_buf(answer).await.map_err(Trouble::Io)? == 0 {
+            return Err(Trouble::Cut);
         }
     }
 }
@@ -224,11 +223,7 @@ async fn read_body<S: AsyncRead + Unpin>(conn: &mut S, head: &Head, came: Vec<u8
     let length = head
         .text("content-length")
         .and_then(|text| text.parse().ok());
-    let most = match redirect::is_redirect(head.status) {
-        false => length.unwrap_or(MAX_BODY).min(MAX_BODY),
-        // What counts is where to go.
-        true => 0,
-    };
+    let most = length.unwrap_or(MAX_BODY).min(MAX_BODY);
     let mut body = came;
     let more = async {
         while body.len() < most {
@@ -238,8 +233,10 @@ async fn read_body<S: AsyncRead + Unpin>(conn: &mut S, head: &Head, came: Vec<u8
             }
         }
     };
-    // Whatever becomes of it, the answer is there already.
-    let _ = tokio::time::timeout(BODY_WAIT, more).await;
+    // Whatever becomes of it, the answer is there already. Of a redirect only the place counts.
+    if !redirect::is_redirect(head.status) {
+        let _ = tokio::time::timeout(BODY_WAIT, more).await;
+    }
     body.truncate(most);
     if head.has_token("transfer-encoding", "chunked") {
         body = first_chunk(&body).to_vec();

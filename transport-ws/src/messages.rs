@@ -248,7 +248,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MessageStream<S> {
                 Poll::Ready(result.map_err(Into::into))
             }
             Poll::Pending => {
-                self.writer = Some(cx.waker().clone());
+                remember(&mut self.writer, cx);
                 self.poll_stuck(cx).map(Err)
             }
         }
@@ -303,7 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for MessageStream<S> {
                     Poll::Pending => {}
                 }
                 let Poll::Ready(due) = this.watches.reading.poll_due(cx) else {
-                    this.reader = Some(cx.waker().clone());
+                    remember(&mut this.reader, cx);
                     return Poll::Pending;
                 };
                 ended = this.on_due(due);
@@ -390,6 +390,13 @@ impl<S> fmt::Debug for MessageStream<S> {
         f.debug_struct("MessageStream")
             .field("subprotocol", &self.subprotocol)
             .finish_non_exhaustive()
+    }
+}
+
+fn remember(place: &mut Option<Waker>, cx: &Context<'_>) {
+    match place {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *place = Some(cx.waker().clone()),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The WebSocket byte stream beside bare tokio-tungstenite: the time of a ping-pong, ours over
 //! theirs, and the heap of an idle connection. You see one row for each size.
 //!
-//! Both ends live in one task on one thread, so pin it to one CPU: `taskset -c 0`.
+//! Both ends live on one thread, so pin it to one CPU: `taskset -c 0`. With arguments (`ours` or
+//! `bare`, a size, how many times) it only does that, to have its instructions counted.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicIsize, Ordering};
@@ -22,10 +23,14 @@ type Failed = Box<dyn std::error::Error>;
 type Theirs = WebSocketStream<TcpStream>;
 
 /// How often the contestants change places; odd, for the median.
-const ROUNDS: usize = 41;
+const ROUNDS: usize = 101;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failed> {
+    let asked: Vec<String> = std::env::args().skip(1).collect();
+    if let [who, size, times] = asked.as_slice() {
+        return count(who, size.parse()?, times.parse()?).await;
+    }
     println!("| message | ours | bare, its defaults | ours / it | bare, our buffers | ours / it |");
     println!("|---|---|---|---|---|---|");
     for size in [64, 1024, 64 * 1024] {
@@ -33,7 +38,7 @@ async fn main() -> Result<(), Failed> {
         let mut ours = ours(port, WsConfig::default()).await?;
         let mut plain = theirs(port, WebSocketConfig::default()).await?;
         let mut same = theirs(port, same_buffers()).await?;
-        let times = (64 * 1024 * 64 / size).clamp(200, 2000);
+        let times = (64 * 1024 * 64 / size).clamp(100, 1000);
         let (mut times_ours, mut times_plain, mut times_same) = (vec![], vec![], vec![]);
         for round in 0..ROUNDS {
             for place in 0..3 {
@@ -56,13 +61,33 @@ async fn main() -> Result<(), Failed> {
     heap().await
 }
 
+/// This many ping-pongs of one contestant, to be counted from outside.
+async fn count(who: &str, size: usize, times: usize) -> Result<(), Failed> {
+    let port = echo().await?;
+    match who {
+        "ours" => {
+            let mut stream = ours(port, WsConfig::default()).await?;
+            ping_ours(&mut stream, size, times).await?;
+        }
+        "bare" => {
+            let mut stream = theirs(port, same_buffers()).await?;
+            ping_theirs(&mut stream, size, times).await?;
+        }
+        other => return Err(format!("`{other}` is neither `ours` nor `bare`").into()),
+    }
+    Ok(())
+}
+
 /// Heap of a connection that has said and heard 1 KiB, and is idle: what dropping it frees. (The
 /// server's end is another task's, which does not run meanwhile.)
 async fn heap() -> Result<(), Failed> {
     println!("\n| idle connection | heap |\n|---|---|");
     let port = echo().await?;
     let small = WsConfig::default().read_buffer_size(4096);
-    for (name, config) in [("ours, default", WsConfig::default()), ("ours, 4 KiB read buffer", small)] {
+    for (name, config) in [
+        ("ours, default", WsConfig::default()),
+        ("ours, 4 KiB read buffer", small),
+    ] {
         let mut stream = ours(port, config).await?;
         ping_ours(&mut stream, 1024, 3).await?;
         println!("| {name} | {} B |", freed_by(stream));
@@ -80,7 +105,11 @@ fn freed_by<T>(dropped: T) -> isize {
     before - HEAP.load(Ordering::Relaxed)
 }
 
-async fn ping_ours(stream: &mut WsStream<TcpStream>, size: usize, times: usize) -> Result<Duration, Failed> {
+async fn ping_ours(
+    stream: &mut WsStream<TcpStream>,
+    size: usize,
+    times: usize,
+) -> Result<Duration, Failed> {
     let data = vec![7; size];
     let mut back = vec![0; size];
     let start = Instant::now();
@@ -142,7 +171,11 @@ async fn theirs(port: u16, config: WebSocketConfig) -> Result<Theirs, Failed> {
 }
 
 fn micros(times: &[Duration], each: usize) -> f64 {
-    median(times.iter().map(|time| time.as_secs_f64() * 1e6 / each as f64))
+    median(
+        times
+            .iter()
+            .map(|time| time.as_secs_f64() * 1e6 / each as f64),
+    )
 }
 
 /// The median of the ratios within a round.

@@ -125,7 +125,7 @@ impl WsConfig {
     }
 
     /// How much is read from the connection at once, in bytes, at least 128; default 16 KiB,
-    /// allocated once for each connection. With 4 KiB an idle connection takes about 5 KiB.
+    /// allocated once for each connection. With 3 KiB an idle connection takes 5 KiB.
     #[must_use]
     pub fn read_buffer_size(mut self, bytes: usize) -> Self {
         self.read_buffer_size = bytes;

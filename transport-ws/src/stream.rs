@@ -101,6 +101,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsStream<S> {
                 Reading::EndOfFile => break,
                 Reading::Failed => return Poll::Ready(Err(SessionError::Ended.into())),
             }
+            // Even an empty rest shares the read buffer, which is then not used again but replaced
+            // by a tiny one: more reads for each message.
+            self.rest = Bytes::new();
             match ready!(Pin::new(&mut self.messages).poll_next(cx)) {
                 Some(Ok(message)) => self.on_message(message)?,
                 Some(Err(error)) => return Poll::Ready(Err(self.fail(error))),

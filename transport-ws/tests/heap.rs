@@ -21,30 +21,40 @@ use transport_ws::{Ws, WsConfig};
 async fn an_idle_connection_takes_at_most_20_kib_by_default_and_5_kib_if_asked() {
     for (config, most) in [
         (WsConfig::default(), 20 * 1024),
-        (
-            WsConfig::default().read_buffer_size(4 * 1024),
-            5 * 1024 + 512,
-        ),
+        (WsConfig::default().read_buffer_size(3 * 1024), 5 * 1024),
     ] {
-        let ws = Ws::new(Tcp::new()).config(config);
-        let port = echo().await;
-        let to = Target::parse(&format!("ws://127.0.0.1:{port}/")).unwrap();
-        let mut stream = ws.dial(&to, &DialContext::unbounded()).await.unwrap();
-        let mut back = [0; 512];
-        for _ in 0..3 {
-            stream.write_all(&[7; 512]).await.unwrap();
-            stream.read_exact(&mut back).await.unwrap();
+        // However full the read buffer was when the last message came.
+        for messages in 1..40 {
+            let size = idle(config.clone(), messages).await;
+            assert!(
+                (1000..=most).contains(&size),
+                "{size} bytes of at most {most}"
+            );
         }
-        // The stream itself counts, too: wherever it lives, that is on a heap.
-        let stream = Box::new(stream);
-        let before = HEAP.get();
-        drop(stream);
-        let size = before - HEAP.get();
-        assert!(
-            (4000..=most).contains(&size),
-            "{size} bytes of at most {most}"
-        );
     }
+}
+
+/// What a connection keeps that has said and heard this many messages.
+async fn idle(config: WsConfig, messages: usize) -> isize {
+    let ws = Ws::new(Tcp::new()).config(config);
+    let port = echo().await;
+    let to = Target::parse(&format!("ws://127.0.0.1:{port}/")).unwrap();
+    let mut stream = ws.dial(&to, &DialContext::unbounded()).await.unwrap();
+    // A frame of 512 bytes: the read buffer is now and then exactly full.
+    let mut back = [0; 508];
+    for _ in 0..messages {
+        stream.write_all(&[7; 508]).await.unwrap();
+        stream.read_exact(&mut back).await.unwrap();
+    }
+    // Idle is who waits for more.
+    let wait = std::time::Duration::from_millis(1);
+    let nothing = tokio::time::timeout(wait, stream.read_u8()).await;
+    assert!(nothing.is_err());
+    // The stream itself counts, too: wherever it lives, that is on a heap.
+    let stream = Box::new(stream);
+    let before = HEAP.get();
+    drop(stream);
+    before - HEAP.get()
 }
 
 async fn echo() -> u16 {

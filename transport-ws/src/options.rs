@@ -5,7 +5,7 @@ use std::fmt;
 use failover_core::directory::Secret;
 use failover_core::heartbeat::Heartbeat;
 
-/// What one endpoint says otherwise than the dialer's [`WsConfig`]; it rides in the endpoint's
+/// What one endpoint says otherwise than the dialer's [`WsConfig`](crate::WsConfig); it rides in the endpoint's
 /// options.
 ///
 /// ```

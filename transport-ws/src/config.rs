@@ -1,9 +1,13 @@
 //! What a WebSocket dialer may be told: plain values.
 
-use std::fmt;
+use std::time::Duration;
 
 use failover_core::directory::Secret;
+use failover_core::heartbeat::Heartbeat;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+use crate::options::{Headers, WsOptions};
+use crate::request::ConfigError;
 
 /// How a WebSocket connection is asked for, and its bounds.
 ///
@@ -12,10 +16,14 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 /// | subprotocols | none | |
 /// | headers | none | |
 /// | largest message received | 4 MiB | memory that a server may make us spend, against what it may say |
-/// | largest frame received | 4 MiB | the same for one frame, which is reserved as soon as it is announced |
+/// | largest frame received | as the message | the same for one frame, which is reserved as soon as it is announced |
+/// | largest answer to the upgrade | 16 KiB | the same before the session |
 /// | largest message written by a byte stream | 64 KiB | fewer frames against what is lost in memory while the peer does not read |
 /// | read buffer | 16 KiB | memory of an idle connection against system calls |
 /// | write buffer (messages only) | 16 KiB | the same |
+/// | redirects followed | 0 | servers that send clients on, against a server that sends them anywhere |
+/// | keepalive | off | a small packet now and then, against a dead peer that nobody notices |
+/// | grace for the close handshake | 5 s | a clean end with a slow server, against waiting for a dead one |
 ///
 /// (tungstenite's own defaults are 64 MiB, 16 MiB and 128 KiB.)
 ///
@@ -33,10 +41,14 @@ pub struct WsConfig {
     pub(crate) subprotocols: Vec<String>,
     pub(crate) headers: Headers,
     pub(crate) max_message_size: usize,
-    pub(crate) max_frame_size: usize,
+    pub(crate) max_frame_size: Option<usize>,
+    pub(crate) max_answer_size: usize,
     pub(crate) max_write_size: usize,
     pub(crate) read_buffer_size: usize,
     pub(crate) write_buffer_size: usize,
+    pub(crate) follow_redirects: u8,
+    pub(crate) keepalive: Option<Heartbeat>,
+    pub(crate) close_grace: Duration,
 }
 
 impl Default for WsConfig {
@@ -45,10 +57,14 @@ impl Default for WsConfig {
             subprotocols: Vec::new(),
             headers: Headers::default(),
             max_message_size: 4 * MIB,
-            max_frame_size: 4 * MIB,
+            max_frame_size: None,
+            max_answer_size: 16 * KIB,
             max_write_size: 64 * KIB,
             read_buffer_size: 16 * KIB,
             write_buffer_size: 16 * KIB,
+            follow_redirects: 0,
+            keepalive: None,
+            close_grace: Duration::from_secs(5),
         }
     }
 }
@@ -82,11 +98,20 @@ impl WsConfig {
         self
     }
 
-    /// The largest frame that is received, in bytes, above 0; default 4 MiB. Many servers send
-    /// each message in one frame: then this is the bound that counts.
+    /// The largest frame that is received, in bytes, above 0 and not above the largest message.
+    /// Default: as the largest message. A smaller one bounds what is reserved as soon as a frame is
+    /// announced; many servers send each message in one frame: then this is the bound that counts.
     #[must_use]
     pub fn max_frame_size(mut self, bytes: usize) -> Self {
-        self.max_frame_size = bytes;
+        self.max_frame_size = Some(bytes);
+        self
+    }
+
+    /// The largest head of an answer to the upgrade (with the interim answers before it), in bytes,
+    /// at least 256; default 16 KiB. It is allocated as it arrives.
+    #[must_use]
+    pub fn max_answer_size(mut self, bytes: usize) -> Self {
+        self.max_answer_size = bytes;
         self
     }
 
@@ -99,8 +124,8 @@ impl WsConfig {
         self
     }
 
-    /// How much is read from the connection at once, in bytes; default 16 KiB, allocated once for
-    /// each connection.
+    /// How much is read from the connection at once, in bytes, at least 128; default 16 KiB,
+    /// allocated once for each connection. With 3 KiB an idle connection takes 5 KiB.
     #[must_use]
     pub fn read_buffer_size(mut self, bytes: usize) -> Self {
         self.read_buffer_size = bytes;
@@ -116,6 +141,77 @@ impl WsConfig {
         self
     }
 
+    /// How many redirects (301, 302, 303, 307, 308) are followed within one dial; default 0.
+    ///
+    /// `https` means `wss` there, and `http` `ws`. Never followed is one from TLS to plain, and one
+    /// that the dialer below cannot reach (`wss` over plain TCP). Another server (scheme, host or
+    /// port) gets no credentials: no userinfo, no configured or asked header, no option of the
+    /// endpoint, which also holds those of other layers.
+    #[must_use]
+    pub fn follow_redirects(mut self, most: u8) -> Self {
+        self.follow_redirects = most;
+        self
+    }
+
+    /// Watches the server: pings go out while it is silent, and when they stay unanswered the
+    /// connection ends with [`SessionError::Stale`](crate::SessionError::Stale). Default: off.
+    ///
+    /// Only received bytes reset it, be they half of a frame; what is sent never does. A dead
+    /// server is noticed within [`Heartbeat::bound`], `interval × (max_outstanding + 1)`, while the
+    /// connection is *read*: a program that only writes should set a
+    /// [`write_deadline`](failover_core::heartbeat::HeartbeatBuilder::write_deadline), which holds
+    /// while it writes. `beat` sends pongs that nobody asked for.
+    ///
+    /// It takes a tokio runtime with its timer enabled.
+    #[must_use]
+    pub fn keepalive(mut self, heartbeat: impl Into<Option<Heartbeat>>) -> Self {
+        self.keepalive = heartbeat.into();
+        self
+    }
+
+    /// How long a server may take to answer our goodbye, before which what was written must have
+    /// gone out; default 5 s. Then the connection ends with
+    /// [`SessionError::Unanswered`](crate::SessionError::Unanswered).
+    #[must_use]
+    pub fn close_grace(mut self, grace: Duration) -> Self {
+        self.close_grace = grace;
+        self
+    }
+
+    /// Whether these values can work together. `Dial::check` asks, so nobody else needs to.
+    ///
+    /// # Errors
+    /// The first one that cannot.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let sizes = [
+            ("max_message_size", self.max_message_size, 1),
+            ("max_frame_size", self.max_frame(), 1),
+            ("max_answer_size", self.max_answer_size, LEAST_ANSWER),
+            ("max_write_size", self.max_write_size, 1),
+            ("read_buffer_size", self.read_buffer_size, LEAST_READ_BUFFER),
+        ];
+        for (setting, bytes, least) in sizes {
+            if bytes < least {
+                return Err(ConfigError::TooSmall {
+                    setting,
+                    bytes,
+                    least,
+                });
+            }
+        }
+        match self.max_frame() > self.max_message_size {
+            false => Ok(()),
+            true => Err(ConfigError::FrameAboveMessage {
+                frame: self.max_frame(),
+                message: self.max_message_size,
+            }),
+        }
+    }
+
+    fn max_frame(&self) -> usize {
+        self.max_frame_size.unwrap_or(self.max_message_size)
+    }
+
     /// The same with what an endpoint says otherwise.
     pub(crate) fn with(&self, options: &WsOptions) -> Self {
         let mut config = self.clone();
@@ -124,6 +220,9 @@ impl WsConfig {
         }
         if let Some(bytes) = options.max_message_size {
             config.max_message_size = bytes;
+        }
+        if let Some(keepalive) = options.keepalive {
+            config.keepalive = keepalive;
         }
         for (name, value) in options.headers.iter() {
             config.headers.set(name.to_owned(), value.clone());
@@ -152,69 +251,7 @@ impl WsConfig {
         WebSocketConfig::default()
             .read_buffer_size(self.read_buffer_size)
             .max_message_size(Some(self.max_message_size))
-            .max_frame_size(Some(self.max_frame_size))
-    }
-}
-
-/// What one endpoint says otherwise than the dialer's [`WsConfig`]; it rides in the endpoint's
-/// options.
-///
-/// ```
-/// use failover_core::directory::Endpoint;
-/// use transport_ws::WsOptions;
-///
-/// let endpoint = Endpoint::parse("wss://broker.example/stream")?
-///     .with(WsOptions::default().header("Authorization", "Bearer hunter2"));
-/// # Ok::<(), failover_core::directory::UrlError>(())
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WsOptions {
-    subprotocols: Option<Vec<String>>,
-    headers: Headers,
-    max_message_size: Option<usize>,
-}
-
-impl WsOptions {
-    /// The subprotocols to offer to this endpoint, in place of the dialer's.
-    #[must_use]
-    pub fn subprotocols(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.subprotocols = Some(names.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// One more header for this endpoint, beside the dialer's; it replaces one of the same name.
-    #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.set(name.into(), Secret::new(value));
-        self
-    }
-
-    /// The largest message that is received from this endpoint, in bytes, above 0.
-    #[must_use]
-    pub fn max_message_size(mut self, bytes: usize) -> Self {
-        self.max_message_size = Some(bytes);
-        self
-    }
-}
-
-/// Headers in the order in which they were set; names differ also without regard to case.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct Headers(Vec<(String, Secret)>);
-
-impl Headers {
-    pub(crate) fn set(&mut self, name: String, value: Secret) {
-        self.0.retain(|(old, _)| !old.eq_ignore_ascii_case(&name));
-        self.0.push((name, value));
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Secret)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
-    }
-}
-
-impl fmt::Debug for Headers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter()).finish()
+            .max_frame_size(Some(self.max_frame()))
     }
 }
 
@@ -224,6 +261,12 @@ const MIB: usize = 1024 * KIB;
 /// Beside one message, this much of the write buffer is left for frame heads and for the pongs
 /// that tungstenite answers with while the peer does not read.
 const ROOM_FOR_PONGS: usize = 4 * KIB;
+
+/// A right answer to an upgrade is longer than half of this.
+const LEAST_ANSWER: usize = 256;
+
+/// Less would read many frames in several pieces.
+const LEAST_READ_BUFFER: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -250,5 +293,47 @@ mod tests {
         for config in [most.for_messages(), most.for_bytes()] {
             assert!(config.max_write_buffer_size > config.write_buffer_size);
         }
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_and_what_just_can_is_not() {
+        let config = WsConfig::default;
+        for (right, wrong, words) in [
+            (
+                config().max_message_size(1),
+                config().max_message_size(0),
+                "`max_message_size` is 0: it must be at least 1 bytes",
+            ),
+            (
+                config().max_answer_size(256),
+                config().max_answer_size(255),
+                "`max_answer_size` is 255: it must be at least 256 bytes",
+            ),
+            (
+                config().max_write_size(1),
+                config().max_write_size(0),
+                "`max_write_size` is 0: it must be at least 1 bytes",
+            ),
+            (
+                config().read_buffer_size(128),
+                config().read_buffer_size(127),
+                "`read_buffer_size` is 127: it must be at least 128 bytes",
+            ),
+            (
+                config().max_frame_size(9).max_message_size(9),
+                config().max_frame_size(10).max_message_size(9),
+                "`max_frame_size` is 10: it must not be above `max_message_size`, which is 9",
+            ),
+        ] {
+            assert_eq!(right.check(), Ok(()));
+            assert_eq!(wrong.check().unwrap_err().to_string(), words);
+        }
+    }
+
+    #[test]
+    fn the_bound_of_a_frame_follows_that_of_an_endpoint_s_messages() {
+        let config = WsConfig::default().with(&WsOptions::default().max_message_size(9 * MIB));
+        assert_eq!(config.check(), Ok(()));
+        assert_eq!(config.common().max_frame_size, Some(9 * MIB));
     }
 }

@@ -1,20 +1,26 @@
 //! The two dialers: upgrade an inner connection to WebSocket.
 
+use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
+use std::future::Future;
 
 use failover_core::dial::{Dial, DialContext};
 use failover_core::directory::{Secret, Target};
 use failover_core::endpoint::Security;
-use failover_core::failure::Phase;
+use failover_core::failure::{Classify, Phase};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_tungstenite::client_async_with_config;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use crate::config::{WsConfig, WsOptions};
-use crate::error::{WsError, check_answer, from_handshake};
+use crate::ask::Ask;
+use crate::config::WsConfig;
+use crate::error::{WsError, of_upgrade};
+use crate::handshake::{Trouble, Upgraded, upgrade};
 use crate::messages::MessageStream;
-use crate::request;
+use crate::metered::Metered;
+use crate::options::{Headers, WsOptions};
+use crate::redirect::{self, Next, NotFollowed, Server};
+use crate::request::{self, Request};
 use crate::stream::WsStream;
 
 /// Upgrades the connections of the inner dialer to WebSocket and uses them as byte streams.
@@ -34,7 +40,7 @@ use crate::stream::WsStream;
 pub struct Ws<D> {
     inner: D,
     config: WsConfig,
-    ask: Option<Arc<Ask>>,
+    ask: Option<Ask>,
 }
 
 impl<D> Ws<D> {
@@ -55,10 +61,14 @@ impl<D> Ws<D> {
     }
 
     /// The same, asking for headers at every dial: for credentials that change, such as a bearer
-    /// token. They replace configured headers of the same name. The function is called within
-    /// `dial`, so it must not block.
+    /// token. They replace configured headers of the same name.
+    ///
+    /// The function is asked before the connection is opened, within the dial's deadline and in the
+    /// phase [`Phase::Upgrade`]. If it fails, so does the dial, with the failure that its error
+    /// stands for. It must not block; the future may wait. Dropping the dial drops the future.
     ///
     /// ```
+    /// use std::convert::Infallible;
     /// use std::sync::{Arc, RwLock};
     /// use failover_core::directory::Secret;
     /// # use failover_core::dial::Dial;
@@ -67,17 +77,22 @@ impl<D> Ws<D> {
     /// # fn example<D: Dial<Conn: AsyncRead + AsyncWrite + Unpin>>(inner: D) {
     /// let token = Arc::new(RwLock::new("first".to_string()));
     /// let ws = Ws::new(inner).ask_headers(move |_target| {
-    ///     let token = token.read().map(|token| token.clone()).unwrap_or_default();
-    ///     vec![("Authorization".to_string(), Secret::new(format!("Bearer {token}")))]
+    ///     let token = Arc::clone(&token);
+    ///     async move {
+    ///         let token = token.read().map(|token| token.clone()).unwrap_or_default();
+    ///         let bearer = Secret::new(format!("Bearer {token}"));
+    ///         Ok::<_, Infallible>(vec![("Authorization".to_string(), bearer)])
+    ///     }
     /// });
     /// # let _ = ws; }
     /// ```
     #[must_use]
-    pub fn ask_headers(
-        mut self,
-        ask: impl Fn(&Target) -> Vec<(String, Secret)> + Send + Sync + 'static,
-    ) -> Self {
-        self.ask = Some(Arc::new(ask));
+    pub fn ask_headers<F, E>(mut self, ask: impl Fn(&Target) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Vec<(String, Secret)>, E>> + Send + 'static,
+        E: Error + Classify + Send + Sync + 'static,
+    {
+        self.ask = Some(Ask::new(ask));
         self
     }
 
@@ -100,6 +115,7 @@ impl<D> Ws<D>
 where
     D: Dial<Conn: AsyncRead + AsyncWrite + Unpin>,
 {
+    /// Dials and asks for the upgrade, following redirects as far as that is allowed.
     async fn upgrade(
         &self,
         to: &Target,
@@ -107,29 +123,100 @@ where
         config: WsConfig,
         (bounds, max_send): (WebSocketConfig, usize),
     ) -> Result<MessageStream<D::Conn>, WsError<D::Error>> {
+        config.check().map_err(WsError::Config)?;
         let mut headers = config.headers.clone();
         if let Some(ask) = &self.ask {
-            for (name, value) in ask(to) {
+            cx.enter(Phase::Upgrade);
+            for (name, value) in ask.headers(to).await.map_err(WsError::Ask)? {
                 headers.set(name, value);
             }
         }
-        let request = request::build(to, &config, &headers).map_err(WsError::Config)?;
-
-        let conn = self.inner.dial(to, cx).await.map_err(WsError::Dial)?;
-        cx.enter(Phase::Upgrade);
-        match client_async_with_config(request, conn, Some(bounds)).await {
-            Ok((ws, answer)) => {
-                let subprotocol = check_answer(&answer).map_err(WsError::Answer)?;
-                Ok(MessageStream::new(ws, subprotocol, max_send))
+        let mut to = to.clone();
+        let mut left = config.follow_redirects;
+        loop {
+            let request = Request::new(&to, &config, &headers).map_err(WsError::Config)?;
+            let mut conn = self.inner.dial(&to, cx).await.map_err(WsError::Dial)?;
+            cx.enter(Phase::Upgrade);
+            let trouble = match upgrade(&mut conn, &request, config.max_answer_size).await {
+                Ok(Upgraded { subprotocol, tail }) => {
+                    let conn = Metered::new(conn);
+                    let ws = WebSocketStream::from_partially_read(
+                        conn,
+                        tail,
+                        Role::Client,
+                        Some(bounds),
+                    )
+                    .await;
+                    let (grace, keepalive) = (config.close_grace, config.keepalive.as_ref());
+                    return Ok(MessageStream::new(
+                        ws,
+                        subprotocol,
+                        max_send,
+                        grace,
+                        keepalive,
+                    ));
+                }
+                Err(trouble) => trouble,
+            };
+            drop(conn);
+            match self.redirected(&to, &trouble, left) {
+                Some(Ok(next)) => {
+                    left -= 1;
+                    if next.server == Server::Other {
+                        headers = Headers::default();
+                    }
+                    to = next.target;
+                }
+                why => {
+                    let secrets = request::secrets(&to, &headers);
+                    let why = why.and_then(Result::err);
+                    return Err(of_upgrade(trouble, why, &secrets));
+                }
             }
-            Err(error) => Err(from_handshake(error, || request::secrets(to, &headers))),
+        }
+    }
+
+    /// Where the server sends us, and whether we go there; nothing if it does not.
+    fn redirected(
+        &self,
+        from: &Target,
+        trouble: &Trouble,
+        left: u8,
+    ) -> Option<Result<Next, NotFollowed>> {
+        let Trouble::Refused(head, _) = trouble else {
+            return None;
+        };
+        if !redirect::is_redirect(head.status) {
+            return None;
+        }
+        if left == 0 {
+            return Some(Err(NotFollowed::AsConfigured));
+        }
+        let location = head.text("location");
+        let Some(next) = location.and_then(|location| redirect::next(from, location)) else {
+            return Some(Err(NotFollowed::Nowhere));
+        };
+        let wanted = match (next.server, next.target.url().scheme()) {
+            (Server::Other, "wss") => Security::Tls,
+            (Server::Other, "ws") => Security::Plain,
+            // Not ours to read: as protected as before.
+            _ => self.inner.security(from),
+        };
+        if self.inner.security(from) == Security::Tls && wanted != Security::Tls {
+            return Some(Err(NotFollowed::Downgrade));
+        }
+        let can_reach = self.inner.security(&next.target) == wanted;
+        match can_reach && self.inner.check(&next.target).is_ok() {
+            true => Some(Ok(next)),
+            false => Some(Err(NotFollowed::OutOfReach)),
         }
     }
 
     fn check_target(&self, to: &Target) -> Result<(), WsError<D::Error>> {
         self.inner.check(to).map_err(WsError::Dial)?;
         let config = self.config_for(to);
-        request::build(to, &config, &config.headers).map_err(WsError::Config)?;
+        config.check().map_err(WsError::Config)?;
+        Request::new(to, &config, &config.headers).map_err(WsError::Config)?;
         Ok(())
     }
 }
@@ -205,6 +292,3 @@ where
         self.0.check_target(to)
     }
 }
-
-/// Gives headers for a dial.
-type Ask = dyn Fn(&Target) -> Vec<(String, Secret)> + Send + Sync;

@@ -5,13 +5,10 @@ use std::time::SystemTime;
 
 use failover_core::failure::{Classify, Failure, Kind, Phase, Scope};
 use thiserror::Error;
-use tokio_tungstenite::tungstenite::Error as Tungstenite;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::handshake::client::Response;
-use tokio_tungstenite::tungstenite::http::header::{
-    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL,
-};
 
+use crate::ask::AskError;
+use crate::handshake::Trouble;
+use crate::redirect::NotFollowed;
 use crate::refusal::Refusal;
 use crate::request::ConfigError;
 use crate::session::or_at;
@@ -21,6 +18,7 @@ use crate::session::or_at;
 /// | variant | failure |
 /// |---|---|
 /// | `Dial` | the inner error's own |
+/// | `Ask` | what the function's error says |
 /// | `Config` | [`Kind::Other`], this endpoint |
 /// | `Refused` | see [`Refusal`] |
 /// | `Answer` | [`Kind::Upgrade`], this endpoint |
@@ -33,6 +31,9 @@ pub enum WsError<E> {
     /// The inner connection could not be opened.
     #[error(transparent)]
     Dial(E),
+    /// The headers that were asked for could not be had.
+    #[error("the headers for the WebSocket upgrade could not be had")]
+    Ask(#[source] AskError),
     /// The request could not be sent: a mistake in the configuration.
     #[error(transparent)]
     Config(ConfigError),
@@ -42,8 +43,8 @@ pub enum WsError<E> {
     /// The server's answer is not an upgrade to WebSocket.
     #[error(transparent)]
     Answer(BadAnswer),
-    /// The answer has more than 64 KiB or 124 headers, or comes in very many small pieces.
-    #[error("the server's answer to the WebSocket upgrade is too long or too fragmented")]
+    /// The answer is longer than `max_answer_size`, or has more than 124 headers.
+    #[error("the server's answer to the WebSocket upgrade is too long")]
     TooLong,
     /// The server closed the connection before it had answered.
     #[error("the server closed the connection before it answered the WebSocket upgrade")]
@@ -58,6 +59,7 @@ impl<E: Classify> Classify for WsError<E> {
         let here = |kind| Failure::new(kind).at(Phase::Upgrade);
         match self {
             Self::Dial(error) => error.failure(),
+            Self::Ask(error) => or_at(error.failure(), Phase::Upgrade),
             Self::Config(_) => Failure::new(Kind::Other).scope(Scope::Endpoint),
             Self::Refused(refusal) => refusal.failure(),
             Self::Answer(_) => here(Kind::Upgrade).scope(Scope::Endpoint),
@@ -92,56 +94,20 @@ pub enum BadAnswer {
     Extension,
 }
 
-/// What tungstenite leaves unchecked. Gives the subprotocol that the server chose.
-pub(crate) fn check_answer(answer: &Response) -> Result<Option<String>, BadAnswer> {
-    let headers = answer.headers();
-    let none = |value: &[u8]| value.trim_ascii().is_empty();
-    if !headers
-        .get_all(SEC_WEBSOCKET_EXTENSIONS)
-        .iter()
-        .all(|value| none(value.as_bytes()))
-    {
-        return Err(BadAnswer::Extension);
-    }
-    let mut chosen = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-    let first = chosen.next();
-    if chosen.next().is_some() {
-        return Err(BadAnswer::Subprotocol);
-    }
-    Ok(first.and_then(|name| name.to_str().ok()).map(str::to_owned))
-}
-
-/// What tungstenite's handshake error means: by variant, since it files transport faults under
-/// protocol errors.
-pub(crate) fn from_handshake<E>(
-    error: Tungstenite,
-    secrets: impl FnOnce() -> Vec<String>,
+/// What a failed upgrade is, as an error of the dial.
+pub(crate) fn of_upgrade<E>(
+    trouble: Trouble,
+    not_followed: Option<NotFollowed>,
+    secrets: &[String],
 ) -> WsError<E> {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign, growing enum")]
-    match error {
-        Tungstenite::Http(answer) => WsError::Refused(Box::new(Refusal::new(
-            &answer,
-            &secrets(),
-            SystemTime::now(),
-        ))),
-        Tungstenite::Io(error) => WsError::Io(error),
-        Tungstenite::ConnectionClosed | Tungstenite::AlreadyClosed => WsError::Cut,
-        Tungstenite::AttackAttempt | Tungstenite::Capacity(_) => WsError::TooLong,
-        Tungstenite::Protocol(problem) => match problem {
-            ProtocolError::HandshakeIncomplete | ProtocolError::ResetWithoutClosingHandshake => {
-                WsError::Cut
-            }
-            ProtocolError::MissingUpgradeWebSocketHeader => WsError::Answer(BadAnswer::NoUpgrade),
-            ProtocolError::MissingConnectionUpgradeHeader => {
-                WsError::Answer(BadAnswer::NoConnection)
-            }
-            ProtocolError::SecWebSocketAcceptKeyMismatch => WsError::Answer(BadAnswer::AcceptKey),
-            ProtocolError::SecWebSocketSubProtocolError(_) => {
-                WsError::Answer(BadAnswer::Subprotocol)
-            }
-            _ => WsError::Answer(BadAnswer::NotHttp),
-        },
-        // A status or a header that is none.
-        _ => WsError::Answer(BadAnswer::NotHttp),
+    match trouble {
+        Trouble::Refused(head, body) => {
+            let refusal = Refusal::new(&head, &body, secrets, SystemTime::now());
+            WsError::Refused(Box::new(refusal.not_followed(not_followed)))
+        }
+        Trouble::Answer(problem) => WsError::Answer(problem),
+        Trouble::TooLong => WsError::TooLong,
+        Trouble::Cut => WsError::Cut,
+        Trouble::Io(error) => WsError::Io(error),
     }
 }

@@ -1,8 +1,8 @@
 //! WebSocket for `failover-core`: [`Ws`] turns the connection of any inner dialer into a byte
 //! stream over binary messages, [`WsMessages`] into a stream of messages.
 //!
-//! It does **not** open sockets, speak TLS, keep deadlines, retry, follow redirects, compress, or
-//! send pings of its own accord. The inner dialer opens and protects the connection
+//! It does **not** open sockets, speak TLS, keep deadlines, retry or compress; it sends pings and
+//! follows redirects only where [`WsConfig`] says so. The inner dialer opens and protects the connection
 //! (`Ws<Tls<Tcp>>` is `wss`), the connector holds the deadline, the policy decides about retries.
 //!
 //! ```
@@ -27,28 +27,41 @@
 //! Userinfo, query and header values show up in no error and no `Debug` of this crate; a server
 //! that echoes them in the body of a refusal finds them replaced by `***` (those of at least 4
 //! bytes, as they were sent or decoded). The reason of a close frame is shown as it came. One thing
-//! is out of our hands: tungstenite logs the whole request at level `trace` of the `log` facade. Keep the target
-//! `tungstenite` at `debug` or above where logs are stored.
+//! is out of our hands: tungstenite logs frames at level `trace` of the `log` facade. Keep the target
+//! `tungstenite` at `debug` or above where logs are stored. The upgrade request is not logged.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod ask;
 mod config;
 mod dialer;
 mod error;
+mod handshake;
 mod messages;
+mod metered;
+mod options;
+mod redirect;
 mod refusal;
 mod request;
 mod session;
 mod stream;
+#[cfg(feature = "serde")]
+mod table;
+mod watch;
 
 pub use tokio_tungstenite::tungstenite;
 pub use tokio_tungstenite::tungstenite::Message;
 
-pub use self::config::{WsConfig, WsOptions};
+pub use self::ask::AskError;
+pub use self::config::WsConfig;
 pub use self::dialer::{Ws, WsMessages};
 pub use self::error::{BadAnswer, WsError};
 pub use self::messages::MessageStream;
+pub use self::options::WsOptions;
+pub use self::redirect::NotFollowed;
 pub use self::refusal::{MAX_EXCERPT, Refusal};
 pub use self::request::ConfigError;
 pub use self::session::{Breach, SessionError, TRY_AGAIN_PAUSE, close_failure};
 pub use self::stream::WsStream;
+#[cfg(feature = "serde")]
+pub use self::table::{EnvForm, FileForm, HeaderForm, TableError, WsTable};

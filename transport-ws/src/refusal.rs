@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use failover_core::directory::Url;
 use failover_core::failure::{Classify, Failure, Kind, Phase, Scope};
-use tokio_tungstenite::tungstenite::handshake::client::Response;
-use tokio_tungstenite::tungstenite::http::header::{DATE, LOCATION, RETRY_AFTER};
-use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderName};
+
+use crate::handshake::Head;
+use crate::redirect::NotFollowed;
 
 /// The server answered the upgrade with another status than 101.
 ///
@@ -23,14 +23,16 @@ use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderName};
 pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
-    /// The beginning of the body, as far as it came together with the head: at most
-    /// [`MAX_EXCERPT`] bytes, control characters as spaces, credentials of the request as `***`.
+    /// The beginning of the body, as far as it comes within 100 ms: at most [`MAX_EXCERPT`] bytes,
+    /// control characters as spaces, credentials of the request as `***`.
     pub excerpt: String,
     /// `Retry-After`, given in seconds or as a date. A date is compared with the server's own
     /// `Date`, if it sent one, so that a wrong clock on either side does no harm.
     pub retry_after: Option<Duration>,
-    /// Where a redirect points, without userinfo and query. Redirects are not followed.
+    /// Where the server points, without userinfo and query.
     pub location: Option<String>,
+    /// Why a redirect was not followed; nothing if it was none.
+    pub not_followed: Option<NotFollowed>,
 }
 
 /// The most bytes of a refusal's body that are kept.
@@ -38,15 +40,21 @@ pub const MAX_EXCERPT: usize = 512;
 
 impl Refusal {
     /// What this answer says, with these texts hidden.
-    pub(crate) fn new(answer: &Response, secrets: &[String], now: SystemTime) -> Self {
-        let body = answer.body().as_deref().unwrap_or_default();
+    pub(crate) fn new(head: &Head, body: &[u8], secrets: &[String], now: SystemTime) -> Self {
         Self {
-            status: answer.status().as_u16(),
+            status: head.status,
             excerpt: excerpt(body, secrets),
-            retry_after: retry_after(answer.headers(), now),
-            location: text(answer.headers(), LOCATION)
+            retry_after: retry_after(head, now),
+            location: head
+                .text("location")
                 .map(|location| bounded(&hide(visible_location(location), secrets), 200)),
+            not_followed: None,
         }
+    }
+
+    pub(crate) fn not_followed(mut self, why: Option<NotFollowed>) -> Self {
+        self.not_followed = why;
+        self
     }
 }
 
@@ -58,10 +66,10 @@ impl fmt::Display for Refusal {
             self.status
         )?;
         if let Some(location) = &self.location {
-            write!(
-                f,
-                " and points to `{location}` (redirects are not followed)"
-            )?;
+            write!(f, " and points to `{location}`")?;
+        }
+        if let Some(why) = self.not_followed {
+            write!(f, " ({why})")?;
         }
         if let Some(after) = self.retry_after {
             write!(f, ", to be tried again after {} s", after.as_secs())?;
@@ -91,20 +99,17 @@ impl Classify for Refusal {
 }
 
 /// Seconds or an HTTP date; anything else is no hint.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let value = text(headers, RETRY_AFTER)?.trim();
+fn retry_after(head: &Head, now: SystemTime) -> Option<Duration> {
+    let value = head.text("retry-after")?;
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
     let then = httpdate::parse_http_date(value).ok()?;
-    let now = text(headers, DATE)
+    let now = head
+        .text("date")
         .and_then(|date| httpdate::parse_http_date(date).ok())
         .unwrap_or(now);
     Some(then.duration_since(now).unwrap_or(Duration::ZERO))
-}
-
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    headers.get(name)?.to_str().ok()
 }
 
 /// A `Location`, absolute or not, without userinfo, query and fragment.
@@ -150,13 +155,8 @@ mod tests {
     }
 
     fn answer_with(headers: &[(&str, &str)], secrets: &[String], body: &str) -> Refusal {
-        let mut answer = Response::new(Some(body.as_bytes().to_vec()));
-        for (name, value) in headers {
-            let name = HeaderName::try_from(*name).unwrap();
-            answer.headers_mut().insert(name, value.parse().unwrap());
-        }
         let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:30 GMT").unwrap();
-        Refusal::new(&answer, secrets, now)
+        Refusal::new(&Head::with(503, headers), body.as_bytes(), secrets, now)
     }
 
     #[test]

@@ -5,45 +5,87 @@ use std::cmp::Reverse;
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use failover_core::directory::{Target, Url};
 use thiserror::Error;
-use tokio_tungstenite::tungstenite::handshake::client::{Request, generate_key};
-use tokio_tungstenite::tungstenite::http::uri::{PathAndQuery, Uri};
-use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, header};
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
-use crate::config::{Headers, WsConfig};
+use crate::config::WsConfig;
+use crate::options::Headers;
 
-/// The request for this target.
-pub(crate) fn build(
-    to: &Target,
-    config: &WsConfig,
-    headers: &Headers,
-) -> Result<Request, ConfigError> {
-    check_sizes(config)?;
-    let url = to.url();
-    let mut request = Request::new(());
-    *request.uri_mut() = uri(url)?;
+/// A request for an upgrade, ready to be sent. It holds secrets: no `Debug`.
+pub(crate) struct Request {
+    bytes: Vec<u8>,
+    key: String,
+    offered: Vec<String>,
+}
 
-    let map = request.headers_mut();
-    map.insert(header::HOST, host(url)?);
-    map.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    map.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    map.insert(
-        header::SEC_WEBSOCKET_VERSION,
-        HeaderValue::from_static("13"),
-    );
-    map.insert(
-        header::SEC_WEBSOCKET_KEY,
-        HeaderValue::try_from(generate_key()).map_err(|_| invalid("Sec-WebSocket-Key"))?,
-    );
-    if let Some(names) = subprotocols(config)? {
-        map.insert(header::SEC_WEBSOCKET_PROTOCOL, names);
+impl Request {
+    /// The request for this target, with these headers beside those of the upgrade.
+    pub(crate) fn new(
+        to: &Target,
+        config: &WsConfig,
+        headers: &Headers,
+    ) -> Result<Self, ConfigError> {
+        let url = to.url();
+        let key = generate_key();
+        let mut lines = Vec::from([
+            Line::new("Host", host(url)?),
+            Line::new("Connection", "Upgrade"),
+            Line::new("Upgrade", "websocket"),
+            Line::new("Sec-WebSocket-Version", "13"),
+            Line::new("Sec-WebSocket-Key", &key),
+        ]);
+        if let Some(names) = subprotocols(config)? {
+            lines.push(Line::new("Sec-WebSocket-Protocol", names));
+        }
+        if let Some(basic) = basic(url)? {
+            lines.push(Line::new("Authorization", basic));
+        }
+        for (name, value) in headers.iter() {
+            check_header(name, value.expose())?;
+            lines.retain(|line| !line.name.eq_ignore_ascii_case(name));
+            lines.push(Line::new(name, value.expose()));
+        }
+
+        let mut bytes = format!("GET {} HTTP/1.1\r\n", path(url)?).into_bytes();
+        for Line { name, value } in &lines {
+            bytes.extend([name.as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        bytes.extend(b"\r\n");
+        Ok(Self {
+            bytes,
+            key,
+            offered: config.subprotocols.clone(),
+        })
     }
-    if let Some(basic) = basic(url)? {
-        map.insert(header::AUTHORIZATION, secret("Authorization", &basic)?);
+
+    /// As it is sent.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
-    for (name, value) in headers.iter() {
-        map.insert(header_name(name)?, secret(name, value.expose())?);
+
+    /// `Sec-WebSocket-Key`.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
     }
-    Ok(request)
+
+    /// The subprotocols in it.
+    pub(crate) fn offered(&self) -> &[String] {
+        &self.offered
+    }
+}
+
+/// A header line.
+struct Line {
+    name: String,
+    value: String,
+}
+
+impl Line {
+    fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            value: value.into(),
+        }
+    }
 }
 
 /// Why a request could not be sent: a mistake in the configuration, found by `check`.
@@ -83,11 +125,25 @@ pub enum ConfigError {
     /// A user name with a colon in it, which HTTP's basic authentication cannot carry.
     #[error("the user name in the URL holds a `:`")]
     UserName,
-    /// A size of 0.
-    #[error("`{setting}` must be above 0")]
-    Zero {
+    /// A size below what can work.
+    #[error("`{setting}` is {bytes}: it must be at least {least} bytes")]
+    TooSmall {
         /// The setting.
         setting: &'static str,
+        /// Its value.
+        bytes: usize,
+        /// The least that works.
+        least: usize,
+    },
+    /// No frame can be larger than the message that it belongs to.
+    #[error(
+        "`max_frame_size` is {frame}: it must not be above `max_message_size`, which is {message}"
+    )]
+    FrameAboveMessage {
+        /// `max_frame_size`, in bytes.
+        frame: usize,
+        /// `max_message_size`, in bytes.
+        message: usize,
     },
 }
 
@@ -120,32 +176,14 @@ pub(crate) fn secrets(to: &Target, headers: &Headers) -> Vec<String> {
     secrets
 }
 
-fn check_sizes(config: &WsConfig) -> Result<(), ConfigError> {
-    let sizes = [
-        ("max_message_size", config.max_message_size),
-        ("max_frame_size", config.max_frame_size),
-        ("max_write_size", config.max_write_size),
-    ];
-    match sizes.into_iter().find(|&(_, bytes)| bytes == 0) {
-        Some((setting, _)) => Err(ConfigError::Zero { setting }),
-        None => Ok(()),
+/// The target of the request line: path and query; the authority goes into `Host`, userinfo and
+/// fragment nowhere.
+fn path(url: &Url) -> Result<String, ConfigError> {
+    let path = path_and_query(url);
+    match path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(path),
+        false => Err(ConfigError::Path),
     }
-}
-
-/// tungstenite looks at the scheme, and sends path and query only: the authority goes into
-/// `Host`, the userinfo never into the request line.
-fn uri(url: &Url) -> Result<Uri, ConfigError> {
-    let rest = path_and_query(url);
-    if !rest.is_ascii() {
-        return Err(ConfigError::Path);
-    }
-    let rest = PathAndQuery::try_from(rest).map_err(|_| ConfigError::Path)?;
-    Uri::builder()
-        .scheme("ws")
-        .authority("localhost")
-        .path_and_query(rest)
-        .build()
-        .map_err(|_| ConfigError::Path)
 }
 
 fn path_and_query(url: &Url) -> String {
@@ -161,7 +199,7 @@ fn path_and_query(url: &Url) -> String {
     }
 }
 
-fn host(url: &Url) -> Result<HeaderValue, ConfigError> {
+fn host(url: &Url) -> Result<String, ConfigError> {
     // The zone of a link-local address means something on this machine only.
     let host = match url.host().split_once('%') {
         Some((address, _zone)) if address.contains(':') => address,
@@ -176,13 +214,14 @@ fn host(url: &Url) -> Result<HeaderValue, ConfigError> {
         Some(port) if default_port(url.scheme()) != Some(port) => format!("{host}:{port}"),
         _ => host,
     };
-    if !text.is_ascii() {
-        return Err(ConfigError::Host);
+    match text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(text),
+        false => Err(ConfigError::Host),
     }
-    HeaderValue::try_from(text).map_err(|_| ConfigError::Host)
 }
 
-fn default_port(scheme: &str) -> Option<u16> {
+/// The port that a scheme means if a URL names none.
+pub(crate) fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "ws" | "http" => Some(80),
         "wss" | "https" => Some(443),
@@ -190,18 +229,16 @@ fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-fn subprotocols(config: &WsConfig) -> Result<Option<HeaderValue>, ConfigError> {
+fn subprotocols(config: &WsConfig) -> Result<Option<String>, ConfigError> {
     for name in &config.subprotocols {
         if name.is_empty() || !name.bytes().all(is_token) {
             return Err(ConfigError::Subprotocol { name: name.clone() });
         }
     }
-    if config.subprotocols.is_empty() {
-        return Ok(None);
-    }
-    HeaderValue::try_from(config.subprotocols.join(", "))
-        .map(Some)
-        .map_err(|_| invalid("Sec-WebSocket-Protocol"))
+    Ok(match config.subprotocols.is_empty() {
+        true => None,
+        false => Some(config.subprotocols.join(", ")),
+    })
 }
 
 /// `Basic …`, if the URL holds userinfo.
@@ -245,35 +282,25 @@ fn percent_decode(text: &str) -> Vec<u8> {
     decoded
 }
 
-fn header_name(name: &str) -> Result<HeaderName, ConfigError> {
-    let parsed = HeaderName::try_from(name).map_err(|_| ConfigError::HeaderName {
-        name: name
-            .chars()
-            .take_while(|&c| c.is_ascii() && is_token(c as u8))
-            .collect(),
-    })?;
-    let lower = parsed.as_str();
-    if RESERVED.contains(&lower) || lower.starts_with("sec-websocket-") {
-        return Err(ConfigError::ReservedHeader {
-            name: lower.to_owned(),
-        });
+fn check_header(name: &str, value: &str) -> Result<(), ConfigError> {
+    let known: String = name
+        .chars()
+        .take_while(|&c| c.is_ascii() && is_token(c as u8))
+        .collect();
+    if known.is_empty() || known.len() < name.len() {
+        return Err(ConfigError::HeaderName { name: known });
     }
-    Ok(parsed)
-}
-
-fn secret(name: &str, value: &str) -> Result<HeaderValue, ConfigError> {
-    let mut value = HeaderValue::try_from(value).map_err(|_| invalid(name))?;
-    value.set_sensitive(true);
-    // tungstenite writes `Host` as text and refuses anything else.
-    if name.eq_ignore_ascii_case("host") && value.to_str().is_err() {
-        return Err(invalid(name));
+    let lower = name.to_ascii_lowercase();
+    if RESERVED.contains(&lower.as_str()) || lower.starts_with("sec-websocket-") {
+        return Err(ConfigError::ReservedHeader { name: lower });
     }
-    Ok(value)
-}
-
-fn invalid(name: &str) -> ConfigError {
-    ConfigError::HeaderValue {
-        name: name.to_owned(),
+    // A line break would begin another header.
+    match value
+        .bytes()
+        .all(|byte| byte == b'\t' || byte >= b' ' && byte != 0x7f)
+    {
+        true => Ok(()),
+        false => Err(ConfigError::HeaderValue { name: lower }),
     }
 }
 
@@ -293,13 +320,30 @@ const RESERVED: [&str; 4] = [
 mod tests {
     use super::*;
 
-    fn built(url: &str) -> Request {
-        let config = WsConfig::default();
-        build(&Target::parse(url).unwrap(), &config, &config.headers).unwrap()
+    fn built(url: &str) -> String {
+        built_with(url, &WsConfig::default())
+    }
+
+    fn built_with(url: &str, config: &WsConfig) -> String {
+        let to = Target::parse(url).unwrap();
+        let request = Request::new(&to, config, &config.headers);
+        String::from_utf8(request.unwrap().bytes).unwrap()
     }
 
     fn refused(url: &str, config: WsConfig) -> ConfigError {
-        build(&Target::parse(url).unwrap(), &config, &config.headers).unwrap_err()
+        let to = Target::parse(url).unwrap();
+        match Request::new(&to, &config, &config.headers) {
+            Ok(_) => panic!("{url} was not refused"),
+            Err(error) => error,
+        }
+    }
+
+    fn values(request: &str, name: &str) -> Vec<String> {
+        let lines = request.lines().filter_map(|line| line.split_once(": "));
+        lines
+            .filter(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.to_owned())
+            .collect()
     }
 
     #[test]
@@ -312,8 +356,7 @@ mod tests {
             ("ws://a:1#frag", "/"),
             ("ws+unix:/run/x.sock", "/"),
         ] {
-            let request = built(url);
-            assert_eq!(request.uri().path_and_query().unwrap().as_str(), line);
+            assert!(built(url).starts_with(&format!("GET {line} HTTP/1.1\r\n")));
         }
     }
 
@@ -329,7 +372,7 @@ mod tests {
             ("ws://[fe80::1%eth0]:80/", "[fe80::1]"),
             ("stomp+ws://a:80/", "a:80"),
         ] {
-            assert_eq!(built(url).headers()["host"], host, "{url}");
+            assert_eq!(values(&built(url), "host"), [host], "{url}");
         }
     }
 
@@ -341,18 +384,16 @@ mod tests {
             ("ws://j%6Fe:a%3ab%40%2F%zz%@a:1", "joe:a:b@/%zz%"),
         ] {
             let expected = format!("Basic {}", BASE64.encode(basic.as_bytes()));
-            assert_eq!(built(url).headers()["authorization"], expected);
+            assert_eq!(values(&built(url), "authorization"), [expected]);
         }
-        assert!(!built("ws://@a:1").headers().contains_key("authorization"));
+        assert!(values(&built("ws://@a:1"), "authorization").is_empty());
     }
 
     #[test]
     fn an_authorization_header_wins_over_the_userinfo() {
         let config = WsConfig::default().header("authorization", "Bearer t");
-        let target = Target::parse("ws://joe:pw@a:1").unwrap();
-        let request = build(&target, &config, &config.headers).unwrap();
-        assert_eq!(request.headers()["authorization"], "Bearer t");
-        assert_eq!(request.headers().get_all("authorization").iter().count(), 1);
+        let request = built_with("ws://joe:pw@a:1", &config);
+        assert_eq!(values(&request, "authorization"), ["Bearer t"]);
     }
 
     #[test]
@@ -367,7 +408,13 @@ mod tests {
                     name: "Authorization".into(),
                 },
             ),
-            (url, header("Cookie", "hunter2\r\nX: y"), invalid("Cookie")),
+            (
+                url,
+                header("Cookie", "hunter2\r\nX: y"),
+                ConfigError::HeaderValue {
+                    name: "cookie".into(),
+                },
+            ),
             (
                 url,
                 header("Sec-WebSocket-Extensions", "x"),
@@ -386,13 +433,6 @@ mod tests {
                 "ws://j%3Ae:x@a:1",
                 WsConfig::default(),
                 ConfigError::UserName,
-            ),
-            (
-                url,
-                WsConfig::default().max_message_size(0),
-                ConfigError::Zero {
-                    setting: "max_message_size",
-                },
             ),
         ] {
             let error = refused(url, config);

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use failover_core::failure::{Classify, Failure, Kind, Phase, Scope};
+use failover_core::heartbeat::Stale;
 use thiserror::Error;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as Tungstenite, ProtocolError};
@@ -33,6 +34,13 @@ pub enum SessionError {
     /// The server broke the protocol or a bound. It was told so with a close frame.
     #[error(transparent)]
     Breach(Breach),
+    /// The keepalive gave the connection up: the server is dead, frozen or cut off.
+    #[error("the WebSocket connection is stale: {}", stale(*.0))]
+    Stale(Stale),
+    /// The server did not answer our goodbye within the grace time, or what was written before
+    /// could not go out.
+    #[error("the server did not answer the WebSocket close within the grace time")]
+    Unanswered,
     /// The connection below failed.
     #[error("the connection below the WebSocket failed")]
     Io(#[source] io::Error),
@@ -73,7 +81,13 @@ impl SessionError {
             Self::Breach(Breach::TooLarge { .. }) => Some(CloseCode::Size),
             Self::Breach(Breach::Utf8) => Some(CloseCode::Invalid),
             Self::Breach(Breach::Frame(_)) => Some(CloseCode::Protocol),
-            Self::Closed { .. } | Self::Cut | Self::Io(_) | Self::Ended | Self::Unsent(_) => None,
+            Self::Closed { .. }
+            | Self::Cut
+            | Self::Stale(_)
+            | Self::Unanswered
+            | Self::Io(_)
+            | Self::Ended
+            | Self::Unsent(_) => None,
         }
     }
 }
@@ -112,6 +126,7 @@ impl From<SessionError> for io::Error {
             SessionError::Closed { .. } => io::ErrorKind::ConnectionAborted,
             SessionError::Cut => io::ErrorKind::UnexpectedEof,
             SessionError::Breach(_) => io::ErrorKind::InvalidData,
+            SessionError::Stale(_) | SessionError::Unanswered => io::ErrorKind::TimedOut,
             SessionError::Ended => io::ErrorKind::NotConnected,
             SessionError::Unsent(_) => io::ErrorKind::InvalidInput,
         };
@@ -149,6 +164,8 @@ impl Classify for SessionError {
             Self::Closed { code, .. } => close_failure(*code),
             Self::Cut | Self::Ended => Failure::new(Kind::Closed),
             Self::Breach(_) => Failure::new(Kind::Protocol),
+            Self::Stale(_) => Failure::new(Kind::Stale),
+            Self::Unanswered => Failure::new(Kind::Timeout),
             Self::Io(error) => Failure::from_io(error),
             Self::Unsent(_) => Failure::new(Kind::Other),
         };
@@ -218,6 +235,14 @@ pub(crate) fn or_at(failure: Failure, phase: Phase) -> Failure {
     match failure.phase {
         Some(_) => failure,
         None => failure.at(phase),
+    }
+}
+
+fn stale(why: Stale) -> &'static str {
+    match why {
+        Stale::Silent => "nothing was received, and pings were not answered",
+        Stale::Stuck => "a write did not end within its deadline",
+        _ => "it was given up",
     }
 }
 

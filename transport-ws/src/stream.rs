@@ -3,8 +3,7 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use futures_core::Stream;
@@ -32,7 +31,8 @@ use crate::session::SessionError;
 /// flushed, *or read*, so that a program which never flushes behaves as over TCP.
 ///
 /// `shutdown` says goodbye with code 1000. What the server still sends can be read until the end
-/// of file; after that, another `shutdown` also closes the connection below. Merely dropping the
+/// of file, within the [grace](crate::WsConfig::close_grace); after that, another `shutdown` also
+/// closes the connection below. [`hang_up`](Self::hang_up) does all of it. Merely dropping the
 /// stream cuts it off: the server sees an end without goodbye.
 ///
 /// # Cancel safety
@@ -45,9 +45,6 @@ pub struct WsStream<S> {
     rest: Bytes,
     reading: Reading,
     max_write_size: usize,
-    writing: Writing,
-    /// Whoever waits for room to write.
-    writer: Option<Waker>,
 }
 
 #[derive(Clone, Copy)]
@@ -57,12 +54,6 @@ enum Reading {
     Failed,
 }
 
-#[derive(Clone, Copy)]
-enum Writing {
-    Flushed,
-    Unflushed,
-}
-
 impl<S> WsStream<S> {
     pub(crate) fn new(messages: MessageStream<S>, max_write_size: usize) -> Self {
         Self {
@@ -70,8 +61,6 @@ impl<S> WsStream<S> {
             rest: Bytes::new(),
             reading: Reading::Open,
             max_write_size,
-            writing: Writing::Flushed,
-            writer: None,
         }
     }
 
@@ -89,6 +78,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsStream<S> {
         self.messages.get_ref()
     }
 
+    /// Says goodbye with code 1000, waits until the server has answered it, and closes the
+    /// connection below. What the server sends meanwhile is thrown away.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Unanswered`] if that takes longer than the
+    /// [grace](crate::WsConfig::close_grace). Whatever the error is, the connection is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it cuts the connection off.
+    pub async fn hang_up(self) -> Result<(), SessionError> {
+        self.messages.hang_up().await
+    }
+
     /// Waits until `rest` holds something, or the end of file.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.rest.is_empty() {
@@ -97,11 +101,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsStream<S> {
                 Reading::EndOfFile => break,
                 Reading::Failed => return Poll::Ready(Err(SessionError::Ended.into())),
             }
-            self.push_written(cx);
+            // Even an empty rest shares the read buffer, which is then not used again but replaced
+            // by a tiny one: more reads for each message.
+            self.rest = Bytes::new();
             match ready!(Pin::new(&mut self.messages).poll_next(cx)) {
                 Some(Ok(message)) => self.on_message(message)?,
                 Some(Err(error)) => return Poll::Ready(Err(self.fail(error))),
-                None => self.reading = Reading::EndOfFile,
+                // Only a close frame is the end of file.
+                None => return Poll::Ready(Err(self.fail(SessionError::Ended))),
             }
         }
         Poll::Ready(Ok(()))
@@ -123,43 +130,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsStream<S> {
     fn fail(&mut self, error: SessionError) -> io::Error {
         self.reading = Reading::Failed;
         error.into()
-    }
-
-    /// Pushes on what was written, on behalf of the reader. An error is left to the next write:
-    /// what can still be read comes first.
-    fn push_written(&mut self, cx: &mut Context<'_>) {
-        if matches!(self.writing, Writing::Flushed) {
-            return;
-        }
-        // tungstenite keeps one waker for writing: it must not forget a writer in another task.
-        let waker = match &self.writer {
-            Some(writer) if !writer.will_wake(cx.waker()) => Waker::from(Arc::new(Both {
-                reader: cx.waker().clone(),
-                writer: writer.clone(),
-            })),
-            _ => cx.waker().clone(),
-        };
-        let flushed = Pin::new(&mut self.messages).poll_flush(&mut Context::from_waker(&waker));
-        if flushed.is_ready() {
-            self.writing = Writing::Flushed;
-            if let Some(writer) = self.writer.take() {
-                writer.wake();
-            }
-        }
-    }
-
-    /// Remembers who waits for this, as long as it is pending.
-    fn poll_as_writer<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        poll: impl FnOnce(Pin<&mut MessageStream<S>>, &mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
-        let result = poll(Pin::new(&mut self.messages), cx);
-        self.writer = match result {
-            Poll::Pending => Some(cx.waker().clone()),
-            Poll::Ready(_) => None,
-        };
-        result
     }
 }
 
@@ -201,16 +171,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WsStream<S> {
         }
         let amount = buf.len().min(self.max_write_size);
         loop {
-            ready!(self.poll_as_writer(cx, Sink::poll_ready))?;
+            ready!(Pin::new(&mut self.messages).poll_ready(cx))?;
             let message = Message::Binary(Bytes::copy_from_slice(&buf[..amount]));
             match Pin::new(&mut self.messages).start_send(message) {
-                Ok(()) => {
-                    self.writing = Writing::Unflushed;
-                    return Poll::Ready(Ok(amount));
-                }
+                Ok(()) => return Poll::Ready(Ok(amount)),
                 // Pongs took the room: an empty buffer holds one message for certain.
                 Err(SessionError::Unsent(_)) => {
-                    ready!(self.poll_as_writer(cx, Sink::poll_flush))?;
+                    ready!(Pin::new(&mut self.messages).poll_flush(cx))?;
                 }
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
@@ -218,15 +185,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WsStream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_as_writer(cx, Sink::poll_flush))?;
-        self.writing = Writing::Flushed;
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.messages)
+            .poll_flush(cx)
+            .map_err(Into::into)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_as_writer(cx, Sink::poll_close))?;
-        self.writing = Writing::Flushed;
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.messages)
+            .poll_close(cx)
+            .map_err(Into::into)
     }
 }
 
@@ -235,18 +202,5 @@ impl<S> fmt::Debug for WsStream<S> {
         f.debug_struct("WsStream")
             .field("subprotocol", &self.subprotocol())
             .finish_non_exhaustive()
-    }
-}
-
-/// Wakes a reader and a writer that may live in two tasks.
-struct Both {
-    reader: Waker,
-    writer: Waker,
-}
-
-impl Wake for Both {
-    fn wake(self: Arc<Self>) {
-        self.reader.wake_by_ref();
-        self.writer.wake_by_ref();
     }
 }

@@ -220,6 +220,15 @@ impl Target {
         Ok(Self::new(Arc::new(Endpoint::parse(url)?), 0))
     }
 
+    /// The same endpoint, with its name and options, at this URL alone: where the server sends its
+    /// clients on.
+    #[must_use]
+    pub fn moved_to(&self, url: Url) -> Self {
+        let mut endpoint = Endpoint::clone(&self.endpoint);
+        endpoint.routes = Vec::from([url]);
+        Self::new(Arc::new(endpoint), 0)
+    }
+
     /// The endpoint.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {

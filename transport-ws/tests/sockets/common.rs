@@ -2,16 +2,18 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use failover_core::dial::{Dial, DialContext};
 use failover_core::directory::Target;
-use failover_core::failure::{Failure, Phase};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use failover_core::failure::{Failure, Kind, Phase};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
+use transport_ws::{Ws, WsConfig, WsStream};
 
 /// The smallest inner dialer.
 #[derive(Clone, Debug)]
@@ -56,12 +58,17 @@ where
 }
 
 /// Reads the request's head.
-pub(crate) async fn request(stream: &mut TcpStream) -> String {
+pub(crate) async fn request(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    try_request(stream).await.unwrap()
+}
+
+/// The same, or nothing if the client goes away first.
+pub(crate) async fn try_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.unwrap());
+        head.push(stream.read_u8().await.ok()?);
     }
-    String::from_utf8(head).unwrap()
+    String::from_utf8(head).ok()
 }
 
 /// Reads the request and answers with these bytes; `{accept}` stands for the right accept key.
@@ -80,7 +87,7 @@ pub(crate) async fn accept(mut stream: TcpStream) -> WebSocketStream<TcpStream> 
 }
 
 /// A right answer; what follows is up to the test.
-pub(crate) async fn accept_raw(stream: &mut TcpStream) {
+pub(crate) async fn accept_raw(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
     let key = accept_key(&request(stream).await);
     stream
         .write_all(UPGRADED.replace("{accept}", &key).as_bytes())
@@ -91,7 +98,30 @@ pub(crate) async fn accept_raw(stream: &mut TcpStream) {
 pub(crate) const UPGRADED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n";
 
-/// Dials `ws://127.0.0.1:port` plus `rest`.
+/// The byte stream and the server's end of a pipe of this size in each direction, upgraded, so that
+/// "full" is exact and the clock may stand still.
+pub(crate) async fn piped(pipe: usize, config: WsConfig) -> (WsStream<DuplexStream>, DuplexStream) {
+    struct Pipe(Mutex<Option<DuplexStream>>);
+
+    impl Dial for Pipe {
+        type Conn = DuplexStream;
+        type Error = Failure;
+
+        async fn dial(&self, _: &Target, _: &DialContext) -> Result<DuplexStream, Failure> {
+            let taken = self.0.lock().unwrap().take();
+            taken.ok_or(Failure::new(Kind::Refused))
+        }
+    }
+
+    let (client, mut server) = duplex(pipe);
+    let ws = Ws::new(Pipe(Some(client).into())).config(config);
+    let target = Target::parse("ws://pipe").unwrap();
+    let cx = DialContext::unbounded();
+    let (stream, ()) = tokio::join!(ws.dial(&target, &cx), accept_raw(&mut server));
+    (stream.unwrap(), server)
+}
+
+/// Dials `ws://127.0.0.1:port/`.
 pub(crate) async fn dial<D: Dial>(dialer: &D, port: u16) -> Result<D::Conn, D::Error> {
     let target = Target::parse(&format!("ws://127.0.0.1:{port}/")).unwrap();
     soon(dialer.dial(&target, &DialContext::unbounded())).await
@@ -104,7 +134,7 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
         .expect("the test hangs")
 }
 
-fn accept_key(request: &str) -> String {
+pub(crate) fn accept_key(request: &str) -> String {
     let key = request
         .lines()
         .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "))

@@ -8,5 +8,9 @@
 )]
 
 mod common;
+mod handshake;
+mod onion;
+mod redirects;
 mod session;
 mod upgrade;
+mod watch;

@@ -4,15 +4,11 @@ use std::io::{self, ErrorKind};
 use std::task::Poll;
 
 use crate::common::{Tcp, accept, accept_raw, dial, peer, soon};
-use failover_core::dial::{Dial, DialContext};
-use failover_core::directory::Target;
 use failover_core::failure::{Classify, Failure, Kind, Phase, Scope};
 use futures_util::{SinkExt, StreamExt};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tokio::io::{
-    AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex, split,
-};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, split};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_tungstenite::WebSocketStream;
@@ -444,28 +440,10 @@ async fn piped(
     pipe: usize,
     max_write_size: usize,
 ) -> (WsStream<DuplexStream>, WebSocketStream<DuplexStream>) {
-    struct Pipe(std::sync::Mutex<Option<DuplexStream>>);
-
-    impl Dial for Pipe {
-        type Conn = DuplexStream;
-        type Error = Failure;
-
-        async fn dial(&self, _: &Target, _: &DialContext) -> Result<DuplexStream, Failure> {
-            let taken = self.0.lock().unwrap().take();
-            taken.ok_or(Failure::new(Kind::Refused))
-        }
-    }
-
-    let (client, server) = duplex(pipe);
-    let ws = Ws::new(Pipe(Some(client).into()))
-        .config(WsConfig::default().max_write_size(max_write_size));
-    let target = Target::parse("ws://pipe").unwrap();
-    let cx = DialContext::unbounded();
-    let (stream, server) = tokio::join!(
-        ws.dial(&target, &cx),
-        tokio_tungstenite::accept_async(server)
-    );
-    (stream.unwrap(), server.unwrap())
+    let config = WsConfig::default().max_write_size(max_write_size);
+    let (stream, server) = crate::common::piped(pipe, config).await;
+    let server = WebSocketStream::from_raw_socket(server, Role::Server, None).await;
+    (stream, server)
 }
 
 async fn read_all(stream: &mut WsStream<TcpStream>) -> (Vec<u8>, io::Result<usize>) {

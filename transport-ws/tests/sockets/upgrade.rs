@@ -1,5 +1,6 @@
 //! Every way in which an upgrade succeeds or fails, over real sockets.
 
+use std::convert::Infallible;
 use std::error::Error as _;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -66,7 +67,7 @@ async fn a_redirect_is_told_without_its_query_and_not_followed() {
     assert_eq!(
         error.to_string(),
         "the server refused the WebSocket upgrade with status 302 and points to \
-         `https://other.example/login?***` (redirects are not followed)"
+         `https://other.example/login?***` (not followed: `follow_redirects` allows no more)"
     );
 }
 
@@ -269,7 +270,9 @@ async fn the_request_carries_what_was_configured_and_asked_for() {
                 .header("Origin", "https://app.example")
                 .header("X-Who", "dialer"),
         )
-        .ask_headers(|_| vec![("X-Token".into(), Secret::new("fresh"))]);
+        .ask_headers(|_| async {
+            Ok::<_, Infallible>(vec![("X-Token".into(), Secret::new("fresh"))])
+        });
     let options = WsOptions::default()
         .subprotocols(["v12.stomp"])
         .header("x-who", "endpoint");
@@ -286,10 +289,10 @@ async fn the_request_carries_what_was_configured_and_asked_for() {
         &format!("Host: 127.0.0.1:{port}"),
         "Origin: https://app.example",
         "x-who: endpoint",
-        "x-token: fresh",
+        "X-Token: fresh",
         "Sec-WebSocket-Protocol: v12.stomp",
         // joe:p@ss
-        "authorization: Basic am9lOnBAc3M=",
+        "Authorization: Basic am9lOnBAc3M=",
     ] {
         assert!(
             request.contains(&format!("{line}\r\n")),

@@ -1,0 +1,395 @@
+//! The WebSocket table of a deployment's file.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::{env, fmt, fs, io};
+
+use failover_core::config::{HeartbeatForm, LinkForm, LinkFormError, Span, Switch};
+use failover_core::directory::Secret;
+use failover_core::heartbeat::Heartbeat;
+use failover_core::link::LinkPolicy;
+use serde::{Deserialize, Serialize, Serializer};
+use thiserror::Error;
+
+use crate::config::WsConfig;
+use crate::options::WsOptions;
+use crate::request::ConfigError;
+
+/// What a deployment's file says about WebSocket: for all endpoints ([`WsConfig`]), or for one of
+/// them ([`WsOptions`]). Path and query stand in the URL. Every key may be left out, unknown ones
+/// are refused.
+///
+/// | key | for one endpoint, too | value |
+/// |---|---|---|
+/// | `subprotocols` | yes | a list of names |
+/// | `headers` | yes | a table: a text, `{ env = "NAME" }` or `{ file = "path" }` for each header |
+/// | `max_message_size` | yes | bytes |
+/// | `keepalive` | yes | as the heartbeat of a link policy (`interval`, `max_outstanding`, `beat`, `write_deadline`), or `"off"` |
+/// | `max_frame_size`, `max_answer_size`, `max_write_size`, `read_buffer_size`, `write_buffer_size` | | bytes |
+/// | `follow_redirects` | | how many |
+/// | `close_grace` | | a duration |
+///
+/// ```
+/// use transport_ws::{WsConfig, WsTable};
+///
+/// let table: WsTable = serde_json::from_str(
+///     r#"{"subprotocols": ["mqtt"], "headers": {"Origin": "https://app.example"},
+///         "keepalive": {"interval": "10s", "max_outstanding": 1}, "close_grace": "250ms"}"#,
+/// )?;
+/// let config = WsConfig::try_from(table)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct WsTable {
+    /// The subprotocols to offer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subprotocols: Option<Vec<String>>,
+    /// Headers of the request, beside those of the upgrade.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, HeaderForm>,
+    /// The largest message received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_message_size: Option<usize>,
+    /// The largest frame received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_frame_size: Option<usize>,
+    /// The largest answer to the upgrade.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_answer_size: Option<usize>,
+    /// The largest message that a byte stream writes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_write_size: Option<usize>,
+    /// How much is read at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_buffer_size: Option<usize>,
+    /// How much is collected before it is written, for messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write_buffer_size: Option<usize>,
+    /// How many redirects are followed in one dial.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub follow_redirects: Option<u8>,
+    /// How the server is watched, or off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keepalive: Option<Switch<HeartbeatForm>>,
+    /// How long a server may take to answer our goodbye.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub close_grace: Option<Span>,
+}
+
+/// The value of a header in a file: written there, or where it is to be read.
+///
+/// Environment and files are read when the table becomes a configuration, so a changed one counts
+/// from the next reload on. The line break at a file's end is no part of the value.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a text, { env = \"NAME\" } or { file = \"path\" }"
+)]
+#[non_exhaustive]
+pub enum HeaderForm {
+    /// The value itself. It is a secret: not shown, and not written back.
+    Text(#[serde(deserialize_with = "secret")] Secret),
+    /// The value of an environment variable.
+    Env(EnvForm),
+    /// The content of a file.
+    File(FileForm),
+}
+
+/// `{ env = "NAME" }`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvForm {
+    /// The variable's name.
+    pub env: String,
+}
+
+/// `{ file = "path" }`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileForm {
+    /// The file's path.
+    pub file: PathBuf,
+}
+
+/// Why a table is no configuration.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TableError {
+    /// The values cannot work together.
+    #[error("ws: {0}")]
+    Config(#[from] ConfigError),
+    /// The keepalive makes no sense.
+    #[error("ws.keepalive: {0}")]
+    Keepalive(#[source] LinkFormError),
+    /// A header's environment variable is not set, or is no text.
+    #[error("ws.headers.{header}: the environment variable `{variable}` is not set, or no text")]
+    Env {
+        /// The header.
+        header: String,
+        /// The variable.
+        variable: String,
+    },
+    /// A header's file cannot be read.
+    #[error("ws.headers.{header}: the file `{}` cannot be read", file.display())]
+    File {
+        /// The header.
+        header: String,
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A key that is not for one endpoint alone.
+    #[error("ws.{key}: not for one endpoint alone, only for all")]
+    OnlyForAll {
+        /// The key.
+        key: &'static str,
+    },
+}
+
+impl TryFrom<WsTable> for WsConfig {
+    type Error = TableError;
+
+    fn try_from(table: WsTable) -> Result<Self, TableError> {
+        let mut config = Self::default();
+        let options = table.for_one()?;
+        let set = |place: &mut usize, value: Option<usize>| *place = value.unwrap_or(*place);
+        set(&mut config.max_answer_size, table.max_answer_size);
+        set(&mut config.max_write_size, table.max_write_size);
+        set(&mut config.read_buffer_size, table.read_buffer_size);
+        set(&mut config.write_buffer_size, table.write_buffer_size);
+        config.max_frame_size = table.max_frame_size;
+        if let Some(most) = table.follow_redirects {
+            config.follow_redirects = most;
+        }
+        if let Some(Span(grace)) = table.close_grace {
+            config.close_grace = grace;
+        }
+        let config = config.with(&options);
+        config.check()?;
+        Ok(config)
+    }
+}
+
+impl TryFrom<WsTable> for WsOptions {
+    type Error = TableError;
+
+    fn try_from(table: WsTable) -> Result<Self, TableError> {
+        let only_for_all = [
+            ("max_frame_size", table.max_frame_size.is_some()),
+            ("max_answer_size", table.max_answer_size.is_some()),
+            ("max_write_size", table.max_write_size.is_some()),
+            ("read_buffer_size", table.read_buffer_size.is_some()),
+            ("write_buffer_size", table.write_buffer_size.is_some()),
+            ("follow_redirects", table.follow_redirects.is_some()),
+            ("close_grace", table.close_grace.is_some()),
+        ];
+        match only_for_all.into_iter().find(|&(_, is_set)| is_set) {
+            Some((key, _)) => Err(TableError::OnlyForAll { key }),
+            None => table.for_one(),
+        }
+    }
+}
+
+impl WsTable {
+    /// What may be said of one endpoint.
+    fn for_one(&self) -> Result<WsOptions, TableError> {
+        let mut options = WsOptions::default();
+        options.subprotocols.clone_from(&self.subprotocols);
+        options.max_message_size = self.max_message_size;
+        if let Some(keepalive) = &self.keepalive {
+            options.keepalive = Some(heartbeat(keepalive)?);
+        }
+        for (name, value) in &self.headers {
+            options.headers.set(name.clone(), value.read(name)?);
+        }
+        Ok(options)
+    }
+}
+
+fn heartbeat(form: &Switch<HeartbeatForm>) -> Result<Option<Heartbeat>, TableError> {
+    let mut link = LinkForm::default();
+    link.heartbeat = Some(form.clone());
+    let link = link.link(LinkPolicy::OFF).map_err(TableError::Keepalive)?;
+    Ok(link.heartbeat)
+}
+
+impl HeaderForm {
+    fn read(&self, header: &str) -> Result<Secret, TableError> {
+        let header = header.to_owned();
+        match self {
+            Self::Text(value) => Ok(value.clone()),
+            Self::Env(EnvForm { env: variable }) => match env::var(variable) {
+                Ok(value) => Ok(Secret::new(value)),
+                Err(_) => Err(TableError::Env {
+                    header,
+                    variable: variable.clone(),
+                }),
+            },
+            Self::File(FileForm { file }) => match fs::read_to_string(file) {
+                Ok(text) => Ok(Secret::new(text.trim_end_matches(['\r', '\n']))),
+                Err(source) => Err(TableError::File {
+                    header,
+                    file: file.clone(),
+                    source,
+                }),
+            },
+        }
+    }
+}
+
+impl Serialize for HeaderForm {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(_) => to.serialize_str("***"),
+            Self::Env(form) => form.serialize(to),
+            Self::File(form) => form.serialize(to),
+        }
+    }
+}
+
+fn secret<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
+    struct Text;
+
+    impl serde::de::Visitor<'_> for Text {
+        type Value = Secret;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Secret, E> {
+            Ok(Secret::new(text))
+        }
+    }
+    from.deserialize_str(Text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn table(text: &str) -> Result<WsTable, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    fn words(text: &str) -> String {
+        match WsConfig::try_from(table(text).unwrap()) {
+            Ok(config) => panic!("{config:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn each_key_reaches_the_configuration() {
+        let all = r#"{"subprotocols": ["mqtt"], "headers": {"Origin": "https://app.example"},
+            "max_message_size": 10, "max_frame_size": 9, "max_answer_size": 300,
+            "max_write_size": 8, "read_buffer_size": 200, "write_buffer_size": 7,
+            "follow_redirects": 3, "close_grace": "250ms",
+            "keepalive": {"interval": "10s", "max_outstanding": 1}}"#;
+        let heartbeat = Heartbeat::builder().watch(Duration::from_secs(10), 1);
+        let expected = WsConfig::default()
+            .subprotocols(["mqtt"])
+            .header("Origin", "https://app.example")
+            .max_message_size(10)
+            .max_frame_size(9)
+            .max_answer_size(300)
+            .max_write_size(8)
+            .read_buffer_size(200)
+            .write_buffer_size(7)
+            .follow_redirects(3)
+            .close_grace(Duration::from_millis(250))
+            .keepalive(heartbeat.build().unwrap());
+        let table = table(all).unwrap();
+        assert_eq!(WsConfig::try_from(table.clone()).unwrap(), expected);
+        assert_eq!(
+            WsConfig::try_from(WsTable::default()).unwrap(),
+            WsConfig::default()
+        );
+
+        // What is written back is read back, but for a header in clear.
+        let back = serde_json::to_string(&table).unwrap();
+        assert!(back.contains(r#""Origin":"***""#), "{back}");
+        let again = back.replace("***", "https://app.example");
+        assert_eq!(serde_json::from_str::<WsTable>(&again).unwrap(), table);
+    }
+
+    #[test]
+    fn an_endpoint_s_table_says_what_an_endpoint_may_say() {
+        let one = r#"{"subprotocols": ["mqtt"], "headers": {"X": "y"}, "max_message_size": 10,
+            "keepalive": "off"}"#;
+        let expected = WsOptions::default()
+            .subprotocols(["mqtt"])
+            .header("X", "y")
+            .max_message_size(10)
+            .keepalive(None);
+        assert_eq!(WsOptions::try_from(table(one).unwrap()).unwrap(), expected);
+
+        let error = WsOptions::try_from(table(r#"{"close_grace": "1s"}"#).unwrap()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "ws.close_grace: not for one endpoint alone, only for all"
+        );
+    }
+
+    #[test]
+    fn header_values_come_from_environment_and_files_and_are_not_shown() {
+        let file = env::temp_dir().join(format!("transport-ws-{}", std::process::id()));
+        fs::write(&file, "Bearer hunter2\n").unwrap();
+        let text = format!(
+            r#"{{"headers": {{"A": "sesame", "B": {{"env": "PATH"}}, "C": {{"file": {file:?}}}}}}}"#
+        );
+        let table = table(&text).unwrap();
+        let config = WsConfig::try_from(table.clone()).unwrap();
+        fs::remove_file(&file).unwrap();
+        let shown = format!("{table:?} {config:?}");
+        assert!(
+            !shown.contains("sesame") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+
+        let values: Vec<_> = config
+            .headers
+            .iter()
+            .map(|(_, value)| value.expose())
+            .collect();
+        assert_eq!(
+            values,
+            ["sesame", &env::var("PATH").unwrap(), "Bearer hunter2"]
+        );
+        assert!(WsConfig::try_from(table).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        for (text, expected) in [
+            (
+                r#"{"max_write_size": 0}"#,
+                "ws: `max_write_size` is 0: it must be at least 1 bytes",
+            ),
+            (
+                r#"{"headers": {"A": {"env": "TRANSPORT_WS_NOT_SET"}}}"#,
+                "ws.headers.A: the environment variable `TRANSPORT_WS_NOT_SET` is not set, or no text",
+            ),
+            (
+                r#"{"headers": {"A": {"file": "/nowhere/at/all"}}}"#,
+                "ws.headers.A: the file `/nowhere/at/all` cannot be read",
+            ),
+        ] {
+            assert_eq!(words(text), expected);
+        }
+        assert!(words(r#"{"keepalive": {"interval": "0s"}}"#).starts_with("ws.keepalive: "));
+        for text in [
+            r#"{"max_mesage_size": 1}"#,
+            r#"{"close_grace": 250}"#,
+            r#"{"headers": {"A": 1}}"#,
+            r#"{"headers": {"A": {"enw": "X"}}}"#,
+            r#"{"headers": {"A": {"env": "X", "file": "y"}}}"#,
+        ] {
+            assert!(table(text).is_err(), "{text}");
+        }
+    }
+}

@@ -2,9 +2,8 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::time::Duration;
 
-use crate::link::message::{Dropped, Entry, Fate, MessageId};
+use crate::link::message::{Entry, Fate, MessageId};
 use crate::link::policy::{Late, LinkPolicy, Replay, Reply};
 use crate::time::{Time, nanos};
 
@@ -120,11 +119,11 @@ pub struct Handed {
 #[derive(Clone, Debug)]
 struct Writing<M> {
     end: u64,
-    what: Whats<M>,
+    what: What<M>,
 }
 
 #[derive(Clone, Debug)]
-enum Whats<M> {
+enum What<M> {
     First(Entry<M>, Assurance),
     Again(MessageId),
 }
@@ -204,16 +203,16 @@ impl<M> Flight<M> {
     /// It is encoded, up to this byte of the connection.
     pub fn push_again(&mut self, end: u64) {
         if let Some(sent) = self.sent.get(self.again) {
-            let what = Whats::Again(sent.id);
+            let what = What::Again(sent.id);
             self.writing.push_back(Writing { end, what });
             self.again += 1;
         }
     }
 
-    /// It cannot be written on this connection: dropped, and told.
+    /// It cannot be written on this connection: refused, and told.
     pub fn refuse_again(&mut self, tell: &mut impl FnMut(MessageId, Fate)) {
         if let Some(sent) = self.remove(self.again) {
-            tell(sent.id, Fate::Dropped(Dropped::Refused));
+            tell(sent.id, Fate::Refused);
         }
     }
 
@@ -241,7 +240,7 @@ impl<M> Flight<M> {
             self.assured_bytes = self.assured_bytes.saturating_add(entry.size);
             self.assured_writing += 1;
         }
-        let what = Whats::First(entry, assurance);
+        let what = What::First(entry, assurance);
         self.writing.push_back(Writing { end, what });
     }
 
@@ -258,7 +257,7 @@ impl<M> Flight<M> {
                 break;
             };
             match written.what {
-                Whats::First(entry, assurance) => {
+                What::First(entry, assurance) => {
                     handed.messages += 1;
                     handed.bytes += entry.size;
                     match assurance {
@@ -266,7 +265,7 @@ impl<M> Flight<M> {
                         Assurance::Confirmed => self.await_confirmation(entry, now, tell),
                     }
                 }
-                Whats::Again(id) => {
+                What::Again(id) => {
                     if let Some(sent) = self.find(id).and_then(|at| self.sent.get_mut(at)) {
                         sent.times = sent.times.saturating_add(1);
                         sent.handed = now;
@@ -299,7 +298,7 @@ impl<M> Flight<M> {
 
     /// The peer has refused this message: it has not taken it over, and never will.
     pub fn handle_refused(&mut self, id: MessageId, tell: &mut impl FnMut(MessageId, Fate)) {
-        self.settle(id, Fate::Dropped(Dropped::Refused), tell);
+        self.settle(id, Fate::Refused, tell);
     }
 
     /// The connection is no more. Gives what was not handed over, in its order, to be
@@ -308,7 +307,7 @@ impl<M> Flight<M> {
     pub fn handle_lost(&mut self, tell: &mut impl FnMut(MessageId, Fate)) -> Vec<Entry<M>> {
         let mut unsent = Vec::new();
         for writing in core::mem::take(&mut self.writing) {
-            if let Whats::First(entry, assurance) = writing.what {
+            if let What::First(entry, assurance) = writing.what {
                 self.on_unwritten(&entry, assurance);
                 unsent.push(entry);
             }
@@ -364,23 +363,26 @@ impl<M> Flight<M> {
         self.writing.is_empty() && self.again == self.sent.len()
     }
 
-    /// The oldest message that awaits its confirmation, or is to be written again.
+    /// The oldest message that is being written or awaits its confirmation.
     #[must_use]
-    pub fn oldest_unconfirmed(&self) -> Option<MessageId> {
-        self.sent.front().map(|sent| sent.id)
+    pub fn oldest(&self) -> Option<MessageId> {
+        let unconfirmed = self.sent.front().map(|sent| sent.id);
+        unconfirmed.or_else(|| self.oldest_unwritten())
+    }
+
+    /// The oldest message that is being written for the first time.
+    #[must_use]
+    pub fn oldest_unwritten(&self) -> Option<MessageId> {
+        self.writing.iter().find_map(|writing| match &writing.what {
+            What::First(entry, _) => Some(entry.id),
+            What::Again(_) => None,
+        })
     }
 
     /// How many messages await their confirmation.
     #[must_use]
     pub fn unconfirmed(&self) -> usize {
         self.sent.len()
-    }
-
-    /// How long a confirmation may take.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Duration> {
-        self.within
-            .map(|(deadline, _)| Duration::from_nanos(deadline))
     }
 
     fn await_confirmation(
@@ -406,7 +408,7 @@ impl<M> Flight<M> {
                     return;
                 };
                 self.forgotten = Some(oldest.id);
-                tell(oldest.id, Fate::Handed);
+                tell(oldest.id, Fate::Released);
             }
         }
     }

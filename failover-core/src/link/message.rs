@@ -42,14 +42,19 @@ pub enum Fate {
         /// How often it was handed to a transport: more than once, and the peer may have it twice.
         sent: u32,
     },
-    /// The transport has taken all of it, and nothing more will be known: it asked for no
-    /// confirmation, or left a bounded ring of replay unconfirmed.
+    /// The transport has taken all of it, and nothing more will be known: it asked for no confirmation.
     Handed,
+    /// It was awaiting its confirmation, and left the bounded ring of what can be replayed
+    /// ([`Replay::Messages`](crate::link::Replay::Messages)).
+    Released,
     /// The peer has confirmed it.
     Confirmed,
     /// The transport has taken all of it, and its connection was lost (or the time for a confirmation
     /// passed): the peer has it, or not.
     Unconfirmed,
+    /// The transport has taken all of it, and the peer has refused it (or a later connection's session
+    /// could not write it again).
+    Refused,
     /// It was not sent and will not be.
     Dropped(Dropped),
 }
@@ -60,7 +65,12 @@ impl Fate {
     pub const fn is_settled(self) -> bool {
         match self {
             Self::Queued | Self::Awaiting { .. } => false,
-            Self::Handed | Self::Confirmed | Self::Unconfirmed | Self::Dropped(_) => true,
+            Self::Handed
+            | Self::Released
+            | Self::Confirmed
+            | Self::Unconfirmed
+            | Self::Refused
+            | Self::Dropped(_) => true,
         }
     }
 }
@@ -75,7 +85,7 @@ pub enum Dropped {
     Age,
     /// The connection was lost, and nothing is kept without one ([`Outbox::Off`](crate::link::Outbox)).
     NoConnection,
-    /// It cannot be sent: the protocol cannot write it on this connection, or the peer refused it.
+    /// The protocol cannot write it on this connection.
     Refused,
     /// The link was closed.
     Closed,

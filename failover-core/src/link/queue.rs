@@ -110,8 +110,11 @@ pub enum Refusal {
     #[error("the link is closed")]
     Closed,
     /// The protocol cannot send it.
-    #[error("the protocol cannot send this message")]
-    Invalid,
+    #[error("the protocol cannot send this message: {why}")]
+    Invalid {
+        /// What is wrong with it.
+        why: &'static str,
+    },
 }
 
 impl<M> Queue<M> {

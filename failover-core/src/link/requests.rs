@@ -96,6 +96,12 @@ impl Requests {
             .collect()
     }
 
+    /// The oldest that is open.
+    #[must_use]
+    pub fn oldest(&self) -> Option<MessageId> {
+        self.open.keys().next().copied()
+    }
+
     /// How many are open.
     #[must_use]
     pub fn len(&self) -> usize {

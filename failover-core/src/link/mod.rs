@@ -16,7 +16,7 @@
 //!
 //! # A message's fate
 //! A message that was accepted is told of until its fate is settled ([`Fate::is_settled`]): by the
-//! closure that the pieces take, or by a [ticket](Fate) of the link. None vanishes: what was accepted is
+//! closure that the pieces take, or by a ticket of the link. None vanishes: what was accepted is
 //! queued, in flight, handed over, confirmed, unconfirmed or dropped for a stated reason.
 //!
 //! ```text

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod explain;
 pub mod form;
 pub mod migrate;
+pub mod nats;
 pub mod near;
 pub mod policy_file;
 mod registry;

@@ -1,5 +1,6 @@
 //! Subscriptions, requests, flushes, heartbeats, hints of the server.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use failover_core::failure::Kind;
@@ -11,7 +12,7 @@ use failover_core::messaging::{FlushError, News, RequestError};
 use failover_core::policy::Standing;
 
 use crate::nats::{LARGEST, Nats, NatsServer, ask, publish};
-use crate::net::{self, Net, WELL, lock};
+use crate::net::{self, Net, Server, WELL, lock};
 use crate::stomp::{Stomp, StompServer};
 use crate::{Carried, SECOND, carry, carry_with, kept, pass, patient};
 
@@ -208,6 +209,48 @@ async fn a_server_that_takes_nothing_in_is_left_at_the_write_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slow_server_that_takes_one_message_after_the_other_is_not_left() {
+    let server = NatsServer::new("pass");
+    let net = Net::default().host("a", &server);
+    net.next([net::Fate { window: 50, ..WELL }]);
+    let heartbeat = Heartbeat::builder().write_deadline(SECOND).build().unwrap();
+    let Carried { link, .. } = carry(&net, "a", Nats::new("pass"), kept().heartbeat(heartbeat));
+    for _ in 0..30 {
+        link.try_send(publish("s", "x".repeat(100))).unwrap();
+    }
+    // The buffer is never empty for ten times the deadline, and no message takes as long as that.
+    for _ in 0..20 {
+        pass(SECOND / 2).await;
+        assert!(lock(&server).published.len() < 30);
+        net.widen("a", 120);
+    }
+    assert_eq!(net.counts(), (1, 1));
+    assert!(lock(&server).published.len() > 15);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pong_answers_the_oldest_ping() {
+    let server = NatsServer::new("pass");
+    let net = Net::default().host("a", &server);
+    let heartbeat = Heartbeat::builder().watch(SECOND, 5).build().unwrap();
+    let Carried { link, .. } = carry(&net, "a", Nats::new("pass"), kept().heartbeat(heartbeat));
+    link.flush().await.unwrap();
+    net.freeze("a");
+    pass(SECOND * 3 / 2).await;
+    // The heartbeat has asked once; now a flush asks, and one answer comes.
+    let flushing = tokio::spawn({
+        let link = link.clone();
+        async move { link.flush().await }
+    });
+    pass(SECOND / 10).await;
+    net.say("a", "PONG\r\n");
+    pass(SECOND / 10).await;
+    assert!(!flushing.is_finished());
+    net.say("a", "PONG\r\n");
+    flushing.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn stomp_beats_as_agreed_and_notices_silence() {
     let server = StompServer::new();
     let net = Net::default().host("a", &server);
@@ -282,13 +325,64 @@ async fn senders_wait_in_their_order_for_room_and_for_a_connection_or_until_thei
         });
         pass(SECOND).await;
         net.revive("a");
+        let revived = tokio::time::Instant::now();
         for sender in senders {
             sender.await.unwrap();
         }
         link.flush().await.unwrap();
+        assert!(revived.elapsed() < SECOND / 2, "{:?}", revived.elapsed());
         let got = lock(&server).payloads().concat();
         assert!(got.ends_with("1234"), "{got}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_message_does_not_overtake_a_large_one_that_waits_for_room() {
+    let server = NatsServer::new("pass");
+    let net = Net::default().host("a", &server);
+    net.kill("a");
+    let policy = LinkPolicy::OFF
+        .outbox(Outbox::Keep { bytes: 10 })
+        .bounds(Bounds::DEFAULT.overflow(Overflow::Wait { most: None }));
+    let Carried { link, .. } = carry(&net, "a", Nats::new("pass"), policy);
+    let senders = ["first", "large...", "x"].map(|body| {
+        let link = link.clone();
+        tokio::spawn(async move { link.send(publish("s", body)).await.unwrap() })
+    });
+    pass(SECOND).await;
+    assert_eq!(link.counters().accepted, 1);
+    net.revive("a");
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    link.flush().await.unwrap();
+    assert_eq!(lock(&server).payloads(), ["first", "large...", "x"]);
+}
+
+/// Says something right behind its answer to the login.
+struct Eager(Arc<Mutex<NatsServer>>);
+
+impl Server for Eager {
+    fn open(&mut self, conn: usize, out: &mut Vec<u8>) {
+        lock(&self.0).open(conn, out);
+    }
+
+    fn hear(&mut self, conn: usize, unread: &mut Vec<u8>, out: &mut Vec<u8>) {
+        lock(&self.0).hear(conn, unread, out);
+        if out.ends_with(b"PONG\r\n") {
+            out.extend_from_slice(b"MSG news 1 5\r\nfirst\r\n");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_with_the_answer_to_the_login_is_heard() {
+    let eager = Arc::new(Mutex::new(Eager(NatsServer::new("pass"))));
+    let net = Net::default().host("a", &eager);
+    let Carried { link, .. } = carry(&net, "a", Nats::new("pass"), kept());
+    let mut reader = Nats::subscribe(&link, "news", 10);
+    let heard = tokio::time::timeout(SECOND, reader.next()).await;
+    assert_eq!(heard.unwrap().unwrap(), b"first");
 }
 
 #[tokio::test(start_paused = true)]

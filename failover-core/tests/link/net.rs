@@ -114,6 +114,15 @@ impl Net {
         conns.iter().for_each(|conn| lock(conn).end(State::Ended));
     }
 
+    /// Their buffers have room for so many bytes more.
+    pub fn widen(&self, host: &str, bytes: usize) {
+        for conn in self.conns(host) {
+            let mut conn = lock(&conn);
+            conn.fate.window = conn.fate.window.saturating_add(bytes);
+            conn.wake();
+        }
+    }
+
     /// They stop to read and to answer.
     pub fn freeze(&self, host: &str) {
         for conn in self.conns(host) {

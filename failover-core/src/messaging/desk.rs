@@ -106,6 +106,7 @@ impl<P: Protocol> Desk<P> {
         self.with(|inside| {
             inside.wanted = inside.wanted.max(wanted);
             inside.queue.close();
+            inside.wake_senders();
             if wanted == Wanted::Closed {
                 let book = &mut inside.book;
                 inside
@@ -180,6 +181,17 @@ impl<P: Protocol> Inside<P> {
         if let Some(sender) = self.senders.values_mut().next() {
             self.book.wakes.extend(sender.take());
         }
+    }
+
+    /// Nothing more will be accepted: all who wait are to go.
+    fn wake_senders(&mut self) {
+        for sender in self.senders.values_mut() {
+            self.book.wakes.extend(sender.take());
+        }
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.wanted != Wanted::Open || self.ended.is_some()
     }
 
     pub(super) fn is_first(&self, number: u64) -> bool {
@@ -265,9 +277,7 @@ impl<P: Protocol> Inside<P> {
             self.book.fail(id, NoAnswer::Ended(ended.clone()));
         }
         self.fail_flushes(&ended.clone().into());
-        for sender in self.senders.values_mut() {
-            self.book.wakes.extend(sender.take());
-        }
+        self.wake_senders();
         let at_end = core::mem::take(&mut self.at_end);
         self.book.wakes.extend(at_end.into_values());
         self.book.end();

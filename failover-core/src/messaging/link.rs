@@ -37,6 +37,9 @@ struct Owner<P: Protocol> {
     policy: LinkPolicy,
 }
 
+/// A message, and its size.
+type Measured<M> = (Parcel<M>, u64);
+
 impl<P: Protocol> Link<P> {
     pub(super) fn new(
         desk: Arc<Desk<P>>,
@@ -155,7 +158,7 @@ impl<P: Protocol> Link<P> {
         self.owner.desk.want(Wanted::Drained);
         match self.ended().await {
             Ended::Closed => Ok(()),
-            other => Err(other),
+            ended @ (Ended::GaveUp(_) | Ended::NoDriver) => Err(ended),
         }
     }
 
@@ -232,10 +235,7 @@ impl<P: Protocol> Link<P> {
             .map_err(Parcel::unpack)
     }
 
-    fn parcel(
-        &self,
-        message: P::Message,
-    ) -> Result<(Parcel<P::Message>, u64), Refused<P::Message>> {
+    fn parcel(&self, message: P::Message) -> Result<Measured<P::Message>, Refused<P::Message>> {
         let protocol = &self.owner.protocol;
         if let Err(refusal) = protocol.check(&message) {
             return Err(Refused::new(message, refusal));

@@ -143,7 +143,7 @@ impl<'a, P: Protocol> Row<'a, P> {
             Some(place) => inside.is_first(place),
             None => !inside.someone_waits(),
         };
-        if let Some(parcel) = self.parcel.take_if(|_| is_turn || inside.ended().is_some()) {
+        if let Some(parcel) = self.parcel.take_if(|_| is_turn || inside.is_closing()) {
             match inside.push(parcel, self.size, self.follow, now) {
                 Ok(id) => return RowAnswer::Done(Ok(id)),
                 Err(refused) if self.patience(refused.refusal).is_some() => {

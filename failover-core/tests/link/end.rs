@@ -1,6 +1,6 @@
 //! Draining, closing, dropping either half, giving up: all who wait are told.
 
-use failover_core::link::{Dropped, Fate, Refusal, Replay};
+use failover_core::link::{Bounds, Dropped, Fate, LinkPolicy, Outbox, Overflow, Refusal, Replay};
 use failover_core::messaging::{Ended, FlushError, News, RequestError};
 use failover_core::policy::{Limit, Limits};
 
@@ -38,6 +38,31 @@ async fn a_drain_finishes_what_is_queued_says_goodbye_and_closes() {
         ("123", 1)
     );
     assert_eq!(net.counts().1, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn senders_who_wait_are_refused_as_soon_as_a_drain_begins() {
+    let net = Net::default();
+    let policy = LinkPolicy::OFF
+        .outbox(Outbox::Keep { bytes: 1 })
+        .bounds(Bounds::DEFAULT.overflow(Overflow::Wait { most: None }));
+    let Carried { link, .. } = carry(&net, "a", Nats::new("pass"), policy);
+    link.try_send(publish("s", "0")).unwrap();
+    let senders = ["1", "2"].map(|body| {
+        let link = link.clone();
+        tokio::spawn(async move { link.send(publish("s", body)).await })
+    });
+    pass(SECOND).await;
+    let drained = tokio::spawn({
+        let link = link.clone();
+        async move { link.drain().await }
+    });
+    for sender in senders {
+        assert_eq!(sender.await.unwrap().unwrap_err().refusal, Refusal::Closed);
+    }
+    assert!(!drained.is_finished());
+    link.close();
+    drained.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,8 +26,11 @@ pub struct Nats {
 #[derive(Default)]
 struct Subscriptions {
     last: u64,
-    live: BTreeMap<u64, (String, Arc<Feed<Vec<u8>>>)>,
+    live: BTreeMap<u64, Subscription>,
 }
+
+/// To what, and who reads it.
+type Subscription = (String, Arc<Feed<Vec<u8>>>);
 
 /// What is published; `answered` as a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

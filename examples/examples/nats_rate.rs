@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p examples --example nats_rate -- nats://127.0.0.1:4222 1000000`
 
+use std::io::Write;
 use std::time::Instant;
 
 use examples::nats::{Nats, Publish, dialer};
@@ -41,7 +42,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     link.flush().await?;
     let took = began.elapsed();
     let rate = f64::from(count) / took.as_secs_f64();
-    println!("{count} messages of 128 bytes in {took:.2?}: {rate:.0} a second");
+    let said = format!("{count} messages of 128 bytes in {took:.2?}: {rate:.0} a second\n");
+    std::io::stdout().write_all(said.as_bytes())?;
     link.drain().await?;
     Ok(driving.await??)
 }

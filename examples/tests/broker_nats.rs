@@ -2,7 +2,13 @@
 //!
 //! `cargo test -p examples --features brokers --test broker_nats` needs nats-server. Each runs in the
 //! foreground on free ports of the loopback interface, and ends with the test that started it.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    missing_docs
+)]
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -154,6 +160,38 @@ async fn the_connected_node_is_killed_while_messages_are_published() {
     let moved = std::iter::from_fn(|| client.events.try_next());
     let moved = moved.filter(|event| matches!(event.what, What::FailedOver { .. }));
     assert_eq!(moved.count(), 1);
+}
+
+#[test]
+fn the_tool_publishes_subscribes_and_asks() {
+    let place = Place::new();
+    let server = Server::start(&place, "a", "", "");
+    let dead = format!("nats://127.0.0.1:{}", free_port());
+    let tool = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_failover"));
+        command.args(["nats", "-s", &dead, "-s", &server.tcp()]);
+        command.args(arguments).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let reader = tool(&["sub", "n.>", "--count", "2"]).spawn().unwrap();
+    // A subscriber that is not there yet hears nothing: published until it has heard enough.
+    let mut reader = Some(reader);
+    let began = Instant::now();
+    while reader.as_mut().unwrap().try_wait().unwrap().is_none() {
+        let published = tool(&["pub", "n.x", "hello"]).output().unwrap();
+        assert!(published.status.success(), "{published:?}");
+        assert!(began.elapsed() < LONG);
+    }
+    let heard = reader.take().unwrap().wait_with_output().unwrap();
+    assert_eq!(heard.stdout, b"hello\nhello\n", "{heard:?}");
+
+    let asked = tool(&["request", "nobody", "?"]).output().unwrap();
+    assert_eq!(asked.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&asked.stderr);
+    assert!(said.contains("nobody answers `nobody`"), "{said}");
+    let bad = tool(&["sub", "a..b"]).output().unwrap();
+    assert_eq!(bad.status.code(), Some(2), "{bad:?}");
 }
 
 #[tokio::test]

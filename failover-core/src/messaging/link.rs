@@ -22,7 +22,7 @@ use crate::time::Time;
 /// it closes.
 ///
 /// **No call waits for a dial**, unless the policy says that a sender waits
-/// ([`Outbox::Wait`], [`Overflow::Wait`]) or the call is there for it ([`flush`](Self::flush),
+/// ([`Outbox::Wait`](crate::link::Outbox), [`Overflow::Wait`](crate::link::Overflow)) or the call is there for it ([`flush`](Self::flush),
 /// [`request`](Self::request), [`drain`](Self::drain)). Made by [`open`](crate::messaging::open).
 pub struct Link<P: Protocol> {
     owner: Arc<Owner<P>>,
@@ -69,7 +69,7 @@ impl<P: Protocol> Link<P> {
     }
 
     /// Accepts a message. Waits for room or for a connection where the policy says so
-    /// ([`Overflow::Wait`], [`Outbox::Wait`]): this is the back-pressure. Those who wait are served in the
+    /// ([`Overflow::Wait`](crate::link::Overflow), [`Outbox::Wait`](crate::link::Outbox)): this is the back-pressure. Those who wait are served in the
     /// order in which they came.
     ///
     /// # Cancel safety

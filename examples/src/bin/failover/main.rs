@@ -5,6 +5,7 @@ mod args;
 mod cat;
 mod demo;
 mod migrate;
+mod nats;
 mod policy;
 mod simulate;
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Cat(arguments) => cat::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
+        Command::Nats(arguments) => nats::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Explain(arguments) => policy::explain(&arguments),
         Command::Verify(arguments) => policy::verify(&arguments),

@@ -1,8 +1,8 @@
 //! A client of NATS on the link: publish, subscribe, request, over tcp, tls, ws and wss.
 //!
-//! Nothing here reconnects, queues or waits: the link does. What is NATS's own is here: how to [log
-//! in](self::protocol), [what stands on the wire](self::parse), [who is subscribed](self::subscriptions),
-//! and [how TLS begins](self::dialer).
+//! Nothing here reconnects, queues or waits: the link does. What is NATS's own is here: how to log in
+//! (`protocol`), what stands on the wire (`parse`, `session`), who is subscribed (`subscriptions`), and how
+//! TLS begins (`dialer`).
 
 mod dialer;
 mod error;

@@ -1,5 +1,9 @@
 //! The half that carries: connects, writes, reads, and connects again.
 
+mod end;
+mod late;
+mod leave;
+
 use std::boxed::Box;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -11,12 +15,10 @@ use std::time::Duration;
 use crate::dial::Dial;
 use crate::drive::{Clock, Connector, Established, GiveUp, Handle};
 use crate::failure::{Classify, Failure};
-use crate::link::{Flight, Late, LinkPolicy, MessageId};
-use crate::machine::CloseReason;
+use crate::link::{Flight, LinkPolicy, MessageId};
 use crate::messaging::active::{Active, Desks, Duty, Turn};
-use crate::messaging::book::NoAnswer;
 use crate::messaging::desk::{Desk, Parcel, Wanted};
-use crate::messaging::error::{Ended, LEFT, LinkError};
+use crate::messaging::error::{Ended, LinkError};
 use crate::messaging::link::Link;
 use crate::messaging::login::{LoggedIn, Login};
 use crate::messaging::news::News;
@@ -217,101 +219,6 @@ where
         }
     }
 
-    /// The connection is to be left: nothing new goes out over it, what is on its way is finished.
-    fn leave(
-        &mut self,
-        mut active: Active<P, D::Conn>,
-        until: Time,
-        now: Time,
-        cx: &mut Context<'_>,
-    ) -> Step {
-        let turn = self.turn(&mut active, Duty::Finish, now, cx);
-        let done = active.is_flushed() && self.flight.oldest().is_none();
-        match turn {
-            Ok(turn) if !done && now < until => {
-                self.state = State::Leaving(active, until);
-                match turn {
-                    Turn::More => Step::Yield,
-                    Turn::Idle => Step::Wait,
-                }
-            }
-            Ok(_) => {
-                let last = self.on_left();
-                if now < until && self.is_asked_through(last) {
-                    self.parting = Some(Parting {
-                        active,
-                        until,
-                        last,
-                    });
-                } else {
-                    self.end_parting(active, last, cx);
-                }
-                Step::Again
-            }
-            Err(error) => {
-                self.on_lost(error.failure());
-                Step::Again
-            }
-        }
-    }
-
-    fn poll_parting(&mut self, cx: &mut Context<'_>, now: Time) {
-        let Some(mut parting) = self.parting.take() else {
-            return;
-        };
-        // Nothing of the present flight went over it.
-        let mut flight = Flight::new(&LinkPolicy::OFF);
-        let mut desks = Desks {
-            desk: &self.desk,
-            flight: &mut flight,
-            handle: &self.handle,
-            duty: Duty::Finish,
-            now,
-        };
-        let turn = parting.active.turn(cx, &mut desks);
-        if turn.is_ok() && now < parting.until && self.is_asked_through(parting.last) {
-            if let Ok(Turn::More) = turn {
-                cx.waker().wake_by_ref();
-            }
-            self.parting = Some(parting);
-        } else {
-            self.end_parting(parting.active, parting.last, cx);
-        }
-    }
-
-    /// A connection that was left says goodbye, as far as that can be written at once.
-    fn end_parting(
-        &mut self,
-        mut active: Active<P, D::Conn>,
-        last: MessageId,
-        cx: &mut Context<'_>,
-    ) {
-        let mut flight = Flight::new(&LinkPolicy::OFF);
-        let mut desks = Desks {
-            desk: &self.desk,
-            flight: &mut flight,
-            handle: &self.handle,
-            duty: Duty::Finish,
-            now: self.connector.clock().now(),
-        };
-        active.say_goodbye();
-        if active.turn(cx, &mut desks).is_ok() {
-            active.close(cx);
-        }
-        let next = MessageId::new(last.number().saturating_add(1));
-        self.desk.with(|inside| {
-            for id in inside.book.requests.handle_lost(Some(next)) {
-                inside.book.fail(id, NoAnswer::Lost(LEFT));
-            }
-        });
-    }
-
-    /// Whether an answer is awaited to a message up to this one.
-    fn is_asked_through(&self, last: MessageId) -> bool {
-        self.desk
-            .with(|inside| inside.book.requests.oldest().is_some_and(|id| id <= last))
-    }
-
     fn turn(
         &mut self,
         active: &mut Active<P, D::Conn>,
@@ -330,65 +237,12 @@ where
         active.turn(cx, &mut desks)
     }
 
-    /// What was handed over and is overdue, if that is a fault of the connection.
-    fn judge_late(&mut self, now: Time) -> Result<(), LinkError<P::Error>> {
-        let flight = &mut self.flight;
-        let late = self.desk.with(|inside| {
-            let book = &mut inside.book;
-            while let Some((id, late)) = flight.poll_late(now, &mut |id, fate| book.tell(id, fate))
-            {
-                book.counters.late += 1;
-                match late {
-                    Late::Fault => return Some(id),
-                    Late::Report => book.publish(News::Late { id }),
-                    Late::Discard => {}
-                }
-            }
-            None
-        });
-        match late {
-            Some(id) => Err(LinkError::Late { id }),
-            None => self.judge_late_requests(now),
-        }
-    }
-
-    /// The same of requests. One that was not even sent is no fault of the connection.
-    fn judge_late_requests(&mut self, now: Time) -> Result<(), LinkError<P::Error>> {
-        let fault = self.desk.with(|inside| {
-            let unsent = inside.queue.front().map(|entry| entry.id);
-            let mut fault = None;
-            while let Some((id, late)) = inside.book.requests.poll_late(now) {
-                inside.book.fail(id, NoAnswer::Late);
-                inside.book.counters.late += 1;
-                match late {
-                    Late::Fault if unsent.is_none_or(|unsent| id < unsent) => fault = Some(id),
-                    Late::Fault | Late::Report => inside.book.publish(News::Late { id }),
-                    Late::Discard => {}
-                }
-            }
-            fault
-        });
-        match fault {
-            Some(id) => Err(LinkError::Late { id }),
-            None => Ok(()),
-        }
-    }
-
     /// A connection was lost: what was not handed over goes first over the next one, what was asked
     /// fails if it is to.
     fn on_lost(&mut self, failure: Failure) {
         self.put_back();
         self.desk
             .with(|inside| inside.fail_at_loss(self.policy.at_loss, failure));
-    }
-
-    /// A connection was left. The last message that may have gone over it.
-    fn on_left(&mut self) -> MessageId {
-        self.put_back();
-        self.desk.with(|inside| {
-            let unsent = inside.queue.front().map(|entry| entry.id.number() - 1);
-            MessageId::new(unsent.unwrap_or(inside.queue.accepted()))
-        })
     }
 
     fn put_back(&mut self) {
@@ -418,87 +272,6 @@ where
             // Nothing is there to blame.
             let _ = self.judge_late_requests(now);
         }
-    }
-
-    /// Whether nothing is left to do but to say goodbye.
-    fn is_over(&self, wanted: Wanted) -> bool {
-        if let State::Farewell(..) = self.state {
-            return false;
-        }
-        let written = match &self.state {
-            State::Carrying(active) => active.is_flushed(),
-            State::Begin | State::Connecting | State::Leaving(..) | State::Farewell(..) => true,
-        };
-        match wanted {
-            Wanted::Open => false,
-            Wanted::Closed => true,
-            Wanted::Drained => {
-                let empty = self
-                    .desk
-                    .with(|inside| inside.queue.messages() == 0 && inside.book.requests.is_empty());
-                empty && written && self.flight.oldest().is_none()
-            }
-        }
-    }
-
-    fn finish(&mut self, until: Time, now: Time, cx: &mut Context<'_>) -> Step {
-        match core::mem::replace(&mut self.state, State::Begin) {
-            State::Carrying(mut active) | State::Leaving(mut active, _) => {
-                active.say_goodbye();
-                self.part(active, until, now, cx)
-            }
-            State::Begin | State::Connecting | State::Farewell(..) => self.over(),
-        }
-    }
-
-    /// Writes the farewell.
-    fn part(
-        &mut self,
-        mut active: Active<P, D::Conn>,
-        until: Time,
-        now: Time,
-        cx: &mut Context<'_>,
-    ) -> Step {
-        let turn = self.turn(&mut active, Duty::Finish, now, cx);
-        match turn {
-            Ok(turn) if !active.is_flushed() && now < until => {
-                self.state = State::Farewell(active, until);
-                match turn {
-                    Turn::More => Step::Yield,
-                    Turn::Idle => Step::Wait,
-                }
-            }
-            Ok(_) => {
-                active.close(cx);
-                self.over()
-            }
-            Err(_) => self.over(),
-        }
-    }
-
-    /// All is done, as the user wanted.
-    fn over(&mut self) -> Step {
-        self.connector.close();
-        self.end(&Ended::Closed);
-        Step::Over(Ok(()))
-    }
-
-    fn give_up(&mut self, gave_up: GiveUp) -> Step {
-        if gave_up.reason == CloseReason::ByUser {
-            return self.over();
-        }
-        self.end(&Ended::GaveUp(gave_up.clone()));
-        Step::Over(Err(gave_up))
-    }
-
-    fn end(&mut self, ended: &Ended) {
-        self.put_back();
-        let flight = &mut self.flight;
-        self.desk.with(|inside| {
-            let book = &mut inside.book;
-            flight.forget_all(&mut |id, fate| book.tell(id, fate));
-            inside.end(ended);
-        });
     }
 
     /// Ready when a time has come.

@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use crate::nats::error::NatsError;
 
-/// The longest line that is read: an `INFO` with many URLs.
-pub(super) const LONGEST_LINE: usize = 64 * 1024;
+/// The longest line that is read: an `INFO` with some ten thousand URLs.
+pub(super) const LONGEST_LINE: usize = 1024 * 1024;
 
 /// One thing that the server says.
 #[derive(Debug)]
@@ -180,6 +180,17 @@ mod tests {
         ] {
             assert!(next(wire.as_bytes()).is_err(), "{wire:.30}");
         }
+    }
+
+    #[test]
+    fn ten_thousand_servers_in_one_line_are_read() {
+        let urls: Vec<String> = (0..10_000)
+            .map(|number| format!("\"10.1.{}.{}:4222\"", number / 250, number % 250))
+            .collect();
+        let wire = format!("INFO {{\"connect_urls\":[{}]}}\r\n", urls.join(","));
+        let (op, len) = next(wire.as_bytes()).unwrap().unwrap();
+        assert!(matches!(op, Op::Info(info) if info.connect_urls.len() == 10_000));
+        assert_eq!(len, wire.len());
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod explain;
 pub mod form;
 pub mod herd;
 pub mod migrate;
+pub mod nats;
 pub mod near;
 pub mod policy_file;
 mod registry;

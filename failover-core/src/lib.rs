@@ -26,6 +26,8 @@ pub mod dial;
 pub mod directory;
 #[cfg(feature = "std")]
 pub mod drive;
+#[cfg(feature = "std")]
+pub mod messaging;
 #[cfg(feature = "sim")]
 pub mod sim;
 #[cfg(feature = "testing")]

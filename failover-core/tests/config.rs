@@ -13,7 +13,7 @@ use std::time::Duration;
 use failover_core::config::{
     Deployment, FailoverUri, LinkForm, PolicyForm, parse_duration, print_duration,
 };
-use failover_core::link::{Late, LinkPolicy, Outbox, Replay, Reply};
+use failover_core::link::{AtLoss, Bounds, Late, LinkPolicy, Outbox, Overflow, Replay, Reply};
 use failover_core::policy::{
     Failback, Health, Limit, MaxAge, On, Overlap, Policy, Reaction, Reactions, Resume, Standing,
 };
@@ -138,6 +138,36 @@ mod round_trip {
                 }
             }
         }
+    }
+
+    #[test]
+    fn every_bound_of_a_link_is_read_back_and_nonsense_refused() {
+        let second = Duration::from_secs(1);
+        let overflows = [
+            Overflow::Reject,
+            Overflow::DropOldest,
+            Overflow::Wait { most: None },
+            Overflow::Wait { most: Some(second) },
+        ];
+        for overflow in overflows {
+            for (age, at_loss) in [(None, AtLoss::Fail), (Some(second), AtLoss::Wait)] {
+                let bounds = Bounds::DEFAULT.messages(7).age(age).overflow(overflow);
+                let link = LinkPolicy::OFF.bounds(bounds).at_loss(at_loss);
+                let text = toml::to_string(&LinkForm::from(&link)).unwrap();
+                let read: LinkForm = toml::from_str(&text).unwrap();
+                assert_eq!(read.link(LinkPolicy::OFF), Ok(link), "{text}");
+                let other = Overflow::Wait { most: Some(second) };
+                let other = LinkPolicy::OFF.bounds(Bounds::DEFAULT.age(second).overflow(other));
+                assert_eq!(read.link(other), Ok(link), "nothing of the base is left");
+            }
+        }
+        let refused = |text: &str| {
+            let form: LinkForm = toml::from_str(text).unwrap();
+            form.link(LinkPolicy::OFF).unwrap_err().to_string()
+        };
+        assert!(refused("bounds.messages = 0").contains("at least 1"));
+        let patience = refused("bounds.patience = \"1s\"");
+        assert!(patience.contains("overflow"), "{patience}");
     }
 
     #[test]
@@ -504,9 +534,9 @@ fn ten_thousand_endpoints_are_read_soon() {
 mod the_reference {
     use super::*;
     use failover_core::config::{
-        ClassForm, FailbackForm, HealthForm, HeartbeatForm, LimitsForm, MaxAgeForm, OrderForm,
-        OutboxForm, PaceForm, RaceForm, RawReaction, ReplayForm, ReplyForm, ResumeForm, ServerForm,
-        StandingForm,
+        BoundsForm, ClassForm, FailbackForm, HealthForm, HeartbeatForm, LimitsForm, MaxAgeForm,
+        OrderForm, OutboxForm, PaceForm, RaceForm, RawReaction, ReplayForm, ReplyForm, ResumeForm,
+        ServerForm, StandingForm,
     };
 
     #[test]
@@ -536,6 +566,7 @@ mod the_reference {
             ("`link.outbox`", OutboxForm::KEYS),
             ("`link.reply`", ReplyForm::KEYS),
             ("`link.replay`", ReplayForm::KEYS),
+            ("`link.bounds`", BoundsForm::KEYS),
         ];
         assert_eq!(sections.len(), forms.len());
         for (title, keys) in forms {

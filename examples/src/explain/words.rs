@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use failover_core::endpoint::Security;
-use failover_core::link::{LinkPolicy, Outbox, Replay, Reply};
+use failover_core::link::{Bounds, LinkPolicy, Outbox, Overflow, Replay, Reply};
 use failover_core::policy::{
     Backoff, Every, Jitter, Limit, Limits, Lost, NobodyReady, Overlap, PlainFallback, Policy,
     Ratio, Shuffle, Start, Walk,
@@ -261,6 +261,22 @@ fn standing(policy: &Policy) -> Vec<String> {
     words
 }
 
+/// What happens to messages beyond the bound.
+fn beyond(bounds: &Bounds) -> String {
+    let age = bounds
+        .age
+        .map_or(String::new(), |age| format!(", for {} at most", short(age)));
+    let full = match bounds.overflow {
+        Overflow::DropOldest => "; beyond, the oldest are dropped".to_string(),
+        Overflow::Wait { most: None } => "; beyond, the sender waits".to_string(),
+        Overflow::Wait { most: Some(most) } => {
+            format!("; beyond, the sender waits, at most {}", short(most))
+        }
+        Overflow::Reject | _ => "; beyond, sending fails".to_string(),
+    };
+    format!("{age}{full}")
+}
+
 /// What is wanted of the link.
 pub(super) fn link(link: &LinkPolicy) -> Vec<String> {
     let mut words = Vec::new();
@@ -272,7 +288,8 @@ pub(super) fn link(link: &LinkPolicy) -> Vec<String> {
     }
     match link.outbox {
         Outbox::Keep { bytes } => words.push(format!(
-            "Messages sent while there is no connection are kept, up to {bytes} bytes."
+            "Messages sent while there is no connection are kept, up to {bytes} bytes{}.",
+            beyond(&link.bounds)
         )),
         Outbox::Wait { most: None } => {
             words.push("A sender waits until there is a connection.".to_string());

@@ -52,7 +52,7 @@ form! {
         endpoints: Vec<EndpointForm<T>>,
         /// How to stay connected.
         policy: PolicyForm,
-        /// What to do over the connection. Not enforced yet.
+        /// What a message client does over the connection ([`messaging`](crate::messaging)).
         link: LinkForm,
         /// The transports' own table.
         transport: T,

@@ -5,7 +5,7 @@ use thiserror::Error;
 use crate::config::form::form;
 use crate::config::value::{Span, Switch, Word, Worded};
 use crate::heartbeat::{Heartbeat, HeartbeatError};
-use crate::link::{Late, LinkPolicy, Outbox, Replay, Reply};
+use crate::link::{AtLoss, Bounds, Late, LinkPolicy, Outbox, Overflow, Replay, Reply};
 
 form! {
     /// [`LinkPolicy`]: what differs from the preset's.
@@ -18,6 +18,10 @@ form! {
         reply: Switch<ReplyForm>,
         /// What is sent again, or off.
         replay: Switch<ReplayForm>,
+        /// How much is kept beside bytes, and what a full outbox does.
+        bounds: BoundsForm,
+        /// What a loss means for flushes and requests in flight.
+        at_loss: Worded<AtLoss>,
     }
 }
 
@@ -65,6 +69,32 @@ form! {
     }
 }
 
+form! {
+    /// [`Bounds`].
+    pub struct BoundsForm {
+        /// How many messages wait, and how many await their confirmation.
+        messages: u32,
+        /// Messages that wait longer are dropped; off: none.
+        age: Switch<Span>,
+        /// What a full outbox does.
+        overflow: Worded<Overflow>,
+        /// With `overflow = "wait"`: how long the sender waits; off: for ever.
+        patience: Switch<Span>,
+    }
+}
+
+impl Word for Overflow {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("reject", Self::Reject),
+        ("drop-oldest", Self::DropOldest),
+        ("wait", Self::Wait { most: None }),
+    ];
+}
+
+impl Word for AtLoss {
+    const WORDS: &'static [(&'static str, Self)] = &[("fail", Self::Fail), ("wait", Self::Wait)];
+}
+
 impl Word for Late {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("fault", Self::Fault),
@@ -85,6 +115,9 @@ pub enum LinkFormError {
         /// Its keys.
         keys: &'static str,
     },
+    /// No message would have room.
+    #[error("link.bounds: `messages` is 0, it must be at least 1")]
+    NoMessages,
     /// The heartbeat was refused.
     #[error("link: {0}")]
     Heartbeat(#[from] HeartbeatError),
@@ -116,6 +149,12 @@ impl LinkForm {
             Some(Switch::On(form)) => link.replay = form.replay()?,
             Some(Switch::Off) => link.replay = Replay::Off,
             None => {}
+        }
+        if let Some(form) = &self.bounds {
+            link.bounds = form.bounds(link.bounds)?;
+        }
+        if let Some(at_loss) = self.at_loss {
+            link.at_loss = at_loss.0;
         }
         Ok(link)
     }
@@ -163,6 +202,8 @@ impl From<&LinkPolicy> for LinkForm {
             outbox: Some(outbox),
             reply: Some(reply),
             replay: Some(replay),
+            bounds: Some(BoundsForm::from(&link.bounds)),
+            at_loss: Some(Worded(link.at_loss)),
         }
     }
 }
@@ -228,6 +269,59 @@ impl ReplayForm {
                 part: "replay",
                 keys: "`bytes` and `messages`",
             }),
+        }
+    }
+}
+
+impl BoundsForm {
+    fn bounds(&self, base: Bounds) -> Result<Bounds, LinkFormError> {
+        let mut bounds = base;
+        match self.messages {
+            Some(0) => return Err(LinkFormError::NoMessages),
+            Some(messages) => bounds.messages = messages,
+            None => {}
+        }
+        match self.age {
+            Some(Switch::On(age)) => bounds.age = Some(age.0),
+            Some(Switch::Off) => bounds.age = None,
+            None => {}
+        }
+        if let Some(overflow) = self.overflow {
+            bounds.overflow = overflow.0;
+        }
+        match (self.patience, bounds.overflow) {
+            (None, _) => {}
+            (Some(Switch::On(most)), Overflow::Wait { .. }) => {
+                bounds.overflow = Overflow::Wait { most: Some(most.0) };
+            }
+            (Some(Switch::Off), Overflow::Wait { .. }) => {
+                bounds.overflow = Overflow::Wait { most: None };
+            }
+            (Some(_), Overflow::Reject | Overflow::DropOldest) => {
+                return Err(LinkFormError::OneOf {
+                    part: "bounds",
+                    keys: "`overflow = \"wait\"` beside `patience`",
+                });
+            }
+        }
+        Ok(bounds)
+    }
+}
+
+impl From<&Bounds> for BoundsForm {
+    fn from(bounds: &Bounds) -> Self {
+        let (overflow, patience) = match bounds.overflow {
+            Overflow::Wait { most } => {
+                let patience = Switch::from_option(most.map(Span));
+                (Overflow::Wait { most: None }, Some(patience))
+            }
+            other @ (Overflow::Reject | Overflow::DropOldest) => (other, None),
+        };
+        Self {
+            messages: Some(bounds.messages),
+            age: Some(Switch::from_option(bounds.age.map(Span))),
+            overflow: Some(Worded(overflow)),
+            patience,
         }
     }
 }

@@ -21,7 +21,9 @@ use std::string::{String, ToString};
 pub use self::deployment::{ConfigError, Deployment, EndpointForm, ServerForm, UrlText, VERSION};
 pub use self::duration::{DurationError, parse_duration, print_duration};
 #[cfg(feature = "serde")]
-pub use self::link::{HeartbeatForm, LinkForm, LinkFormError, OutboxForm, ReplayForm, ReplyForm};
+pub use self::link::{
+    BoundsForm, HeartbeatForm, LinkForm, LinkFormError, OutboxForm, ReplayForm, ReplyForm,
+};
 #[cfg(feature = "serde")]
 pub use self::policy::{
     ClassForm, FailbackForm, FormError, HealthForm, LawName, LimitsForm, MaxAgeForm, OrderForm,

@@ -1,136 +1,42 @@
-//! What a message client does over a connection, described as a value.
+//! What a message client does over a connection: as a value, and as pieces that do no I/O.
 //!
-//! **Not enforced yet**: a [`LinkPolicy`] says what is wanted; the connector does not act on it. It
-//! is defined here so that a preset and a configuration can give both values.
+//! [`LinkPolicy`] says what is wanted. The pieces do it, each usable alone, without a clock or a
+//! runtime:
+//!
+//! * [`Queue`]: messages accepted and not yet handed to a transport, bounded in bytes, number and age;
+//! * [`Flight`]: messages that are being written, and those whose confirmation is awaited; after a
+//!   loss it says what goes out whole again, what is replayed, and what nobody knows;
+//! * [`Requests`]: which answers are awaited, and until when;
+//! * [`heartbeat`](crate::heartbeat): whether the peer is still there.
+//!
+#![cfg_attr(
+    feature = "std",
+    doc = "[`messaging`](crate::messaging) puts them together over a connector."
+)]
+//!
+//! # A message's fate
+//! A message that was accepted is told of until its fate is settled ([`Fate::is_settled`]): by the
+//! closure that the pieces take, or by a ticket of the link. None vanishes: what was accepted is
+//! queued, in flight, handed over, confirmed, unconfirmed or dropped for a stated reason.
+//!
+//! ```text
+//!             push            written                confirmed
+//!  (refused) <---- Queued ------------> Awaiting ------------------> Confirmed
+//!                   | ^  \                 | \ loss, without replay
+//!          dropped: | |   \ not assured    |  `----------------------> Unconfirmed
+//!          age, ... | |    `-> Handed      |
+//!                   v | loss in the midst  `-- loss, with replay: written again
+//!              Dropped `----------------
+//! ```
 
-use core::time::Duration;
+mod flight;
+mod message;
+mod policy;
+mod queue;
+mod requests;
 
-use crate::heartbeat::Heartbeat;
-
-/// What a message client does over a connection. Pure data; everything is off by default.
-///
-/// ```
-/// use failover_core::link::{LinkPolicy, Outbox};
-///
-/// let link = LinkPolicy::OFF.outbox(Outbox::Keep { bytes: 8 * 1024 * 1024 });
-/// assert_eq!(link.heartbeat, None);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct LinkPolicy {
-    /// How the peer is watched. Nothing: it is not.
-    pub heartbeat: Option<Heartbeat>,
-    /// What becomes of messages sent while there is no connection.
-    pub outbox: Outbox,
-    /// What becomes of a request without an answer.
-    pub reply: Reply,
-    /// What is sent again on the next connection.
-    pub replay: Replay,
-}
-
-impl LinkPolicy {
-    /// Nothing of it all.
-    pub const OFF: Self = Self {
-        heartbeat: None,
-        outbox: Outbox::Off,
-        reply: Reply::Off,
-        replay: Replay::Off,
-    };
-
-    /// The same with this heartbeat.
-    #[must_use]
-    pub fn heartbeat(mut self, heartbeat: impl Into<Option<Heartbeat>>) -> Self {
-        self.heartbeat = heartbeat.into();
-        self
-    }
-
-    /// The same with this outbox.
-    #[must_use]
-    pub fn outbox(mut self, outbox: Outbox) -> Self {
-        self.outbox = outbox;
-        self
-    }
-
-    /// The same with this deadline for replies.
-    #[must_use]
-    pub fn reply(mut self, reply: Reply) -> Self {
-        self.reply = reply;
-        self
-    }
-
-    /// The same with this replay.
-    #[must_use]
-    pub fn replay(mut self, replay: Replay) -> Self {
-        self.replay = replay;
-        self
-    }
-}
-
-impl Default for LinkPolicy {
-    fn default() -> Self {
-        Self::OFF
-    }
-}
-
-/// What becomes of messages sent while there is no connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Outbox {
-    /// Sending fails at once. The default.
-    #[default]
-    Off,
-    /// They are kept, up to this many bytes; beyond, sending fails. (NATS's `ReconnectBufSize`)
-    Keep {
-        /// How many bytes.
-        bytes: u64,
-    },
-    /// The sender waits, this long at most; nothing: for ever. (ActiveMQ's `timeout`)
-    Wait {
-        /// How long.
-        most: Option<Duration>,
-    },
-}
-
-/// What becomes of a request without an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Reply {
-    /// It is waited for. The default.
-    #[default]
-    Off,
-    /// It has this long.
-    Within {
-        /// How long.
-        deadline: Duration,
-        /// And then?
-        then: Late,
-    },
-}
-
-/// What a reply means that did not come in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Late {
-    /// A failure of the endpoint, of the kind timeout. (Synapse's `fault`)
-    Fault,
-    /// The reply is dropped when it comes. (Synapse's `discard`)
-    Discard,
-    /// It is told, and nothing else. The default.
-    #[default]
-    Report,
-}
-
-/// What is sent again on the next connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Replay {
-    /// Nothing. The default.
-    #[default]
-    Off,
-    /// The messages that are not confirmed, the latest of them up to this many bytes. (ActiveMQ's
-    /// `trackMessages`, `maxCacheSize`)
-    Bytes(u64),
-    /// The latest messages, up to this many, from the one on that the peer received last.
-    /// (Diffusion's recovery buffer)
-    Messages(u32),
-}
+pub use self::flight::{Assurance, Continuity, Flight, Handed, Resumption};
+pub use self::message::{Dropped, Entry, Fate, MessageId};
+pub use self::policy::{AtLoss, Bounds, Late, LinkPolicy, Outbox, Overflow, Replay, Reply};
+pub use self::queue::{Queue, Refusal, Refused};
+pub use self::requests::Requests;

@@ -48,7 +48,7 @@ use crate::policy::{Backoff, Limit, Pace, Policy, PolicyError, Ratio};
 pub struct Preset {
     /// How to stay connected.
     pub policy: Policy,
-    /// What to do over the connection. Not enforced yet.
+    /// What a message client does over the connection.
     pub link: LinkPolicy,
 }
 

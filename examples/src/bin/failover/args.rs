@@ -27,6 +27,7 @@ pub(crate) enum Command {
     Demo(DemoArguments),
     Cat(CatArguments),
     Migrate(MigrateArguments),
+    Nats(crate::nats::NatsArguments),
     Simulate(SimulateArguments),
     Herd(HerdArguments),
     Tune(TuneArguments),

@@ -6,6 +6,7 @@ mod cat;
 mod demo;
 mod herd;
 mod migrate;
+mod nats;
 mod policy;
 mod simulate;
 
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Cat(arguments) => cat::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
+        Command::Nats(arguments) => nats::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Herd(arguments) => herd::run(&arguments),
         Command::Tune(arguments) => herd::tune(&arguments),

@@ -455,8 +455,21 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         self.feed(Input::Close, None);
     }
 
+    pub(crate) fn dialer(&self) -> &Arc<D> {
+        &self.dialer
+    }
+
+    pub(crate) fn clock(&self) -> Arc<C> {
+        Arc::clone(&self.clock)
+    }
+
+    /// How long the connection that was to be left may finish.
+    pub(crate) fn take_parting(&mut self) -> Option<Duration> {
+        self.parting.take()
+    }
+
     /// What goes before the next connection.
-    pub(in crate::drive) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         if let Some(unreported) = self.out.as_ref().map(|out| out.link.id) {
             self.lost(unreported, Failure::new(Kind::Closed));
         }
@@ -476,7 +489,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         }
     }
 
-    pub(in crate::drive) fn poll_connect(
+    pub(crate) fn poll_connect(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Established<D::Conn>, GiveUp>> {
@@ -497,7 +510,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
 
     /// Ready when the connection that is out shall be given up. Meanwhile it makes the dials on the
     /// side: spares, probes, moves.
-    pub(in crate::drive) fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             self.hear(cx);
             self.poll_dials(cx);

@@ -1,0 +1,89 @@
+//! How TLS begins: NATS says `INFO` in clear text first.
+
+use std::sync::Arc;
+
+use failover_core::dial::{Dial, Registry};
+use failover_core::directory::Target;
+use failover_core::messaging::Prefixed;
+use tokio::io::{AsyncRead, AsyncWrite};
+use transport_tcp::{ByteStream, Tcp};
+use transport_tls::rustls::ClientConfig;
+use transport_tls::{Offer, Prelude, PreludeError, Tls, Upgrade, Upgraded, read_line};
+use transport_ws::Ws;
+
+use crate::nats::parse::{self, LONGEST_LINE};
+
+/// The port where a URL names none.
+const PORT: u16 = 4222;
+
+/// Hears the `INFO`, which the login hears again.
+#[derive(Clone, Copy, Debug)]
+struct Greeting(Wanted);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// TLS, whatever the server says.
+    Tls,
+    /// As the server says.
+    AsSaid,
+}
+
+impl Prelude for Greeting {
+    type Learned = String;
+    type Error = PreludeError;
+
+    async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send>(
+        &self,
+        stream: &mut S,
+        _to: &Target,
+    ) -> Result<Offer<String>, PreludeError> {
+        let line = read_line(stream, LONGEST_LINE).await?;
+        let info = line.strip_prefix("INFO ").map(parse::info);
+        let demanded = matches!(&info, Some(Ok(info)) if info.tls_required);
+        Ok(match (self.0, demanded) {
+            (Wanted::Tls, _) | (Wanted::AsSaid, true) => Offer::Tls(line),
+            (Wanted::AsSaid, false) => Offer::Plain(line),
+        })
+    }
+}
+
+/// A dialer for NATS:
+///
+/// | scheme | what |
+/// |---|---|
+/// | `nats`, `tcp` | TLS if the server demands it |
+/// | `tls` | TLS after the `INFO`, always |
+/// | `tls-first` | TLS at once |
+/// | `ws`, `wss` | WebSocket |
+#[must_use]
+pub fn dialer(tls: &Arc<ClientConfig>) -> Registry<Prefixed<ByteStream>> {
+    let tcp = || Tcp::new().default_port(PORT);
+    let upgrade = |wanted| Upgrade::new(tcp(), Greeting(wanted), Arc::clone(tls));
+    let as_said = upgrade(Wanted::AsSaid).or_plain();
+    let at_once = |stream| Prefixed::new(Vec::new(), stream);
+    Registry::default()
+        .with("nats", as_said.clone().map(heard))
+        .with("tcp", as_said.map(heard))
+        .with("tls", upgrade(Wanted::Tls).map(heard))
+        .with(
+            "tls-first",
+            Tls::new(tcp(), Arc::clone(tls)).map(move |tls| at_once(ByteStream::new(tls))),
+        )
+        .with(
+            "ws",
+            Ws::new(Tcp::new()).map(move |ws| at_once(ByteStream::new(ws))),
+        )
+        .with(
+            "wss",
+            Ws::new(Tls::new(Tcp::new(), Arc::clone(tls)))
+                .map(move |ws| at_once(ByteStream::new(ws))),
+        )
+}
+
+/// The login hears the greeting again.
+fn heard<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    upgraded: Upgraded<S, String>,
+) -> Prefixed<ByteStream> {
+    let (stream, line) = upgraded.into_parts();
+    Prefixed::new(line + "\r\n", ByteStream::new(stream))
+}

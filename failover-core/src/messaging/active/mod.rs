@@ -1,0 +1,349 @@
+//! One connection at work.
+
+mod write;
+
+use std::collections::VecDeque;
+use std::string::String;
+use std::task::{Context, Poll};
+use std::vec::Vec;
+
+use crate::attempt::AttemptId;
+use crate::drive::Handle;
+use crate::heartbeat::{Action, Heartbeat, Monitor};
+use crate::link::{Entry, Flight, LinkPolicy};
+use crate::messaging::desk::{Desk, Parcel};
+use crate::messaging::error::LinkError;
+use crate::messaging::line::{Filled, Line};
+use crate::messaging::login::LoggedIn;
+use crate::messaging::protocol::{Decoded, Echo, Heard, Protocol, Pulse, Said, Session, Welcome};
+use crate::messaging::wire::Wire;
+use crate::time::Time;
+
+/// As much is encoded ahead of the transport.
+const AHEAD: usize = 64 * 1024;
+/// So many reads, or rounds of writing, in one poll: then others have their turn.
+const ROUNDS: u32 = 16;
+
+/// One connection at work: what was read and not decoded, what was encoded and not written.
+pub(super) struct Active<P: Protocol, W> {
+    pub(super) id: AttemptId,
+    line: Line<W>,
+    session: P::Session,
+    monitor: Option<Monitor>,
+    heard: Heard<P::Reply, P::Error>,
+    reading: Reading,
+    /// Encoded; what lies before `out_at` is written.
+    out: Vec<u8>,
+    out_at: usize,
+    /// How much of it answers the peer: a peer that asks and does not read must not fill our memory.
+    owed: usize,
+    /// The bytes that the transport has taken of this connection.
+    written: u64,
+    flushed: Flushed,
+    /// Pings that were not answered.
+    pings: VecDeque<Ping>,
+    batch: Vec<Entry<Parcel<P::Message>>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// There may be something to decode that was read already.
+    Undecoded,
+    Open,
+    /// A subscriber's queue is full.
+    Blocked,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flushed {
+    Yes,
+    No,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ping {
+    Heartbeat,
+    /// For the flushes up to this number.
+    Flush(u64),
+}
+
+/// What a connection may do now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Duty {
+    /// Everything.
+    Carry,
+    /// Finish what is on its way; take no new messages.
+    Finish,
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Nothing more to do before it is woken.
+    Idle,
+    /// More could be done at once.
+    More,
+}
+
+/// What a connection works with beside itself.
+pub(super) struct Desks<'a, P: Protocol> {
+    pub(super) desk: &'a Desk<P>,
+    pub(super) flight: &'a mut Flight<Parcel<P::Message>>,
+    pub(super) handle: &'a Handle,
+    pub(super) duty: Duty,
+    pub(super) now: Time,
+}
+
+impl<P: Protocol, W: Wire> Active<P, W> {
+    pub(super) fn new(
+        id: AttemptId,
+        logged_in: LoggedIn<W, P::Session>,
+        policy: &LinkPolicy,
+        now: Time,
+    ) -> Self {
+        let LoggedIn { line, welcome } = logged_in;
+        let Welcome { session, pulse, .. } = welcome;
+        let heartbeat = heartbeat(pulse, policy);
+        Self {
+            id,
+            line,
+            session,
+            monitor: heartbeat.map(|heartbeat| Monitor::new(&heartbeat, now)),
+            heard: Heard::new(),
+            reading: Reading::Undecoded,
+            out: Vec::new(),
+            out_at: 0,
+            owed: 0,
+            written: 0,
+            flushed: Flushed::Yes,
+            pings: VecDeque::new(),
+            batch: Vec::new(),
+        }
+    }
+
+    /// When it wants to be polled, if nothing else happens before.
+    pub(super) fn next_wake(&self) -> Option<Time> {
+        self.monitor.as_ref()?.next_wake()
+    }
+
+    /// Whether all that was encoded is on its way.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.out.is_empty() && self.flushed == Flushed::Yes
+    }
+
+    /// Does what can be done at once.
+    pub(super) fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        desks: &mut Desks<'_, P>,
+    ) -> Result<Turn, LinkError<P::Error>> {
+        let was_deaf = self.owed > AHEAD;
+        let mut turn = self.read(cx, desks)?;
+        self.beat(desks.now)?;
+        let mut rounds = 0;
+        loop {
+            self.pay();
+            if desks.duty == Duty::Carry {
+                self.load(desks);
+            }
+            if self.is_flushed() {
+                break;
+            }
+            if self.write(cx, desks)?.is_pending() {
+                return Ok(turn);
+            }
+            rounds += 1;
+            if rounds == ROUNDS {
+                turn = Turn::More;
+                break;
+            }
+        }
+        if was_deaf || self.answer_flushes(desks) == Turn::More {
+            turn = Turn::More;
+        }
+        Ok(turn)
+    }
+
+    /// Lets the session write what it owes.
+    fn pay(&mut self) {
+        let before = self.out.len();
+        self.session.control(&mut self.out);
+        self.owed += self.out.len() - before;
+    }
+
+    /// Writes a farewell, to be written like anything else.
+    pub(super) fn say_goodbye(&mut self) {
+        self.session.goodbye(&mut self.out);
+    }
+
+    /// Says that nothing more will be written; whatever comes of it.
+    pub(super) fn close(&mut self, cx: &mut Context<'_>) {
+        let _ = self.line.wire().poll_close(cx);
+    }
+
+    /// Reads and decodes what has come.
+    fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        desks: &mut Desks<'_, P>,
+    ) -> Result<Turn, LinkError<P::Error>> {
+        if self.reading != Reading::Open && !self.line.unread().is_empty() {
+            self.decode(desks)?;
+        } else {
+            self.reading = Reading::Open;
+        }
+        for _ in 0..ROUNDS {
+            if self.reading == Reading::Blocked || self.owed > AHEAD {
+                // We do not listen: that says nothing about the peer.
+                self.on_received(desks.now);
+                return Ok(Turn::Idle);
+            }
+            match self.line.poll_fill(cx) {
+                Poll::Pending => return Ok(Turn::Idle),
+                Poll::Ready(filled) => match filled? {
+                    Filled::Some => {
+                        self.on_received(desks.now);
+                        self.decode(desks)?;
+                    }
+                    Filled::Ended => return Err(LinkError::Ended),
+                    Filled::NoRoom => {
+                        let most = self.line.most_frame();
+                        return Err(LinkError::FrameTooLarge { most });
+                    }
+                },
+            }
+        }
+        Ok(Turn::More)
+    }
+
+    fn on_received(&mut self, now: Time) {
+        if let Some(monitor) = &mut self.monitor {
+            monitor.handle_received(now);
+        }
+    }
+
+    fn decode(&mut self, desks: &mut Desks<'_, P>) -> Result<(), LinkError<P::Error>> {
+        let decoded = self.session.decode(self.line.unread(), &mut self.heard);
+        // What was heard before an error was heard.
+        self.apply(desks);
+        let (count, reading) = match decoded.map_err(LinkError::Protocol)? {
+            Decoded::All(count) => (count, Reading::Open),
+            Decoded::Blocked(count) => (count, Reading::Blocked),
+        };
+        self.line.consume(count);
+        self.reading = reading;
+        self.pay();
+        Ok(())
+    }
+
+    /// Tells everyone what the session heard.
+    fn apply(&mut self, desks: &mut Desks<'_, P>) {
+        if self.heard.is_empty() {
+            return;
+        }
+        let (heard, pings, flight) = (&mut self.heard, &mut self.pings, &mut *desks.flight);
+        let mut hints = Vec::new();
+        desks.desk.with(|inside| {
+            for said in heard.drain() {
+                let book = &mut inside.book;
+                let mut tell = |id, fate| book.tell(id, fate);
+                match said {
+                    Said::Confirmed(id) => flight.handle_confirmed(id, &mut tell),
+                    Said::ConfirmedThrough(id) => flight.handle_confirmed_through(id, &mut tell),
+                    Said::Refused(id) => flight.handle_refused(id, &mut tell),
+                    Said::Reply(id, reply) => {
+                        flight.handle_confirmed(id, &mut tell);
+                        book.answer(id, reply);
+                    }
+                    Said::Pong => {
+                        if let Some(Ping::Flush(number)) = pings.pop_front() {
+                            inside.flushed(|flush| flush <= number);
+                        }
+                    }
+                    Said::Draining => hints.push(None),
+                    Said::Servers(list) => hints.push(Some(list)),
+                    Said::Error(error) => book.error(error),
+                }
+            }
+        });
+        for hint in hints {
+            match hint {
+                None => desks.handle.drain(),
+                Some(list) => desks.handle.learn(self.id, list.iter().map(String::as_str)),
+            }
+        }
+    }
+
+    /// Does what the heartbeat asks.
+    fn beat(&mut self, now: Time) -> Result<(), LinkError<P::Error>> {
+        let Some(monitor) = &mut self.monitor else {
+            return Ok(());
+        };
+        while let Some(action) = monitor.poll_action(now) {
+            match action {
+                Action::Ping => {
+                    if self.session.ping(&mut self.out) == Echo::Pong {
+                        self.pings.push_back(Ping::Heartbeat);
+                    }
+                }
+                Action::Beat => self.session.beat(&mut self.out),
+                Action::Stale(stale) => return Err(LinkError::Stale(stale)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells those who flush, as far as all before them is done: at once, or after a ping.
+    fn answer_flushes(&mut self, desks: &mut Desks<'_, P>) -> Turn {
+        let is_asked = self.pings.iter().any(|ping| *ping != Ping::Heartbeat);
+        if is_asked || desks.duty == Duty::Finish {
+            return Turn::Idle;
+        }
+        let oldest = desks.flight.oldest();
+        let done = desks.desk.with(|inside| {
+            let waiting = inside.queue.front().map(|entry| entry.id);
+            let oldest = [oldest, waiting].into_iter().flatten().min();
+            let open = inside.flushes.iter().rev();
+            let mut open = open.filter(|(_, flush)| flush.outcome.is_none());
+            let done = open.find(|(_, flush)| oldest.is_none_or(|oldest| oldest > flush.mark));
+            done.map(|(&number, _)| number)
+        });
+        let Some(number) = done.filter(|_| self.is_flushed()) else {
+            return Turn::Idle;
+        };
+        match self.session.ping(&mut self.out) {
+            Echo::Pong => {
+                self.pings.push_back(Ping::Flush(number));
+                Turn::More
+            }
+            Echo::None => {
+                desks
+                    .desk
+                    .with(|inside| inside.flushed(|flush| flush <= number));
+                Turn::Idle
+            }
+        }
+    }
+}
+
+/// How a connection is watched. The policy's write deadline holds also where both sides agreed on the
+/// rest.
+fn heartbeat(pulse: Pulse, policy: &LinkPolicy) -> Option<Heartbeat> {
+    let Pulse::Agreed(agreed) = pulse else {
+        return policy.heartbeat;
+    };
+    let deadline = policy.heartbeat.and_then(|policy| policy.write_deadline());
+    let mut builder = Heartbeat::builder();
+    if let Some(watch) = agreed.and_then(|agreed| agreed.watch()) {
+        builder = builder.watch(watch.interval, watch.max_outstanding);
+    }
+    if let Some(period) = agreed.and_then(|agreed| agreed.beat()) {
+        builder = builder.beat(period);
+    }
+    let own = agreed.and_then(|agreed| agreed.write_deadline());
+    if let Some(deadline) = own.or(deadline) {
+        builder = builder.write_deadline(deadline);
+    }
+    // Refused only if nothing at all is set.
+    builder.build().ok()
+}

@@ -1,0 +1,64 @@
+//! Answers and confirmations that are overdue.
+
+use crate::dial::Dial;
+use crate::drive::Clock;
+use crate::link::Late;
+use crate::messaging::book::NoAnswer;
+use crate::messaging::driver::LinkDriver;
+use crate::messaging::error::LinkError;
+use crate::messaging::news::News;
+use crate::messaging::protocol::Protocol;
+use crate::messaging::wire::Wire;
+use crate::time::Time;
+
+impl<D, P, C> LinkDriver<D, P, C>
+where
+    D: Dial + 'static,
+    D::Conn: Wire,
+    P: Protocol,
+    C: Clock,
+{
+    /// What was handed over and is overdue, if that is a fault of the connection.
+    pub(super) fn judge_late(&mut self, now: Time) -> Result<(), LinkError<P::Error>> {
+        let flight = &mut self.flight;
+        let late = self.desk.with(|inside| {
+            let book = &mut inside.book;
+            while let Some((id, late)) = flight.poll_late(now, &mut |id, fate| book.tell(id, fate))
+            {
+                book.counters.late += 1;
+                match late {
+                    Late::Fault => return Some(id),
+                    Late::Report => book.publish(News::Late { id }),
+                    Late::Discard => {}
+                }
+            }
+            None
+        });
+        match late {
+            Some(id) => Err(LinkError::Late { id }),
+            None => self.judge_late_requests(now),
+        }
+    }
+
+    /// The same of requests. One that was not even sent is no fault of the connection.
+    pub(super) fn judge_late_requests(&mut self, now: Time) -> Result<(), LinkError<P::Error>> {
+        let fault = self.desk.with(|inside| {
+            let unsent = inside.queue.front().map(|entry| entry.id);
+            let mut fault = None;
+            while let Some((id, late)) = inside.book.requests.poll_late(now) {
+                inside.book.fail(id, NoAnswer::Late);
+                inside.book.counters.late += 1;
+                match late {
+                    Late::Fault if unsent.is_none_or(|unsent| id < unsent) => fault = Some(id),
+                    Late::Fault | Late::Report => inside.book.publish(News::Late { id }),
+                    Late::Discard => {}
+                }
+            }
+            fault
+        });
+        match fault {
+            Some(id) => Err(LinkError::Late { id }),
+            None => Ok(()),
+        }
+    }
+}

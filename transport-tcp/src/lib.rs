@@ -9,6 +9,8 @@ mod proxy;
 mod resolve;
 mod stream;
 mod system;
+#[cfg(feature = "serde")]
+mod table;
 mod tcp;
 #[cfg(unix)]
 mod unix;
@@ -20,6 +22,8 @@ pub use self::proxy::{Proxies, Proxy, ProxyError, ProxyUrlError};
 pub use self::resolve::{Resolve, Resolving};
 pub use self::stream::ByteStream;
 pub use self::system::SystemResolver;
+#[cfg(feature = "serde")]
+pub use self::table::{EnvForm, FileForm, KeepAliveForm, ProxyForm, TableError, TcpTable};
 pub use self::tcp::Tcp;
 #[cfg(unix)]
 pub use self::unix::{Unix, UnixError};

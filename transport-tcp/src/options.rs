@@ -67,6 +67,13 @@ impl TcpOptions {
         self
     }
 
+    /// The same without Nagle's algorithm, which is the default: small writes go out at once.
+    #[must_use]
+    pub const fn without_nagle(mut self) -> Self {
+        self.nagle = Nagle::Off;
+        self
+    }
+
     /// The same with these probes of an idle connection.
     #[must_use]
     pub const fn keepalive(mut self, keepalive: KeepAlive) -> Self {

@@ -182,7 +182,7 @@ impl Case {
         let bound = laws::recovery_bound(&self.policy, &self.endpoints);
         let rest = laws::longest_rest(&self.policy);
         let spread = self.policy.standing().wake_spread;
-        let beside = laws::standing_bound(&self.policy);
+        let beside = laws::standing_bound(&self.policy, &self.endpoints);
         let end = world.now() + spread + bound + 2 * rest + beside;
         world.run_until(end, CALM_STEPS);
     }

@@ -315,7 +315,7 @@ impl Oracle {
 
     pub(crate) fn add(&mut self, traits: Traits, seen: Seen, now: Time) -> Result<(), String> {
         self.servers.push(Server::new(traits));
-        self.somebody_came(seen, now)
+        self.somebody_came(traits.id(), seen, now)
     }
 
     pub(crate) fn switch_on(
@@ -325,19 +325,21 @@ impl Oracle {
         now: Time,
     ) -> Result<(), String> {
         let it = self.server(endpoint);
-        if it.removed {
+        if it.removed || !it.off {
             return Ok(());
         }
-        if it.off {
-            it.off = false;
-            it.begin_anew();
-            it.is_suspended = false;
-            it.rests_until = Time::ZERO;
-            it.paced_until = Time::ZERO;
-            // The hard floor as if it had just been dialled: switching it to and fro hammers nobody.
-            it.dialled = Some(now);
+        it.off = false;
+        it.begin_anew();
+        it.is_suspended = false;
+        it.rests_until = Time::ZERO;
+        it.paced_until = Time::ZERO;
+        // The hard floor as if it had just been dialled: switching it to and fro hammers nobody.
+        it.dialled = Some(now);
+        let is_connected = matches!(self.doing, Doing::Connected { server, .. } if server == endpoint);
+        if !is_connected {
+            self.taken.retain(|taken| *taken != endpoint);
         }
-        self.somebody_came(seen, now)
+        self.somebody_came(endpoint, seen, now)
     }
 
     /// Off, or removed for good. Of the connected one, the oracle does not know.
@@ -407,11 +409,52 @@ impl Oracle {
 
     // What comes next.
 
-    fn somebody_came(&mut self, seen: Seen, now: Time) -> Result<(), String> {
+    fn somebody_came(&mut self, who: EndpointId, seen: Seen, now: Time) -> Result<(), String> {
+        if let Doing::Waiting { .. } | Doing::Dialing { .. } | Doing::Starved = self.doing {
+            let elapsed = self.out_of_patience(now);
+            if !elapsed.is_empty() {
+                return self.expect_close(&elapsed, seen);
+            }
+        }
         match self.doing {
             Doing::Starved => self.advance(seen, now),
+            Doing::Waiting { at, .. } if at > now + MIN_REDIAL => {
+                self.dial_sooner(who, at, seen, now)
+            }
             _ => Ok(()),
         }
+    }
+
+    /// A fresh one is dialled at once, but for its floor and a wait that is before every dial or
+    /// before the first.
+    fn dial_sooner(
+        &mut self,
+        who: EndpointId,
+        planned: Time,
+        seen: Seen,
+        now: Time,
+    ) -> Result<(), String> {
+        if self.pinned.is_some_and(|pinned| pinned != who) {
+            return Ok(());
+        }
+        let pace = self.policy.pace();
+        let (every, first) = (pace.every, pace.first);
+        let wait = if self.dials > 0 && every == Every::Attempt {
+            self.bounded(self.series.unwrap_or(0))
+        } else if self.dials == 0 && !self.start_up && !first.is_zero() {
+            self.bounded(nanos(first))
+        } else {
+            Duration::ZERO
+        };
+        let at = self.server(who).floor().max(now + wait);
+        if at >= planned {
+            return Ok(());
+        }
+        // The wait before the sweep was cut short for this one alone.
+        let waited = self.series.is_some_and(|series| series > 0);
+        self.owes_wait |= every == Every::Sweep && self.turns == 0 && waited;
+        let route = self.server(who).route;
+        self.take_up(who, route, Vec::new(), (at, at), seen, now)
     }
 
     fn advance(&mut self, seen: Seen, now: Time) -> Result<(), String> {

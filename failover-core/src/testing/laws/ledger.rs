@@ -209,10 +209,19 @@ impl<'a> Ledger<'a> {
                     (other, _) => other,
                 }
             }
+            Event::Suspended { endpoint, .. } => {
+                // A dial of it that is in flight ends its turn.
+                let is_dialled = |order: &DialOrder| order.endpoint == endpoint;
+                if self.in_flight.values().any(is_dialled)
+                    && let Some((_, until)) = self.turns.get_mut(&endpoint)
+                {
+                    *until = self.now;
+                }
+                Fact::Other
+            }
             Event::SessionGone
             | Event::Switching { .. }
             | Event::Draining { .. }
-            | Event::Suspended { .. }
             | Event::SpareReady(_)
             | Event::SpareLost { .. }
             | Event::Starved

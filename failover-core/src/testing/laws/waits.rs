@@ -111,7 +111,7 @@ pub fn l06_tls(trace: &Trace) -> Result<(), Violation> {
 }
 
 /// Where a wait of `base` may lie after its jitter, recounted from the jitter's description.
-fn range(policy: &Policy, security: Security, base: Duration) -> (u64, u64) {
+pub(super) fn range(policy: &Policy, security: Security, base: Duration) -> (u64, u64) {
     let (min, cap) = (nanos(policy.pace().min), nanos(policy.pace().cap));
     let base = nanos(base).min(cap);
     let (low, high) = match policy.jitter(security) {

@@ -245,7 +245,8 @@ fn explore(name: &str, endpoints: Vec<Traits>, all: &[Bounds], policy: PolicyBui
 }
 
 fn explore_within(name: &str, mut root: World) {
-    let most = std::env::var("FAILOVER_EXPLORE_STATES").map_or(STATES, |most| most.parse().unwrap());
+    let most =
+        std::env::var("FAILOVER_EXPLORE_STATES").map_or(STATES, |most| most.parse().unwrap());
     let bounds = root.left;
     let began = std::time::Instant::now();
     root.step(Step::Start).unwrap();

@@ -426,10 +426,7 @@ mod switched {
                 panic!("not connected");
             };
             let attempt = link.attempt;
-            let mut words = [
-                Input::Drain { attempt },
-                Input::Change(Change::Off(FIRST)),
-            ];
+            let mut words = [Input::Drain { attempt }, Input::Change(Change::Off(FIRST))];
             if !drains_first {
                 words.reverse();
             }

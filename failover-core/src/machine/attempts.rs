@@ -328,7 +328,7 @@ impl Machine {
         let slot = self.pool.slot(failed.slot);
         slot.ready_at(self.outage.number)?;
         // The floor may hold the route up.
-        if self.is_turn_over(failed.slot, slot.not_before().max(now)) {
+        if self.is_turn_over(failed.slot, slot.floor().max(now)) {
             return None;
         }
         let traits = self.pool.traits(failed.slot);

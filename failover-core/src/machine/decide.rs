@@ -191,7 +191,11 @@ impl Machine {
     }
 
     /// Asks the user's hook; an endpoint that may not be dialled now is not heeded.
-    pub(super) fn choose(&self, suggested: SlotIndex, cx: &mut Cx<'_>) -> (SlotIndex, Option<Duration>) {
+    pub(super) fn choose(
+        &self,
+        suggested: SlotIndex,
+        cx: &mut Cx<'_>,
+    ) -> (SlotIndex, Option<Duration>) {
         let choice = cx.hooks.choose(&ChoiceAsked {
             dials: self.outage.dials,
             lost: self.outage.lost,

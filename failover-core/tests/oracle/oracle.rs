@@ -12,11 +12,11 @@
 use std::time::Duration;
 
 use failover_core::endpoint::{EndpointId, Security, Traits};
-use failover_core::failure::{Failure, Kind};
+use failover_core::failure::{Failure, Kind, Scope};
 use failover_core::machine::{CloseReason, Verdict};
 use failover_core::policy::{
-    Backoff, Every, Limit, Limits, Lost, MIN_REDIAL, NobodyReady, PlainFallback, Policy, Ratio,
-    Reaction, Start, Walk,
+    Backoff, Class, Every, Limit, Limits, Lost, MIN_REDIAL, NobodyReady, PlainFallback, Policy,
+    Ratio, Reaction, Start, Walk,
 };
 use failover_core::time::Time;
 
@@ -58,6 +58,8 @@ pub(crate) struct Oracle {
     owes_wait: bool,
     /// The wait before the first dial after the loss was taken.
     took_first: bool,
+    /// When the turn that is under way is over, if the policy bounds turns.
+    turn_until: Option<Time>,
     /// The newest dial of all.
     newest: Option<Time>,
     pub(crate) doing: Doing,
@@ -135,6 +137,7 @@ impl Oracle {
             dials: 0,
             lost: None,
             place: Lost::InPlace,
+            turn_until: None,
             newest: None,
             doing: Doing::Idle,
         }
@@ -172,9 +175,11 @@ impl Oracle {
             panic!("no dial")
         };
         tried.push(route);
-        let reaction = self.policy.reactions().to(&failure);
+        let reaction = self.reaction(server, &failure);
+        let later = now.max(self.server(server).floor());
         if failure.kind.invites_next_route()
-            && reaction != Reaction::Stop
+            && failure.scope != Scope::Fatal
+            && self.turn_until.is_none_or(|until| later < until)
             && let Some(route) = self.next_route(server, &tried)
         {
             // Another route of the same turn: at once, but for the hard floor; patience may end.
@@ -182,8 +187,7 @@ impl Oracle {
             if !elapsed.is_empty() && matches!(seen, Seen::Closed(_)) {
                 return self.expect_close(&elapsed, seen);
             }
-            let at = now.max(self.server(server).floor());
-            return self.take_up(server, route, tried, (at, at), seen, now);
+            return self.take_up(server, route, tried, (later, later), seen, now);
         }
         self.book(server, &failure, reaction, true, now);
         if reaction == Reaction::Stop {
@@ -238,7 +242,7 @@ impl Oracle {
             Verdict::Suspend => Reaction::Suspend,
             Verdict::Remove => Reaction::Remove,
             Verdict::Stop => Reaction::Stop,
-            _ => self.policy.reactions().to(&failure),
+            _ => self.reaction(server, &failure),
         };
         self.book(server, &failure, reaction, !stable, now);
         if reaction == Reaction::Stop {
@@ -335,7 +339,8 @@ impl Oracle {
         it.paced_until = Time::ZERO;
         // The hard floor as if it had just been dialled: switching it to and fro hammers nobody.
         it.dialled = Some(now);
-        let is_connected = matches!(self.doing, Doing::Connected { server, .. } if server == endpoint);
+        let is_connected =
+            matches!(self.doing, Doing::Connected { server, .. } if server == endpoint);
         if !is_connected {
             self.taken.retain(|taken| *taken != endpoint);
         }
@@ -515,6 +520,7 @@ impl Oracle {
             self.turns += 1;
             self.taken.push(server);
             self.behind = Some(server);
+            self.turn_until = self.policy.turn_deadline().map(|most| now + most);
         }
         let deadline = self.policy.deadline();
         let it = self.server(server);
@@ -522,6 +528,7 @@ impl Oracle {
         // A wait that was cut short by force is over.
         it.paced_until = Time::ZERO;
         let deadline = now + it.traits.own_deadline().unwrap_or(deadline);
+        let deadline = self.turn_until.map_or(deadline, |end| end.min(deadline));
         self.doing = Doing::Dialing {
             server,
             route,
@@ -552,10 +559,25 @@ impl Oracle {
             .iter()
             .filter(|it| !it.off && may(it))
             .collect();
-        if let Limit::AtMost(most) = limits.per_endpoint
-            && (most == 0 || !listed.is_empty() && listed.iter().all(|it| it.retired))
+        let own = self
+            .policy
+            .classes()
+            .iter()
+            .filter_map(|own| own.per_endpoint);
+        let most = own
+            .chain([limits.per_endpoint])
+            .filter_map(|limit| match limit {
+                Limit::AtMost(most) => Some(most),
+                Limit::Unlimited => None,
+            });
+        if let Some(most) = most.max()
+            && !listed.is_empty()
+            && listed.iter().all(|it| it.retired)
         {
             reasons.push(CloseReason::PerEndpoint(most));
+        }
+        if limits.per_endpoint == Limit::AtMost(0) {
+            reasons.push(CloseReason::PerEndpoint(0));
         }
         if !reasons.is_empty() {
             return Next::Close(reasons);
@@ -732,7 +754,8 @@ impl Oracle {
         counted: bool,
         now: Time,
     ) {
-        let health = self.policy.health();
+        let own = self.class(server);
+        let health = own.health.unwrap_or(self.policy.health());
         let limits = self.limits();
         let every = self.policy.pace().every;
         let previous = self.server(server).series;
@@ -772,11 +795,32 @@ impl Oracle {
         if let Some(hint) = failure.retry_after {
             it.rests_until = it.rests_until.max(now + hint.min(health.maximum));
         }
-        if let Limit::AtMost(most) = limits.per_endpoint
+        if let Limit::AtMost(most) = own.per_endpoint.unwrap_or(limits.per_endpoint)
             && counted
             && it.failures >= most
         {
             it.retired = true;
+        }
+    }
+
+    /// Its own rules; none if it has no class, or one that the policy does not have.
+    fn class(&mut self, server: EndpointId) -> Class {
+        let number = usize::from(self.server(server).traits.in_class());
+        let own = (1..).zip(self.policy.classes()).find(|(n, _)| *n == number);
+        own.map(|(_, own)| own.clone()).unwrap_or_default()
+    }
+
+    /// What its own rules say, or those for all.
+    fn reaction(&mut self, server: EndpointId, failure: &Failure) -> Reaction {
+        let own = self.class(server).reactions;
+        let rule = own.rules().iter().find(|(on, _)| {
+            on.kind.is_none_or(|kind| kind == failure.kind)
+                && on.scope.is_none_or(|scope| scope == failure.scope)
+                && (on.code.is_none() || on.code == failure.code)
+        });
+        match rule {
+            Some((_, reaction)) => *reaction,
+            None => self.policy.reactions().to(failure),
         }
     }
 

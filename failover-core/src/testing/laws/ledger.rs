@@ -7,7 +7,7 @@ use crate::attempt::AttemptId;
 use crate::endpoint::{EndpointId, Security, Traits};
 use crate::failure::{Failure, Kind, Scope};
 use crate::machine::{Answer, Change, DialOrder, Event, Input, Link, Output, Verdict};
-use crate::policy::{MIN_REDIAL, PlainFallback, Policy, Reaction, Start};
+use crate::policy::{Limits, MIN_REDIAL, PlainFallback, Policy, Reaction, Start};
 use crate::sim::{Asked, Step, Trace};
 use crate::time::Time;
 
@@ -288,6 +288,14 @@ impl<'a> Ledger<'a> {
             || traits.security(failed.route) == Security::Plain;
         let mut later = routes.into_iter().skip(at + 1);
         later.find(|&route| may_be_plain || traits.security(route) == Security::Tls)
+    }
+
+    /// The limits of this stage.
+    pub(super) fn limits(&self) -> Limits {
+        match self.was_connected {
+            true => self.policy.limits(),
+            false => self.policy.start_up_limits(),
+        }
     }
 
     /// Whether this endpoint is in the list, on, and one that the client may dial at this stage.

@@ -35,6 +35,7 @@ mod lifetime;
 mod limits;
 mod rate;
 mod replay;
+mod retired;
 mod sweep;
 mod waits;
 

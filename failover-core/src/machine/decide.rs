@@ -230,8 +230,11 @@ impl Machine {
                     .next_wait(self.outage.wait, security, &mut self.rng);
                 Some(self.wait(index, self.outage.wait, cx))
             }
-            // Booked with its failure.
-            Every::Endpoint => None,
+            // Booked with its failure; then a hook has said how long.
+            Every::Endpoint => {
+                let failed = self.pool.slot(index).failures_in(self.outage.number) > 0;
+                (failed && self.policy.pace().custom != CustomDelay::Off).then_some(0)
+            }
             Every::Return => match self.pool.slot(index).wait_before_return() {
                 0 => None,
                 wait => Some(self.wait(index, wait, cx)),

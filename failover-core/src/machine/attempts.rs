@@ -126,8 +126,9 @@ impl Machine {
             return Time::MAX;
         };
         // Turns of others that go on no more are forgotten.
-        turns.retain(|&(of, _)| match of == slot {
-            true => !begins,
+        // A route that was woken too late, by a host that slept, has a turn of its own.
+        turns.retain(|&(of, until)| match of == slot {
+            true => !begins && until > now,
             false => {
                 attempts.iter().any(|attempt| attempt.slot == of)
                     || routes.iter().any(|plan| plan.slot == of)

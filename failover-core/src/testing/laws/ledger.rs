@@ -240,7 +240,7 @@ impl<'a> Ledger<'a> {
             .entry(order.endpoint)
             .or_insert((self.now, until));
         turn.0 = self.now;
-        if begins {
+        if begins || turn.1 <= self.now {
             turn.1 = until;
         }
     }

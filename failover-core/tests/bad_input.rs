@@ -84,9 +84,6 @@ proptest! {
             .race(case.policy.race())
             .stable_after(case.policy.stable_after());
         case.policy = Arc::new(policy.build().unwrap());
-        for traits in &mut case.endpoints {
-            *traits = Traits::new(traits.id()).route(traits.security(0));
-        }
         let mut world = case.world().with_hooks(Box::new(Anything(seed)));
         world.start();
         world.run_until(Time::ZERO + Duration::from_secs(60), 600);

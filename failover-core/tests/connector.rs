@@ -20,6 +20,7 @@ use failover_core::policy::{
     Backoff, Choice, ChoiceAsked, CustomDelay, DelayAnswer, DelayAsked, DelayHook, Hooks,
     JudgeAsked, Limit, Limits, Pace, Reaction, Standing,
 };
+use failover_core::race::{Race, Stagger};
 use failover_core::testing::{Script, ScriptedConn, Step};
 use failover_core::time::Time;
 
@@ -75,6 +76,30 @@ async fn a_mute_server_costs_its_deadline_and_the_phase_is_known() {
         "not done after 1s, while waiting for the TLS handshake"
     );
     assert_eq!(script.half_open(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dial_that_lost_its_race_is_told_as_cancelled_with_its_phase() {
+    let script = script()
+        .host("a", [Step::Mute(Phase::Tls)])
+        .host("b", [Step::Accept]);
+    let race = Race::new(2, Stagger::Fixed(SECOND / 10)).unwrap();
+    let mut connector = connector(&script, "a b")
+        .policy(listed().race(race).build().unwrap())
+        .build()
+        .unwrap();
+    let mut events = connector.events();
+    assert_eq!(connector.connect().await.unwrap().conn.host(), "b");
+    let mut told = std::iter::from_fn(|| events.try_next());
+    let error = told.find_map(|event| match event.what {
+        What::Attempt(attempt) => attempt.outcome.err(),
+        _ => None,
+    });
+    let failure = error.unwrap().failure;
+    assert_eq!(
+        (failure.kind, failure.phase),
+        (Kind::Cancelled, Some(Phase::Tls))
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -223,8 +223,8 @@ struct Bounds {
     controls: u8,
 }
 
-/// Where a world is capped, for each policy; `EXPLORE_STATES` in the environment sets another number,
-/// and `EXPLORE_BOUNDS=failures,controls` other bounds.
+/// Where a world is capped, for each policy; `FAILOVER_EXPLORE_STATES` in the environment sets another number,
+/// and `FAILOVER_EXPLORE_BOUNDS=failures,controls` other bounds.
 const STATES: usize = 60_000;
 
 const fn bounds(failures: u8, controls: u8) -> Bounds {
@@ -235,7 +235,7 @@ const USUAL: [Bounds; 2] = [bounds(5, 0), bounds(3, 1)];
 
 fn explore(name: &str, endpoints: Vec<Traits>, all: &[Bounds], policy: PolicyBuilder) {
     let policy = Arc::new(policy.build().unwrap());
-    let asked = std::env::var("EXPLORE_BOUNDS").map(|text| {
+    let asked = std::env::var("FAILOVER_EXPLORE_BOUNDS").map(|text| {
         let (failures, controls) = text.split_once(',').unwrap();
         [bounds(failures.parse().unwrap(), controls.parse().unwrap())]
     });
@@ -245,7 +245,8 @@ fn explore(name: &str, endpoints: Vec<Traits>, all: &[Bounds], policy: PolicyBui
 }
 
 fn explore_within(name: &str, mut root: World) {
-    let most = std::env::var("EXPLORE_STATES").map_or(STATES, |most| most.parse().unwrap());
+    let most =
+        std::env::var("FAILOVER_EXPLORE_STATES").map_or(STATES, |most| most.parse().unwrap());
     let bounds = root.left;
     let began = std::time::Instant::now();
     root.step(Step::Start).unwrap();

@@ -34,6 +34,11 @@ mod the_machine {
     }
 
     #[test]
+    fn l02_paces_what_it_dials_beside_a_connection() {
+        in_the_storm("L2, beside", laws::l02_beside);
+    }
+
+    #[test]
     fn l05_does_the_same_again() {
         in_the_storm("L5", laws::l05_replay);
     }

@@ -17,9 +17,10 @@ use failover_core::machine::{
     Change, CloseReason, Condition, Event, Input, Machine, Outbox, Output, Status, Verdict, Whither,
 };
 use failover_core::policy::{
-    Backoff, Every, Jitter, Limits, MIN_REDIAL, NoHooks, NobodyReady, Order, Pace, Policy,
+    Backoff, Every, Jitter, Limits, MIN_REDIAL, MaxAge, NoHooks, NobodyReady, Order, Pace, Policy,
     PolicyBuilder, Resume, Seed, Standing, Start, Walk,
 };
+use failover_core::race::{Race, Stagger};
 use failover_core::time::Time;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -369,6 +370,245 @@ mod resume {
         play.lose(RESET);
         assert_eq!(play.dial, None);
         assert_eq!(play.machine.status(), Status::Starved);
+    }
+}
+
+mod switched {
+    use super::*;
+
+    const FIRST: EndpointId = EndpointId::new(0);
+
+    #[test]
+    fn off_and_on_again_the_connection_is_not_left() {
+        for servers in [1, 2] {
+            let mut play = Play::new(servers, policy());
+            play.connect();
+            play.input(Input::Change(Change::Off(FIRST)));
+            let begun = play.dial.take();
+            assert_eq!(begun.is_some(), servers == 2);
+            play.events.clear();
+            play.input(Input::Change(Change::On(FIRST)));
+            // A dial of the move is given up, and no other follows.
+            assert_eq!(play.events.len(), usize::from(begun.is_some()));
+            assert_eq!((play.dial, play.machine.next_wake()), (None, None));
+            assert!(matches!(play.machine.status(), Status::Connected { .. }));
+        }
+    }
+
+    #[test]
+    fn the_greatest_age_still_holds_for_a_connection_that_stays() {
+        let age = MaxAge::new(60 * SECOND).spread(Duration::ZERO);
+        let mut play = Play::new(2, policy().standing(Standing::default().max_age(age)));
+        play.connect();
+        play.input(Input::Change(Change::Off(FIRST)));
+        play.input(Input::Change(Change::On(FIRST)));
+        play.dial = None;
+        assert_eq!(play.until_dialled(), 40 * SECOND);
+    }
+
+    #[test]
+    fn a_move_for_another_reason_goes_on() {
+        let mut play = Play::new(2, policy());
+        play.connect();
+        play.input(Input::Change(Change::Off(FIRST)));
+        play.input(Input::Reconnect(Whither::Any));
+        play.input(Input::Change(Change::On(FIRST)));
+        assert_eq!(play.dialled(), EndpointId::new(1));
+    }
+
+    #[test]
+    fn a_server_that_drains_is_left_though_it_is_switched_on() {
+        let standing = Standing::default().drain_spread(Duration::ZERO);
+        for drains_first in [true, false] {
+            let mut play = Play::new(2, policy().standing(standing));
+            play.connect();
+            let Status::Connected { link, .. } = play.machine.status() else {
+                panic!("not connected");
+            };
+            let attempt = link.attempt;
+            let mut words = [Input::Drain { attempt }, Input::Change(Change::Off(FIRST))];
+            if !drains_first {
+                words.reverse();
+            }
+            for word in words {
+                play.input(word);
+            }
+            play.input(Input::Change(Change::On(FIRST)));
+            assert_eq!(play.dialled(), EndpointId::new(1));
+            assert!(matches!(play.machine.status(), Status::Connected { .. }));
+        }
+    }
+
+    #[test]
+    fn a_move_that_keeps_failing_keeps_the_pace() {
+        let mut play = Play::new(1, policy());
+        play.connect();
+        play.input(Input::Reconnect(Whither::Any));
+        for _ in 0..3 {
+            play.fail(RESET);
+            assert_eq!(play.until_dialled(), SECOND);
+        }
+    }
+
+    #[test]
+    fn on_a_server_that_is_on_changes_nothing() {
+        let mut play = Play::new(1, policy());
+        play.connect();
+        play.input(Input::Reconnect(Whither::Any));
+        play.fail(RESET);
+        play.input(Input::Change(Change::On(FIRST)));
+        assert_eq!(play.until_dialled(), SECOND);
+    }
+}
+
+mod fresh {
+    use super::*;
+
+    fn added(n: u32) -> Input {
+        let traits = Traits::new(EndpointId::new(n)).route(Security::Plain);
+        Input::Change(Change::Add(traits))
+    }
+
+    #[test]
+    fn an_endpoint_that_comes_is_dialled_at_once_while_all_others_rest() {
+        let mut play = Play::new(1, policy());
+        play.connect();
+        play.lose(AUTH);
+        play.input(added(1));
+        assert_eq!(play.dialled(), EndpointId::new(1));
+        // The one that rests is waited for as before.
+        play.fail(AUTH);
+        assert_eq!(play.until_dialled(), 30 * SECOND);
+        assert_eq!(play.dialled(), EndpointId::new(0));
+    }
+
+    #[test]
+    fn an_endpoint_that_comes_does_not_wait_for_the_sweep_of_the_others() {
+        let mut play = Play::new(1, policy());
+        play.connect();
+        play.lose(RESET);
+        play.now = play.now + SECOND / 10;
+        play.input(added(1));
+        assert_eq!(play.dialled(), EndpointId::new(1));
+        // The others' wait is still owed.
+        play.fail(RESET);
+        assert_eq!(play.until_dialled(), SECOND);
+        assert_eq!(play.dialled(), EndpointId::new(0));
+    }
+
+    #[test]
+    fn an_endpoint_that_is_switched_on_is_dialled_as_soon_as_the_floor_allows() {
+        let mut play = Play::new(2, policy());
+        play.input(Input::Change(Change::Off(EndpointId::new(1))));
+        play.connect();
+        play.lose(AUTH);
+        play.input(Input::Change(Change::On(EndpointId::new(1))));
+        assert_eq!(play.until_dialled(), MIN_REDIAL);
+        assert_eq!(play.dialled(), EndpointId::new(1));
+    }
+
+    #[test]
+    fn an_endpoint_that_had_its_turn_has_another_when_it_is_switched_on() {
+        let mut play = Play::new(2, policy());
+        play.connect();
+        play.lose(AUTH);
+        play.fail(AUTH);
+        play.input(Input::Change(Change::Off(EndpointId::new(1))));
+        play.input(Input::Change(Change::On(EndpointId::new(1))));
+        assert_eq!(play.until_dialled(), MIN_REDIAL);
+        assert_eq!(play.dialled(), EndpointId::new(1));
+    }
+
+    #[test]
+    fn a_pace_before_every_attempt_holds_for_who_comes_too() {
+        let pace = Pace::new(Backoff::Constant(SECOND)).every(Every::Attempt);
+        let mut play = Play::new(1, policy().pace(pace));
+        play.connect();
+        play.lose(RESET);
+        play.fail(RESET);
+        play.now = play.now + SECOND / 10;
+        play.input(added(1));
+        assert_eq!(play.until_dialled(), 9 * SECOND / 10);
+        assert_eq!(play.dialled(), EndpointId::new(0));
+        // Of a rest it waits no more than the pace.
+        play.fail(AUTH);
+        play.now = play.now + SECOND / 10;
+        play.input(added(2));
+        play.until_dialled();
+        play.fail(AUTH);
+        play.until_dialled();
+        play.fail(AUTH);
+        play.now = play.now + 2 * SECOND;
+        play.input(added(3));
+        assert_eq!(play.until_dialled(), SECOND);
+        assert_eq!(play.dialled(), EndpointId::new(3));
+    }
+
+    #[test]
+    fn the_wait_before_the_first_dial_holds_for_who_comes_too() {
+        let pace = Pace::new(Backoff::Constant(SECOND)).first(2 * SECOND);
+        let mut play = Play::new(1, policy().pace(pace));
+        play.connect();
+        play.lose(AUTH);
+        play.input(added(1));
+        assert_eq!(play.until_dialled(), 2 * SECOND);
+        assert_eq!(play.dialled(), EndpointId::new(1));
+    }
+
+    #[test]
+    fn the_resume_window_is_for_the_lost_server_alone() {
+        let mut play = Play::new(1, policy().resume(Resume::new(10 * SECOND, SECOND)));
+        play.connect();
+        play.lose(RESET);
+        play.fail(RESET);
+        play.input(added(1));
+        assert_eq!(play.until_dialled(), SECOND);
+        assert_eq!(play.dialled(), EndpointId::new(0));
+    }
+
+    #[test]
+    fn at_start_up_the_first_alone_is_dialled_whoever_comes() {
+        let mut play = Play::new(1, policy().start(Start::FirstOnly));
+        play.input(Input::Start);
+        play.fail(RESET);
+        play.input(added(1));
+        assert_eq!(play.until_dialled(), SECOND);
+        assert_eq!(play.dialled(), EndpointId::new(0));
+    }
+
+    #[test]
+    fn a_race_in_which_nobody_was_left_goes_on_with_who_comes() {
+        let race = Race::new(2, Stagger::Fixed(SECOND / 10)).unwrap();
+        let mut play = Play::new(1, policy().race(race));
+        play.input(Input::Start);
+        play.now = play.now + SECOND / 2;
+        play.input(Input::Wake);
+        play.input(added(1));
+        assert_eq!(play.dialled(), EndpointId::new(1));
+    }
+}
+
+mod turns {
+    use super::*;
+
+    #[test]
+    fn a_server_suspended_while_it_is_dialled_has_no_further_route() {
+        let list = [0, 1].map(|n| {
+            Traits::new(EndpointId::new(n))
+                .route(Security::Tls)
+                .route(Security::Tls)
+        });
+        let mut play = Play::of(list.to_vec(), policy());
+        play.connect();
+        play.input(Input::Change(Change::Remove(EndpointId::new(1))));
+        play.input(Input::Reconnect(Whither::Any));
+        assert_eq!(play.dialled(), EndpointId::new(0));
+        // Its connection is lost for a reason that suspends it: the dial of the move goes on.
+        let moving = play.dial;
+        play.lose(AUTH);
+        play.dial = moving;
+        play.fail(RESET);
+        assert_eq!(play.until_dialled(), 30 * SECOND);
     }
 }
 

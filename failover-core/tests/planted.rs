@@ -371,6 +371,48 @@ mod in_a_life {
     }
 
     #[test]
+    fn l02_sees_a_spare_that_is_dialled_again_too_soon() {
+        let standing = Standing::default().spares(1);
+        let mut world = world(policy().standing(standing), Meets::REFUSE);
+        world.heal_partly(Weather::new(Meets::REFUSE).endpoint(
+            Time::ZERO,
+            EndpointId::new(0),
+            Meets::ACCEPT,
+        ));
+        planted(laws::l02_beside, lived(world), |trace| {
+            let dials = |step: &&mut Step| step.input == Input::Wake && !step.outputs.is_empty();
+            let step = trace.steps.iter_mut().find(dials).unwrap();
+            step.at = Time::from_nanos(step.at.as_nanos() - 1);
+        });
+    }
+
+    #[test]
+    fn l17_sees_a_spare_that_is_missing_and_a_better_tier_that_was_not_gone_back_to() {
+        let failback = Failback::default().every(SECOND).settle(SECOND);
+        let standing = Standing::default().spares(1).failback(failback);
+        let endpoints = [0, 1].map(|n: u8| {
+            let traits = Traits::new(EndpointId::new(n.into())).route(Security::Plain);
+            traits.tier(n)
+        });
+        let weather = Weather::new(Meets::ACCEPT)
+            .endpoint(Time::ZERO, EndpointId::new(0), Meets::REFUSE)
+            .endpoint(Time::ZERO + SECOND, EndpointId::new(0), Meets::ACCEPT);
+        let policy = policy().standing(standing).build().unwrap();
+        let trace = lived(World::new(policy, endpoints, Seed::new(5), weather));
+        let moved = |step: &Step| {
+            let back = |output: &Output| matches!(output, Output::Event(Event::Moved { .. }));
+            step.outputs.iter().any(back)
+        };
+        let at = trace.steps.iter().position(moved).unwrap();
+        planted(laws::l17_standing, trace.clone(), |trace| {
+            trace.steps.truncate(at);
+        });
+        planted(laws::l17_standing, trace, |trace| {
+            trace.steps.truncate(at + 1);
+        });
+    }
+
+    #[test]
     fn l17_sees_a_machine_that_comes_back_too_late_or_not_at_all() {
         let mut world = world(policy(), Meets::Mute);
         world.start();

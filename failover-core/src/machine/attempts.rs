@@ -113,18 +113,22 @@ impl Machine {
     /// Until when a dial over this route may last for its turn's sake. The route that goes first
     /// begins the turn.
     fn end_of_turn(&mut self, slot: SlotIndex, route: u8, now: Time) -> Time {
+        let begins = route == self.pool.slot(slot).route;
         let Some(most) = self.policy.turn_deadline() else {
+            if let Some(extras) = self.extras.as_mut().filter(|_| begins) {
+                extras.turns.retain(|&(of, _)| of != slot);
+            }
             return Time::MAX;
         };
-        let begins = route == self.pool.slot(slot).route;
         self.extras_mut();
         let attempts = &self.attempts;
         let Some(Extras { turns, routes, .. }) = self.extras.as_deref_mut() else {
             return Time::MAX;
         };
         // Turns of others that go on no more are forgotten.
-        turns.retain(|&(of, _)| match of == slot {
-            true => !begins,
+        // A route that was woken too late, by a host that slept, has a turn of its own.
+        turns.retain(|&(of, until)| match of == slot {
+            true => !begins && until > now,
             false => {
                 attempts.iter().any(|attempt| attempt.slot == of)
                     || routes.iter().any(|plan| plan.slot == of)
@@ -136,6 +140,15 @@ impl Machine {
                 turns.push((slot, now + most));
                 now + most
             }
+        }
+    }
+
+    /// The turn of this endpoint ends with the dial that is in flight, if one is.
+    fn end_turn(&mut self, slot: SlotIndex) {
+        if self.attempts.iter().any(|attempt| attempt.slot == slot) {
+            let turns = &mut self.extras_mut().turns;
+            turns.retain(|&(of, _)| of != slot);
+            turns.push((slot, Time::ZERO));
         }
     }
 
@@ -299,9 +312,11 @@ impl Machine {
         }
         let slot = self.pool.slot(index);
         if suspended && slot.condition(outage) == Condition::Suspended {
+            let until = slot.ready_at(outage).unwrap_or(Time::MAX);
+            self.end_turn(index);
             cx.out.tell(Event::Suspended {
                 endpoint: self.pool.id(index),
-                until: slot.ready_at(outage).unwrap_or(Time::MAX),
+                until,
             });
         }
     }
@@ -314,7 +329,7 @@ impl Machine {
         let slot = self.pool.slot(failed.slot);
         slot.ready_at(self.outage.number)?;
         // The floor may hold the route up.
-        if self.is_turn_over(failed.slot, slot.not_before().max(now)) {
+        if self.is_turn_over(failed.slot, slot.floor().max(now)) {
             return None;
         }
         let traits = self.pool.traits(failed.slot);

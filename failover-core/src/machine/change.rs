@@ -3,9 +3,10 @@
 use crate::endpoint::{EndpointId, Traits};
 use crate::machine::attempts::Attempt;
 use crate::machine::outage::Plan;
-use crate::machine::{Answer, Change, Cx, Machine, Move, Next, Output, Stage, State};
+use crate::machine::{Answer, Change, Cx, Live, Machine, Move, Next, Output, Stage, State};
 use crate::policy::{Every, MIN_REDIAL, NobodyReady};
 use crate::pool::{Condition, SlotIndex};
+use crate::time::Time;
 
 impl Machine {
     pub(super) fn on_change(&mut self, change: Change, cx: &mut Cx<'_>) -> Answer {
@@ -19,10 +20,10 @@ impl Machine {
 
     fn on_add(&mut self, traits: Traits, cx: &mut Cx<'_>) -> Answer {
         let walk = self.policy.order().walk;
-        if self.pool.add(traits, walk, &mut self.rng).is_none() {
+        let Some(slot) = self.pool.add(traits, walk, &mut self.rng) else {
             return Answer::Stale;
-        }
-        self.somebody_came(cx);
+        };
+        self.somebody_came(slot, cx);
         Answer::Taken
     }
 
@@ -30,17 +31,65 @@ impl Machine {
         let Some(slot) = self.pool.find(endpoint) else {
             return Answer::Stale;
         };
+        if self.pool.slot(slot).condition(self.outage.number) != Condition::Off {
+            return Answer::Taken;
+        }
         self.pool.slot_mut(slot).switch_on(cx.now + MIN_REDIAL);
-        self.somebody_came(cx);
+        match self.state {
+            State::Connected(live) if live.slot == slot => self.stay(live, cx),
+            State::Idle
+            | State::Waiting(_)
+            | State::Dialing
+            | State::Connected(_)
+            | State::Paused
+            | State::Starved
+            | State::Closed(_) => self.pool.give_turn(slot),
+        }
+        self.somebody_came(slot, cx);
         Answer::Taken
     }
 
-    fn somebody_came(&mut self, cx: &mut Cx<'_>) {
-        if self.state == State::Starved {
-            self.advance(cx);
+    /// A fresh endpoint has its place in what is going on.
+    fn somebody_came(&mut self, slot: SlotIndex, cx: &mut Cx<'_>) {
+        if self.is_out_of_patience(cx) {
+            return;
+        }
+        match self.state {
+            State::Starved => self.advance(cx),
+            State::Waiting(plan) => self.dial_sooner(slot, plan, cx),
+            State::Dialing if self.awaits_a_rival() => self.next_in_race(cx),
+            State::Idle
+            | State::Dialing
+            | State::Connected(_)
+            | State::Paused
+            | State::Closed(_) => {}
         }
         self.hurry_on_the_side(cx.now);
         self.work_on_the_side(cx);
+    }
+
+    /// Dials a fresh endpoint before the one that is waited for, unless the wait holds for it, too.
+    fn dial_sooner(&mut self, fresh: SlotIndex, plan: Plan, cx: &mut Cx<'_>) {
+        // What the floor alone holds up goes on with its turn.
+        let soon = cx.now + MIN_REDIAL;
+        if plan.at <= soon || self.resume_until().is_some() || !self.may_be_dialled(fresh) {
+            return;
+        }
+        let (slot, own_wait) = self.choose(fresh, cx);
+        let at = match own_wait {
+            Some(wait) => cx.now + wait,
+            None => self.wait_under_way(slot, cx),
+        };
+        let at = at.max(self.pool.slot(slot).not_before());
+        if at >= plan.at {
+            return;
+        }
+        if self.policy.pace().every == Every::Sweep && !self.outage.swept && self.outage.wait != 0 {
+            // The wait before this sweep was not over: the others still owe it.
+            self.outage.owes_wait = true;
+        }
+        let route = self.pool.slot(slot).route;
+        self.enter(Plan { at, slot, route }, cx);
     }
 
     fn on_gone(&mut self, endpoint: EndpointId, how: Condition, cx: &mut Cx<'_>) -> Answer {
@@ -64,7 +113,7 @@ impl Machine {
         self.drop_spares_of(slot, cx);
         match self.state {
             State::Connected(live) if live.slot == slot => {
-                self.leave_by(cx.now, Move::Drain);
+                self.leave_switched_off(how, cx.now);
                 self.work_on_the_side(cx);
             }
             State::Waiting(plan) if plan.slot == slot => self.pick_again(plan, cx),
@@ -77,6 +126,30 @@ impl Machine {
             | State::Closed(_) => {}
         }
         Answer::Taken
+    }
+
+    /// The connection is left as if its server drained; switched on again first, it is not.
+    fn leave_switched_off(&mut self, how: Condition, now: Time) {
+        let is_moving = self.is_moving();
+        let extras = self.extras_mut();
+        let was_to_stay = !is_moving && !matches!(extras.leave, Some((_, Move::Drain)));
+        extras.only_off = how == Condition::Off && (extras.only_off || was_to_stay);
+        self.leave_by(now, Move::Drain);
+    }
+
+    /// The server of the connection is switched on again: a move that began for that alone is
+    /// withdrawn.
+    fn stay(&mut self, live: Live, cx: &mut Cx<'_>) {
+        let Some(extras) = &mut self.extras else {
+            return;
+        };
+        if !core::mem::take(&mut extras.only_off) {
+            return;
+        }
+        extras.leave = None;
+        let dial = extras.withdraw_move();
+        self.cancel_where(|attempt| Some(attempt.order.attempt) == dial, cx);
+        self.leave_at_greatest_age(live);
     }
 
     /// Another endpoint at the same time.

@@ -191,7 +191,11 @@ impl Machine {
     }
 
     /// Asks the user's hook; an endpoint that may not be dialled now is not heeded.
-    fn choose(&self, suggested: SlotIndex, cx: &mut Cx<'_>) -> (SlotIndex, Option<Duration>) {
+    pub(super) fn choose(
+        &self,
+        suggested: SlotIndex,
+        cx: &mut Cx<'_>,
+    ) -> (SlotIndex, Option<Duration>) {
         let choice = cx.hooks.choose(&ChoiceAsked {
             dials: self.outage.dials,
             lost: self.outage.lost,
@@ -226,8 +230,11 @@ impl Machine {
                     .next_wait(self.outage.wait, security, &mut self.rng);
                 Some(self.wait(index, self.outage.wait, cx))
             }
-            // Booked with its failure.
-            Every::Endpoint => None,
+            // Booked with its failure; then a hook has said how long.
+            Every::Endpoint => {
+                let failed = self.pool.slot(index).failures_in(self.outage.number) > 0;
+                (failed && self.policy.pace().custom != CustomDelay::Off).then_some(0)
+            }
             Every::Return => match self.pool.slot(index).wait_before_return() {
                 0 => None,
                 wait => Some(self.wait(index, wait, cx)),
@@ -237,6 +244,21 @@ impl Machine {
             Some(wait) if self.policy.pace().custom != CustomDelay::Off => wait,
             Some(wait) => wait.max(self.first_wait(index)),
             None => self.first_wait(index),
+        })
+    }
+
+    /// Until when the wait that is under way holds for an endpoint that was not waited for: as long
+    /// as if it began now.
+    pub(super) fn wait_under_way(&mut self, index: SlotIndex, cx: &mut Cx<'_>) -> Time {
+        let pace = self.policy.pace();
+        let is_first = self.outage.dials == 0;
+        let (every, first) = (pace.every, pace.first);
+        cx.now.after(match every {
+            Every::Attempt if !is_first => self.wait(index, self.outage.wait, cx),
+            Every::Attempt | Every::Sweep | Every::Endpoint | Every::Return => {
+                let is_due = is_first && self.stage == Stage::After && !first.is_zero();
+                if is_due { self.spread(first, index) } else { 0 }
+            }
         })
     }
 

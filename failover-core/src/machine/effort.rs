@@ -19,6 +19,8 @@ pub(crate) struct Extras {
     pub(super) spares: Vec<Live>,
     /// When and why the connection will be left.
     pub(super) leave: Option<(Time, Move)>,
+    /// It is left only because its server was switched off.
+    pub(super) only_off: bool,
     /// The preferred endpoint whose probes succeed.
     good: Option<Good>,
     /// Until when only the lost server is dialled.
@@ -96,6 +98,12 @@ impl Extras {
         }
     }
 
+    /// The move that is under way is no more; its dial is for the caller to cancel.
+    pub(super) fn withdraw_move(&mut self) -> Option<AttemptId> {
+        let at = self.efforts.iter().position(Effort::is_move)?;
+        self.efforts.remove(at).in_flight
+    }
+
     /// Its dials in flight were cancelled.
     pub(super) fn forget_dials(&mut self) {
         self.rival_at = None;
@@ -114,22 +122,27 @@ impl Machine {
         if let Some(extras) = &mut self.extras {
             extras.efforts.clear();
             extras.leave = None;
+            extras.only_off = false;
             extras.good = None;
             extras.resume_until = None;
             extras.rival_at = None;
         }
         let standing = self.policy.standing();
-        if let Some(max_age) = standing.max_age {
-            let spread = crate::policy::draw(0, nanos(max_age.spread), &mut self.rng);
-            let age = nanos(max_age.age).saturating_sub(spread);
-            self.leave_by(cx.now.after(age), Move::Age);
-        }
+        self.leave_at_greatest_age(live);
         if standing.failback.is_some() && self.has_lower_tier(live) {
             let at = cx.now.after(self.probe_wait());
             self.begin_effort(Goal::Probe, at);
         }
         self.want_spares(cx.now);
         self.work_on_the_side(cx);
+    }
+
+    pub(super) fn leave_at_greatest_age(&mut self, live: Live) {
+        if let Some(max_age) = self.policy.standing().max_age {
+            let spread = crate::policy::draw(0, nanos(max_age.spread), &mut self.rng);
+            let age = nanos(max_age.age).saturating_sub(spread);
+            self.leave_by(live.since.after(age), Move::Age);
+        }
     }
 
     /// The connection shall be left at this time, or sooner if that was planned.

@@ -107,13 +107,15 @@ pub enum Whither {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
-    /// This endpoint comes last in the list. Its id must be above all that were ever used.
+    /// This endpoint comes last in the list, and is dialled at once where others are waited for,
+    /// unless the wait holds for it, too. Its id must be above all that were ever used.
     Add(Traits),
     /// It leaves the list for good. Its connection is left as if it drained.
     Remove(EndpointId),
     /// It is not dialled until it is switched on. Its connection is left as if it drained.
     Off(EndpointId),
-    /// It is switched on and begins anew.
+    /// It is switched on and begins anew, like one that is added. A connection to it that was not
+    /// left yet stays.
     On(EndpointId),
 }
 
@@ -219,7 +221,8 @@ pub enum Event {
     /// The window in which the session might have been resumed is over: the next dial is for a new
     /// one.
     SessionGone,
-    /// A move to another server began; the connection stands meanwhile.
+    /// A move to another server began; the connection stands meanwhile. One that began because the
+    /// server was switched off is withdrawn when it is switched on again.
     Switching {
         /// The present connection.
         from: Link,

@@ -229,6 +229,7 @@ impl Machine {
         }
         let spread = crate::time::nanos(self.policy.standing().drain_spread);
         let at = cx.now.after(crate::policy::draw(0, spread, &mut self.rng));
+        self.leaves_anyway();
         self.leave_by(at, Move::Drain);
         cx.out.tell(Event::Draining {
             link: live.link,
@@ -236,6 +237,13 @@ impl Machine {
         });
         self.work_on_the_side(cx);
         Answer::Taken
+    }
+
+    /// The connection is not left for a switch alone.
+    fn leaves_anyway(&mut self) {
+        if let Some(extras) = &mut self.extras {
+            extras.only_off = false;
+        }
     }
 
     pub(super) fn on_reconnect(&mut self, whither: Whither, cx: &mut Cx<'_>) -> Answer {
@@ -251,6 +259,7 @@ impl Machine {
         };
         match self.state {
             State::Connected(live) => {
+                self.leaves_anyway();
                 self.leave(live, Move::Forced, wanted, cx);
                 Answer::Taken
             }
@@ -349,7 +358,9 @@ impl Machine {
 
     fn begin_move(&mut self, live: Live, why: Move, wanted: Option<SlotIndex>, cx: &mut Cx<'_>) {
         if self.is_moving() {
-            self.aim_move(wanted, cx);
+            if why == Move::Forced {
+                self.aim_move(wanted, cx);
+            }
         } else {
             cx.out.tell(Event::Switching {
                 from: live.link,

@@ -32,6 +32,12 @@ impl Machine {
         }
     }
 
+    /// Whether there is a race in which nobody was left when the next rival was due.
+    pub(super) fn awaits_a_rival(&self) -> bool {
+        let extras = self.extras.as_ref();
+        extras.is_some_and(|extras| extras.rival_at.is_none())
+    }
+
     /// The route that goes on with a turn once the floor lets it.
     pub(super) fn next_held_up_route(&mut self) -> Option<Plan> {
         self.next_held_up_route_by(Time::MAX)

@@ -146,7 +146,7 @@ impl Backoff {
                 base: nanos(wait).min(cap),
                 add: 0,
                 factor: Ratio::ONE,
-                cap,
+                cap: nanos(wait).min(cap),
             },
             Self::Exponential { base, factor } => Law::Step {
                 base: nanos(base).min(cap),
@@ -242,6 +242,8 @@ impl Law {
     fn most_after(&self, previous: u64) -> u64 {
         match *self {
             Self::Step { base, .. } if previous == 0 => base,
+            // No factor is below one.
+            Self::Step { cap, .. } if previous >= cap => cap,
             Self::Step {
                 add, factor, cap, ..
             } => factor.of(previous).saturating_add(add).min(cap),

@@ -124,26 +124,29 @@ impl Spread {
     /// The least wait that is drawn, and the bound that is not reached: within `min..=cap`.
     #[inline]
     pub(crate) fn range(&self, wait: u64) -> (u64, u64) {
-        let (low, high) = match self.kind {
-            Kind::None => (wait, wait),
+        match self.kind {
+            Kind::None => {
+                let wait = wait.max(self.min).min(self.cap);
+                (wait, wait)
+            }
             Kind::UpTo(width) => {
                 let low = wait.min(self.cap.saturating_sub(width)).max(self.min);
-                (low, low.saturating_add(width))
+                (low, low.saturating_add(width).min(self.cap))
             }
             Kind::Proportional(p, most) => {
                 let center = wait.min(most);
                 let half = p.of(center);
-                (center.saturating_sub(half), center.saturating_add(half))
+                let (low, high) = (center.saturating_sub(half), center.saturating_add(half));
+                (
+                    low.max(self.min).min(self.cap),
+                    high.max(self.min).min(self.cap),
+                )
             }
-            Kind::Full => (0, wait),
+            Kind::Full => (self.min, wait.max(self.min).min(self.cap)),
             Kind::Equal => {
                 let wait = wait.min(self.cap);
-                (wait / 2, wait)
+                ((wait / 2).max(self.min), wait.max(self.min))
             }
-        };
-        (
-            low.clamp(self.min, self.cap),
-            high.clamp(self.min, self.cap),
-        )
+        }
     }
 }

@@ -96,6 +96,13 @@ impl Long {
         }
     }
 
+    pub(super) fn give_turn(&mut self, index: SlotIndex) {
+        if self.index.had_turn(index) {
+            self.visited.count(self.known[index as usize].condition, -1);
+            self.index.give_turn(index);
+        }
+    }
+
     pub(super) fn had_turn(&self, index: SlotIndex) -> bool {
         self.index.had_turn(index)
     }

@@ -240,6 +240,14 @@ impl Pool {
         }
     }
 
+    /// It has a turn in this sweep, whether it had one or not.
+    pub(crate) fn give_turn(&mut self, index: SlotIndex) {
+        match &mut self.finder {
+            Finder::Scan(scan) => scan.give_turn(index),
+            Finder::Long(long) => long.give_turn(index),
+        }
+    }
+
     pub(crate) fn had_turn(&self, index: SlotIndex) -> bool {
         match &self.finder {
             Finder::Scan(scan) => scan.had_turn(index),

@@ -66,6 +66,10 @@ impl Scan {
         self.taken |= bit(index);
     }
 
+    pub(super) fn give_turn(&mut self, index: SlotIndex) {
+        self.taken &= !bit(index);
+    }
+
     pub(super) fn had_turn(&self, index: SlotIndex) -> bool {
         self.taken & bit(index) != 0
     }

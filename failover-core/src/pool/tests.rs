@@ -31,6 +31,7 @@ enum Step {
     Soonest(Ask),
     Counts,
     Skip(u32),
+    Give(u32),
     Fail(u32),
     Mark(u32),
     Suspend(u32),
@@ -126,6 +127,10 @@ impl Twins {
                 }
             }
             Step::Skip(slot) => self.both(|pool| pool.skip_turn(real(slot))),
+            Step::Give(slot) => {
+                self.both(|pool| pool.give_turn(real(slot)));
+                self.visited.retain(|visited| *visited != real(slot));
+            }
             Step::Fail(slot) => self.both(|pool| pool.slot_mut(real(slot)).failed(outage)),
             Step::Mark(slot) => self.both(|pool| pool.slot_mut(real(slot)).mark(&health, now)),
             Step::Suspend(slot) => {
@@ -323,6 +328,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => ask().prop_map(Step::Soonest),
         1 => Just(Step::Counts),
         1 => slot().prop_map(Step::Skip),
+        1 => slot().prop_map(Step::Give),
         4 => slot().prop_map(Step::Fail),
         3 => slot().prop_map(Step::Mark),
         3 => slot().prop_map(Step::Suspend),

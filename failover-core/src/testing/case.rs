@@ -7,8 +7,8 @@ use crate::endpoint::{EndpointId, Security, Traits};
 use crate::failure::{Failure, Kind, Scope};
 use crate::machine::{Change, Condition, Status, Verdict, Whither};
 use crate::policy::{
-    Backoff, CustomDelay, DelayAnswer, DelayAsked, Every, Failback, Health, Hooks, Jitter, Limit,
-    Limits, Lost, MaxAge, NobodyReady, On, Order, Overlap, Pace, PlainFallback, Policy,
+    Backoff, Class, CustomDelay, DelayAnswer, DelayAsked, Every, Failback, Health, Hooks, Jitter,
+    Limit, Limits, Lost, MaxAge, NobodyReady, On, Order, Overlap, Pace, PlainFallback, Policy,
     PolicyBuilder, Ratio, Reaction, Reactions, Resume, Seed, Shuffle, Standing, Start, Walk,
 };
 use crate::race::{Race, Stagger};
@@ -89,17 +89,24 @@ impl Case {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut bytes = Bytes(bytes.iter());
-        let endpoints = endpoints(&mut bytes);
+        let mut endpoints = endpoints(&mut bytes);
         let policy = policy(&mut bytes);
+        let seed = Seed::new(u64::from_le_bytes([(); 8].map(|()| bytes.next())));
+        let weather = weather(&mut bytes, &endpoints);
+        let delays = delays(&mut bytes);
+        let commands = commands(&mut bytes, &endpoints);
+        let tricks = tricks(&mut bytes);
+        // What came later comes last: bytes that were kept mean what they meant.
+        let policy = own_rules(policy, &mut endpoints, &mut bytes);
         debug_assert!(policy.clone().build().is_ok(), "{:?}", policy.build());
         Self {
             policy: Arc::new(policy.build().unwrap_or_default()),
-            seed: Seed::new(u64::from_le_bytes([(); 8].map(|()| bytes.next()))),
-            weather: weather(&mut bytes, &endpoints),
-            delays: delays(&mut bytes),
-            commands: commands(&mut bytes, &endpoints),
-            tricks: tricks(&mut bytes),
             endpoints,
+            seed,
+            weather,
+            commands,
+            tricks,
+            delays,
         }
     }
 
@@ -281,16 +288,7 @@ fn policy(bytes: &mut Bytes<'_>) -> PolicyBuilder {
         })
         .limits(limits(bytes, 0))
         .start_up_limits(limits(bytes, 1))
-        .health(
-            Health::default()
-                .initial(bytes.time())
-                .maximum(bytes.some_time())
-                .factor(Ratio::from_ppm(
-                    1_000_000 + u32::from(bytes.next()) * 10_000,
-                ))
-                .retries(bytes.below(3))
-                .retry_delay(bytes.time()),
-        );
+        .health(health(bytes));
     let parts = bytes.next();
     if parts & 1 != 0 {
         policy = policy.start(Start::FirstOnly);
@@ -318,6 +316,60 @@ fn policy(bytes: &mut Bytes<'_>) -> PolicyBuilder {
         policy = policy.resume(Resume::new(bytes.some_time(), bytes.some_time()));
     }
     policy
+}
+
+/// Classes, deadlines of endpoints and one for turns.
+fn own_rules(
+    mut policy: PolicyBuilder,
+    endpoints: &mut [Traits],
+    bytes: &mut Bytes<'_>,
+) -> PolicyBuilder {
+    let parts = bytes.next();
+    if parts & 1 != 0 {
+        for _ in 0..=bytes.below(2) {
+            policy = policy.class(class(bytes));
+        }
+        for traits in &mut *endpoints {
+            // Also one that the policy may not have.
+            *traits = traits.class(bytes.below(4));
+        }
+    }
+    if parts & 2 != 0 {
+        policy = policy.turn_deadline(bytes.some_time());
+    }
+    if parts & 4 != 0 {
+        for traits in endpoints {
+            if bytes.below(2) == 1 {
+                *traits = traits.deadline(bytes.some_time());
+            }
+        }
+    }
+    policy
+}
+
+fn class(bytes: &mut Bytes<'_>) -> Class {
+    let mut class = Class::default();
+    let parts = bytes.next();
+    if parts & 1 != 0 {
+        class = class.health(health(bytes));
+    }
+    if parts & 2 != 0 {
+        class = class.reactions(reactions(bytes));
+    }
+    if parts & 4 != 0 {
+        class = class.per_endpoint(bytes.limit(1));
+    }
+    class
+}
+
+fn health(bytes: &mut Bytes<'_>) -> Health {
+    let growth = |byte| Ratio::from_ppm(1_000_000 + u32::from(byte) * 10_000);
+    Health::default()
+        .initial(bytes.time())
+        .maximum(bytes.some_time())
+        .factor(growth(bytes.next()))
+        .retries(bytes.below(3))
+        .retry_delay(bytes.time())
 }
 
 fn order(bytes: &mut Bytes<'_>) -> Order {

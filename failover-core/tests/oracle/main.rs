@@ -1,6 +1,6 @@
 //! The machine beside an oracle: two readings of the same policy, in random histories.
 //!
-//! `FAILOVER_CASES` sets how many histories are played. Left out here: moves, spares, failback,
+//! `FAILOVER_CASES` sets how many histories are played, `FAILOVER_SEED` the first. Left out here: moves, spares, failback,
 //! races, the resume window, pauses and hooks; the exploration and the standing tests have those.
 #![allow(
     clippy::unwrap_used,
@@ -25,8 +25,9 @@ use failover_core::machine::{
     Answer, Change, DialOrder, Input, Machine, Outbox, Output, Status, Verdict, Whither,
 };
 use failover_core::policy::{
-    Backoff, Every, Health, Jitter, Limit, Limits, Lost, NoHooks, NobodyReady, On, Order, Pace,
-    PlainFallback, Policy, Ratio, Reaction, Reactions, Seed, Shuffle, Start, Walk,
+    Backoff, Class, Every, Health, Jitter, Limit, Limits, Lost, NoHooks, NobodyReady, On, Order,
+    Pace, PlainFallback, Policy, PolicyBuilder, Ratio, Reaction, Reactions, Seed, Shuffle, Start,
+    Walk,
 };
 use failover_core::time::Time;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -42,8 +43,10 @@ fn the_machine_does_what_the_policy_says() {
     let cases = std::env::var("FAILOVER_CASES").map_or(CASES, |cases| cases.parse().unwrap());
     let began = std::time::Instant::now();
     let mut steps = 0;
-    for seed in 0..cases {
-        steps += play(seed).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
+    let first = std::env::var("FAILOVER_SEED").map_or(0, |seed| seed.parse().unwrap());
+    for seed in first..first + cases {
+        let rules = [Rules::ForAll, Rules::Own][usize::from(seed % 2 == 1)];
+        steps += play(seed, rules).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
     }
     println!(
         "{cases} histories, {steps} steps in {:.1?}",
@@ -53,11 +56,16 @@ fn the_machine_does_what_the_policy_says() {
 
 /// Seeds that once told the machine and the oracle apart.
 mod once_apart {
-    use super::play;
+    use super::{Rules, play};
 
     #[track_caller]
     fn agree(seed: u64) {
-        if let Err(broken) = play(seed) {
+        agree_under(Rules::ForAll, seed);
+    }
+
+    #[track_caller]
+    fn agree_under(rules: Rules, seed: u64) {
+        if let Err(broken) = play(seed, rules) {
             panic!("seed {seed}: {broken}");
         }
     }
@@ -138,6 +146,11 @@ mod once_apart {
     }
 
     #[test]
+    fn a_turn_that_began_in_a_rest_is_not_over_for_its_sake() {
+        agree_under(Rules::Own, 301);
+    }
+
+    #[test]
     fn who_was_retired_has_no_rest_in_the_next_outage() {
         agree(1998);
     }
@@ -147,12 +160,14 @@ mod once_apart {
 #[ignore = "for one seed: FAILOVER_SEED"]
 fn one() {
     let seed = std::env::var("FAILOVER_SEED").unwrap().parse().unwrap();
-    play(seed).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
+    for rules in [Rules::ForAll, Rules::Own] {
+        play(seed, rules).unwrap_or_else(|broken| panic!("seed {seed}, {rules:?}: {broken}"));
+    }
 }
 
 /// How many steps the history of this seed took.
-fn play(seed: u64) -> Result<u32, String> {
-    let mut stage = Stage::new(seed);
+fn play(seed: u64, rules: Rules) -> Result<u32, String> {
+    let mut stage = Stage::new(seed, rules);
     for step in 0..STEPS {
         if stage.oracle.doing == Doing::Closed {
             return Ok(step);
@@ -172,6 +187,13 @@ fn play(seed: u64) -> Result<u32, String> {
     Ok(STEPS)
 }
 
+/// Whether some endpoints have rules of their own, and turns a deadline.
+#[derive(Clone, Copy, Debug)]
+enum Rules {
+    ForAll,
+    Own,
+}
+
 struct Stage {
     machine: Machine,
     oracle: Oracle,
@@ -184,11 +206,21 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, rules: Rules) -> Self {
         let mut dice = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let policy = policy(&mut dice);
+        let mut policy = policy(&mut dice);
         let count = dice.random_range(1..=5);
-        let endpoints: Vec<Traits> = (0..count).map(|n| endpoint(n, &mut dice)).collect();
+        let mut endpoints: Vec<Traits> = (0..count).map(|n| endpoint(n, &mut dice)).collect();
+        if let Rules::Own = rules {
+            // Dice of their own: a seed's history is the same but for them.
+            let dice = &mut Xoshiro256PlusPlus::seed_from_u64(!seed);
+            policy = own_rules(policy, dice);
+            for traits in &mut endpoints {
+                // Also one that the policy does not have.
+                *traits = traits.class(dice.random_range(0..=3));
+            }
+        }
+        let policy = policy.build().unwrap();
         Self {
             machine: Machine::new(Arc::new(policy.clone()), &endpoints, Seed::new(seed)),
             oracle: Oracle::new(policy, &endpoints),
@@ -410,7 +442,7 @@ fn endpoint(n: u32, dice: &mut Xoshiro256PlusPlus) -> Traits {
     traits.weight(dice.random_range(1..9))
 }
 
-fn policy(dice: &mut Xoshiro256PlusPlus) -> Policy {
+fn policy(dice: &mut Xoshiro256PlusPlus) -> PolicyBuilder {
     let ms = Duration::from_millis;
     let walk = match dice.random_range(0..8) {
         0 | 1 => Walk::Listed,
@@ -484,8 +516,30 @@ fn policy(dice: &mut Xoshiro256PlusPlus) -> Policy {
         .health(health)
         .nobody_ready(nobody[dice.random_range(0..4)])
         .reactions(reactions)
-        .build()
-        .unwrap()
+}
+
+fn own_rules(policy: PolicyBuilder, dice: &mut Xoshiro256PlusPlus) -> PolicyBuilder {
+    let ms = Duration::from_millis;
+    let health = Health::default()
+        .initial(ms(dice.random_range(0..5000)))
+        .maximum(ms(dice.random_range(0..10_000)))
+        .retries(dice.random_range(0..3));
+    let own = Class::default().health(health).reactions(
+        Reactions::default()
+            .on(On::kind(Kind::Reset), Reaction::Mark)
+            .on(On::code(7), Reaction::Next),
+    );
+    let limited = Class::default().per_endpoint(match dice.random_range(0..3) {
+        0 => Limit::Unlimited,
+        _ => Limit::AtMost(dice.random_range(1..8)),
+    });
+    let turn_deadline = dice
+        .random_bool(0.5)
+        .then(|| ms(dice.random_range(1..6000)));
+    policy
+        .class(own)
+        .class(limited)
+        .turn_deadline(turn_deadline)
 }
 
 /// Mostly none, or the histories would be short.

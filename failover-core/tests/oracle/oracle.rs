@@ -12,11 +12,11 @@
 use std::time::Duration;
 
 use failover_core::endpoint::{EndpointId, Security, Traits};
-use failover_core::failure::{Failure, Kind};
+use failover_core::failure::{Failure, Kind, Scope};
 use failover_core::machine::{CloseReason, Verdict};
 use failover_core::policy::{
-    Backoff, Every, Limit, Limits, Lost, MIN_REDIAL, NobodyReady, PlainFallback, Policy, Ratio,
-    Reaction, Start, Walk,
+    Backoff, Class, Every, Limit, Limits, Lost, MIN_REDIAL, NobodyReady, PlainFallback, Policy,
+    Ratio, Reaction, Start, Walk,
 };
 use failover_core::time::Time;
 
@@ -58,6 +58,8 @@ pub(crate) struct Oracle {
     owes_wait: bool,
     /// The wait before the first dial after the loss was taken.
     took_first: bool,
+    /// When the turn that is under way is over, if the policy bounds turns.
+    turn_until: Option<Time>,
     /// The newest dial of all.
     newest: Option<Time>,
     pub(crate) doing: Doing,
@@ -135,6 +137,7 @@ impl Oracle {
             dials: 0,
             lost: None,
             place: Lost::InPlace,
+            turn_until: None,
             newest: None,
             doing: Doing::Idle,
         }
@@ -172,9 +175,11 @@ impl Oracle {
             panic!("no dial")
         };
         tried.push(route);
-        let reaction = self.policy.reactions().to(&failure);
+        let reaction = self.reaction(server, &failure);
+        let later = now.max(self.server(server).floor());
         if failure.kind.invites_next_route()
-            && reaction != Reaction::Stop
+            && failure.scope != Scope::Fatal
+            && self.turn_until.is_none_or(|until| later < until)
             && let Some(route) = self.next_route(server, &tried)
         {
             // Another route of the same turn: at once, but for the hard floor; patience may end.
@@ -182,8 +187,7 @@ impl Oracle {
             if !elapsed.is_empty() && matches!(seen, Seen::Closed(_)) {
                 return self.expect_close(&elapsed, seen);
             }
-            let at = now.max(self.server(server).floor());
-            return self.take_up(server, route, tried, (at, at), seen, now);
+            return self.take_up(server, route, tried, (later, later), seen, now);
         }
         self.book(server, &failure, reaction, true, now);
         if reaction == Reaction::Stop {
@@ -238,7 +242,7 @@ impl Oracle {
             Verdict::Suspend => Reaction::Suspend,
             Verdict::Remove => Reaction::Remove,
             Verdict::Stop => Reaction::Stop,
-            _ => self.policy.reactions().to(&failure),
+            _ => self.reaction(server, &failure),
         };
         self.book(server, &failure, reaction, !stable, now);
         if reaction == Reaction::Stop {
@@ -315,7 +319,7 @@ impl Oracle {
 
     pub(crate) fn add(&mut self, traits: Traits, seen: Seen, now: Time) -> Result<(), String> {
         self.servers.push(Server::new(traits));
-        self.somebody_came(seen, now)
+        self.somebody_came(traits.id(), seen, now)
     }
 
     pub(crate) fn switch_on(
@@ -325,19 +329,22 @@ impl Oracle {
         now: Time,
     ) -> Result<(), String> {
         let it = self.server(endpoint);
-        if it.removed {
+        if it.removed || !it.off {
             return Ok(());
         }
-        if it.off {
-            it.off = false;
-            it.begin_anew();
-            it.is_suspended = false;
-            it.rests_until = Time::ZERO;
-            it.paced_until = Time::ZERO;
-            // The hard floor as if it had just been dialled: switching it to and fro hammers nobody.
-            it.dialled = Some(now);
+        it.off = false;
+        it.begin_anew();
+        it.is_suspended = false;
+        it.rests_until = Time::ZERO;
+        it.paced_until = Time::ZERO;
+        // The hard floor as if it had just been dialled: switching it to and fro hammers nobody.
+        it.dialled = Some(now);
+        let is_connected =
+            matches!(self.doing, Doing::Connected { server, .. } if server == endpoint);
+        if !is_connected {
+            self.taken.retain(|taken| *taken != endpoint);
         }
-        self.somebody_came(seen, now)
+        self.somebody_came(endpoint, seen, now)
     }
 
     /// Off, or removed for good. Of the connected one, the oracle does not know.
@@ -407,11 +414,52 @@ impl Oracle {
 
     // What comes next.
 
-    fn somebody_came(&mut self, seen: Seen, now: Time) -> Result<(), String> {
+    fn somebody_came(&mut self, who: EndpointId, seen: Seen, now: Time) -> Result<(), String> {
+        if let Doing::Waiting { .. } | Doing::Dialing { .. } | Doing::Starved = self.doing {
+            let elapsed = self.out_of_patience(now);
+            if !elapsed.is_empty() {
+                return self.expect_close(&elapsed, seen);
+            }
+        }
         match self.doing {
             Doing::Starved => self.advance(seen, now),
+            Doing::Waiting { at, .. } if at > now + MIN_REDIAL => {
+                self.dial_sooner(who, at, seen, now)
+            }
             _ => Ok(()),
         }
+    }
+
+    /// A fresh one is dialled at once, but for its floor and a wait that is before every dial or
+    /// before the first.
+    fn dial_sooner(
+        &mut self,
+        who: EndpointId,
+        planned: Time,
+        seen: Seen,
+        now: Time,
+    ) -> Result<(), String> {
+        if self.pinned.is_some_and(|pinned| pinned != who) {
+            return Ok(());
+        }
+        let pace = self.policy.pace();
+        let (every, first) = (pace.every, pace.first);
+        let wait = if self.dials > 0 && every == Every::Attempt {
+            self.bounded(self.series.unwrap_or(0))
+        } else if self.dials == 0 && !self.start_up && !first.is_zero() {
+            self.bounded(nanos(first))
+        } else {
+            Duration::ZERO
+        };
+        let at = self.server(who).floor().max(now + wait);
+        if at >= planned {
+            return Ok(());
+        }
+        // The wait before the sweep was cut short for this one alone.
+        let waited = self.series.is_some_and(|series| series > 0);
+        self.owes_wait |= every == Every::Sweep && self.turns == 0 && waited;
+        let route = self.server(who).route;
+        self.take_up(who, route, Vec::new(), (at, at), seen, now)
     }
 
     fn advance(&mut self, seen: Seen, now: Time) -> Result<(), String> {
@@ -472,6 +520,7 @@ impl Oracle {
             self.turns += 1;
             self.taken.push(server);
             self.behind = Some(server);
+            self.turn_until = self.policy.turn_deadline().map(|most| now + most);
         }
         let deadline = self.policy.deadline();
         let it = self.server(server);
@@ -479,6 +528,7 @@ impl Oracle {
         // A wait that was cut short by force is over.
         it.paced_until = Time::ZERO;
         let deadline = now + it.traits.own_deadline().unwrap_or(deadline);
+        let deadline = self.turn_until.map_or(deadline, |end| end.min(deadline));
         self.doing = Doing::Dialing {
             server,
             route,
@@ -509,10 +559,25 @@ impl Oracle {
             .iter()
             .filter(|it| !it.off && may(it))
             .collect();
-        if let Limit::AtMost(most) = limits.per_endpoint
-            && (most == 0 || !listed.is_empty() && listed.iter().all(|it| it.retired))
+        let own = self
+            .policy
+            .classes()
+            .iter()
+            .filter_map(|own| own.per_endpoint);
+        let most = own
+            .chain([limits.per_endpoint])
+            .filter_map(|limit| match limit {
+                Limit::AtMost(most) => Some(most),
+                Limit::Unlimited => None,
+            });
+        if let Some(most) = most.max()
+            && !listed.is_empty()
+            && listed.iter().all(|it| it.retired)
         {
             reasons.push(CloseReason::PerEndpoint(most));
+        }
+        if limits.per_endpoint == Limit::AtMost(0) {
+            reasons.push(CloseReason::PerEndpoint(0));
         }
         if !reasons.is_empty() {
             return Next::Close(reasons);
@@ -689,7 +754,8 @@ impl Oracle {
         counted: bool,
         now: Time,
     ) {
-        let health = self.policy.health();
+        let own = self.class(server);
+        let health = own.health.unwrap_or(self.policy.health());
         let limits = self.limits();
         let every = self.policy.pace().every;
         let previous = self.server(server).series;
@@ -729,11 +795,32 @@ impl Oracle {
         if let Some(hint) = failure.retry_after {
             it.rests_until = it.rests_until.max(now + hint.min(health.maximum));
         }
-        if let Limit::AtMost(most) = limits.per_endpoint
+        if let Limit::AtMost(most) = own.per_endpoint.unwrap_or(limits.per_endpoint)
             && counted
             && it.failures >= most
         {
             it.retired = true;
+        }
+    }
+
+    /// Its own rules; none if it has no class, or one that the policy does not have.
+    fn class(&mut self, server: EndpointId) -> Class {
+        let number = usize::from(self.server(server).traits.in_class());
+        let own = (1..).zip(self.policy.classes()).find(|(n, _)| *n == number);
+        own.map(|(_, own)| own.clone()).unwrap_or_default()
+    }
+
+    /// What its own rules say, or those for all.
+    fn reaction(&mut self, server: EndpointId, failure: &Failure) -> Reaction {
+        let own = self.class(server).reactions;
+        let rule = own.rules().iter().find(|(on, _)| {
+            on.kind.is_none_or(|kind| kind == failure.kind)
+                && on.scope.is_none_or(|scope| scope == failure.scope)
+                && (on.code.is_none() || on.code == failure.code)
+        });
+        match rule {
+            Some((_, reaction)) => *reaction,
+            None => self.policy.reactions().to(failure),
         }
     }
 

@@ -163,6 +163,13 @@ impl Index {
         }
     }
 
+    /// It has another turn in this sweep.
+    pub(crate) fn give_turn(&mut self, slot: u32) {
+        if let Some(place) = self.known(slot) {
+            self.turns.give(place);
+        }
+    }
+
     /// Whether it had its turn in this sweep.
     pub(crate) fn had_turn(&self, slot: u32) -> bool {
         self.known(slot)

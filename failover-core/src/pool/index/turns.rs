@@ -93,6 +93,10 @@ impl Turns {
         self.mark(place, Mark::Taken);
     }
 
+    pub(super) fn give(&mut self, place: usize) {
+        self.mark(place, Mark::Fresh);
+    }
+
     fn mark(&mut self, place: usize, mark: Mark) {
         match self {
             Self::Tiers(tree) => tree.change(place, |stand| stand.mark(mark)),
@@ -143,6 +147,7 @@ impl Turns {
 enum Mark {
     Ready(bool),
     Taken,
+    Fresh,
 }
 
 impl<K> Stand<K> {
@@ -150,6 +155,7 @@ impl<K> Stand<K> {
         match mark {
             Mark::Ready(ready) => self.ready = ready,
             Mark::Taken => self.taken = true,
+            Mark::Fresh => self.taken = false,
         }
     }
 }

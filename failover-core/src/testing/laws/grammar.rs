@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::attempt::AttemptId;
 use crate::endpoint::EndpointId;
-use crate::machine::{AttemptEnded, DialOrder, Event, Link, Output, Why};
+use crate::machine::{AttemptEnded, Change, DialOrder, Event, Input, Link, Output, Why};
 use crate::sim::Trace;
 use crate::testing::laws::{Violation, violation};
 
 /// **L15 event grammar.** `Attempt* Connected (Disconnected(why) Attempt* (Reconnected |
-/// FailedOver))* Closed(why)`; an overlapping move is `Switching → Moved` without `Disconnected`;
+/// FailedOver))* Closed(why)`; an overlapping move is `Switching → Moved` without `Disconnected`,
+/// and one away from a server that is switched on again may be withdrawn;
 /// close by the user while connected = `Disconnected(by user)`, `Closed`; suspended, discovered,
 /// draining, starved may stand anywhere before `Closed`; one `Attempt` event per dial. `Reconnected`
 /// names the server that was lost, `FailedOver` another.
@@ -22,10 +23,11 @@ pub fn l15_grammar(trace: &Trace) -> Result<(), Violation> {
         dials: BTreeMap::new(),
         done: BTreeMap::new(),
         spares: Vec::new(),
-        switching: false,
+        switching: Switching::Not,
         starved: false,
     };
     for (at, step) in trace.steps.iter().enumerate() {
+        grammar.hear(&step.input);
         for output in &step.outputs {
             if let Err(what) = grammar.output(output) {
                 return violation("L15", at, what);
@@ -44,17 +46,35 @@ enum State {
     Closed,
 }
 
+/// Whether a move was begun, and may have been withdrawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Switching {
+    Not,
+    Begun,
+    /// Its server was switched on: another may begin.
+    Perhaps,
+}
+
 struct Grammar {
     state: State,
     dials: BTreeMap<AttemptId, DialOrder>,
     /// Dials that were told as done and not used yet.
     done: BTreeMap<AttemptId, Link>,
     spares: Vec<Link>,
-    switching: bool,
+    switching: Switching,
     starved: bool,
 }
 
 impl Grammar {
+    fn hear(&mut self, input: &Input) {
+        if let (Input::Change(Change::On(id)), State::Up(up)) = (input, self.state)
+            && *id == up.endpoint
+            && self.switching == Switching::Begun
+        {
+            self.switching = Switching::Perhaps;
+        }
+    }
+
     fn output(&mut self, output: &Output) -> Result<(), String> {
         match output {
             Output::Dial(order) => {
@@ -95,19 +115,21 @@ impl Grammar {
                 return self.up(*to);
             }
             (Event::Disconnected { link, why, .. }, State::Up(up)) if *link == up => {
-                self.switching = false;
+                self.switching = Switching::Not;
                 self.state = match why {
                     Why::ByUser => State::ByUser,
                     Why::Lost(_) | Why::Left(_) => State::Down(up.endpoint),
                 };
             }
-            (Event::Switching { from, .. }, State::Up(up)) if *from == up && !self.switching => {
-                self.switching = true;
+            (Event::Switching { from, .. }, State::Up(up))
+                if *from == up && self.switching != Switching::Begun =>
+            {
+                self.switching = Switching::Begun;
             }
             (Event::Moved { to, from, .. }, State::Up(up))
-                if self.switching && *from == up.endpoint =>
+                if self.switching != Switching::Not && *from == up.endpoint =>
             {
-                self.switching = false;
+                self.switching = Switching::Not;
                 return self.up(*to);
             }
             (Event::Draining { link, .. }, State::Up(up)) if *link == up => {}

@@ -7,7 +7,7 @@ use crate::attempt::AttemptId;
 use crate::endpoint::{EndpointId, Security, Traits};
 use crate::failure::{Failure, Kind, Scope};
 use crate::machine::{Answer, Change, DialOrder, Event, Input, Link, Output, Verdict};
-use crate::policy::{MIN_REDIAL, PlainFallback, Policy, Reaction, Start};
+use crate::policy::{Limits, MIN_REDIAL, PlainFallback, Policy, Reaction, Start};
 use crate::sim::{Asked, Step, Trace};
 use crate::time::Time;
 
@@ -215,10 +215,19 @@ impl<'a> Ledger<'a> {
                     (other, _) => other,
                 }
             }
+            Event::Suspended { endpoint, .. } => {
+                // A dial of it that is in flight ends its turn.
+                let is_dialled = |order: &DialOrder| order.endpoint == endpoint;
+                if self.in_flight.values().any(is_dialled)
+                    && let Some((_, until)) = self.turns.get_mut(&endpoint)
+                {
+                    *until = self.now;
+                }
+                Fact::Other
+            }
             Event::SessionGone
             | Event::Switching { .. }
             | Event::Draining { .. }
-            | Event::Suspended { .. }
             | Event::SpareReady(_)
             | Event::SpareLost { .. }
             | Event::Starved
@@ -237,7 +246,7 @@ impl<'a> Ledger<'a> {
             .entry(order.endpoint)
             .or_insert((self.now, until));
         turn.0 = self.now;
-        if begins {
+        if begins || turn.1 <= self.now {
             turn.1 = until;
         }
     }
@@ -285,6 +294,14 @@ impl<'a> Ledger<'a> {
             || traits.security(failed.route) == Security::Plain;
         let mut later = routes.into_iter().skip(at + 1);
         later.find(|&route| may_be_plain || traits.security(route) == Security::Tls)
+    }
+
+    /// The limits of this stage.
+    pub(super) fn limits(&self) -> Limits {
+        match self.was_connected {
+            true => self.policy.limits(),
+            false => self.policy.start_up_limits(),
+        }
     }
 
     /// Whether this endpoint is in the list, on, and one that the client may dial at this stage.

@@ -7,6 +7,7 @@ use crate::machine::{Change, CloseReason, Event, Input, Output, Status, Whither,
 use crate::policy::{Choice, Limit, Limits};
 use crate::sim::{Asked, Step, Trace};
 use crate::testing::laws::ledger::{Fact, Ledger};
+use crate::testing::laws::retired::Retired;
 use crate::testing::laws::{Violation, violation};
 
 /// **L7 limits.** A limit counts failed turns (or completed sweeps, or elapsed time) since its last
@@ -31,8 +32,7 @@ pub fn l07_limits(trace: &Trace) -> Result<(), Violation> {
 struct Count<'a> {
     ledger: Ledger<'a>,
     turns: u32,
-    /// Failed turns in a row, and the outage in which it was retired.
-    endpoints: BTreeMap<EndpointId, (u32, u32)>,
+    retired: Retired,
     /// Turns of each endpoint in this outage.
     visits: BTreeMap<EndpointId, u32>,
     /// Whose next dial goes on with a turn.
@@ -52,7 +52,7 @@ impl<'a> Count<'a> {
         Self {
             ledger: Ledger::new(trace),
             turns: 0,
-            endpoints: BTreeMap::new(),
+            retired: Retired::default(),
             visits: BTreeMap::new(),
             goes_on: BTreeSet::new(),
             forced: Forced::Never,
@@ -60,10 +60,7 @@ impl<'a> Count<'a> {
     }
 
     fn limits(&self) -> Limits {
-        match self.ledger.was_connected {
-            true => self.ledger.policy.limits(),
-            false => self.ledger.policy.start_up_limits(),
-        }
+        self.ledger.limits()
     }
 
     fn counts_turns(&self) -> bool {
@@ -74,7 +71,8 @@ impl<'a> Count<'a> {
         if let Input::Change(Change::On(id)) = step.input
             && self.ledger.gone.contains(&id)
         {
-            self.endpoints.remove(&id);
+            self.retired.forget(id);
+            self.visits.remove(&id);
         }
         let chosen = |asked: &Asked| matches!(asked, Asked::Choice(_, choice) if *choice != Choice::AsSuggested);
         if matches!(
@@ -140,24 +138,10 @@ impl<'a> Count<'a> {
     }
 
     fn book(&mut self, fact: Fact) -> bool {
+        self.retired.book(&fact, &self.ledger);
         match fact {
             Fact::TurnFailed(endpoint) => {
                 self.turns += 1;
-                let class = self
-                    .ledger
-                    .traits
-                    .get(&endpoint)
-                    .map_or(0, |t| t.in_class());
-                let limit = self.ledger.policy.per_endpoint_in(class, self.limits());
-                let outage = self.ledger.outage;
-                let (failures, retired) = self.endpoints.entry(endpoint).or_default();
-                if *retired != 0 && *retired != outage {
-                    (*failures, *retired) = (0, 0);
-                }
-                *failures += 1;
-                if limit.is_reached(*failures) {
-                    *retired = outage;
-                }
                 self.goes_on.remove(&endpoint);
                 true
             }
@@ -165,9 +149,8 @@ impl<'a> Count<'a> {
                 self.goes_on.insert(endpoint);
                 false
             }
-            Fact::Stable(endpoint) => {
+            Fact::Stable(_) => {
                 self.turns = 0;
-                self.endpoints.remove(&endpoint);
                 self.visits.clear();
                 self.goes_on.clear();
                 false
@@ -177,8 +160,7 @@ impl<'a> Count<'a> {
     }
 
     fn is_retired(&self, endpoint: EndpointId) -> bool {
-        let retired = self.endpoints.get(&endpoint).map(|(_, retired)| *retired);
-        retired == Some(self.ledger.outage)
+        self.retired.is(endpoint, &self.ledger)
     }
 
     fn all_retired(&self) -> bool {

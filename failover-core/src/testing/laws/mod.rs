@@ -27,6 +27,7 @@
 //! ```
 
 mod backoff;
+mod beside;
 mod failback;
 mod grammar;
 mod ledger;
@@ -34,6 +35,7 @@ mod lifetime;
 mod limits;
 mod rate;
 mod replay;
+mod retired;
 mod sweep;
 mod waits;
 
@@ -43,6 +45,7 @@ pub use self::backoff::{
     CLIENTS, at_attempt, l01_total, l02_bounds, l03_spread, l04_decorrelated, l04_growth,
     l05_series, waits,
 };
+pub use self::beside::l02_beside;
 pub use self::failback::l10_failback;
 pub use self::grammar::l15_grammar;
 pub use self::lifetime::{l11_close, l14_progress, l17_recovery, l17_standing};
@@ -58,8 +61,9 @@ use crate::sim::Trace;
 pub type Law = fn(&Trace) -> Result<(), Violation>;
 
 /// Every law that one trace can show, with its name.
-pub const ALL: [(&str, Law); 13] = [
+pub const ALL: [(&str, Law); 14] = [
     ("L2", l02_waits),
+    ("L2, beside", l02_beside),
     ("L5", l05_replay),
     ("L6", l06_tls),
     ("L7", l07_limits),

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::endpoint::EndpointId;
 use crate::machine::{Answer, Event, Input, Output, Verdict, Whither, Why};
-use crate::policy::{Choice, Lost, Policy, Start, Walk};
+use crate::policy::{Choice, Lost, Policy, Walk};
 use crate::sim::{Asked, Step, Trace};
 use crate::testing::laws::ledger::{Fact, Ledger};
+use crate::testing::laws::retired::Retired;
 use crate::testing::laws::{Violation, violation};
 
 /// **L9 sweep.** For listed, rotate and shuffled orders, without live changes, a sweep visits every
@@ -14,8 +15,9 @@ use crate::testing::laws::{Violation, violation};
 /// first. Where the loss of a stable connection counts as that server's turn, it does here.
 ///
 /// It applies until somebody else than the order decides whom to dial (a hook, a forced reconnect to
-/// a certain or another endpoint, a change of the list), and not to policies with a resume window,
-/// with a limit per endpoint, or which dial one endpoint alone at start-up.
+/// a certain or another endpoint, a change of the list), and not to policies with a resume window, in
+/// which the same server is dialled again and again. Those that are retired, or may not be dialled at
+/// start-up, are not eligible.
 ///
 /// # Errors
 /// The dial of an endpoint that had its turn while another waited for its own.
@@ -25,6 +27,7 @@ pub fn l09_sweep(trace: &Trace) -> Result<(), Violation> {
     }
     let mut sweep = Sweep {
         ledger: Ledger::new(trace),
+        retired: Retired::default(),
         taken: BTreeSet::new(),
         goes_on: BTreeSet::new(),
     };
@@ -42,12 +45,7 @@ fn applies(policy: &Policy) -> bool {
         Walk::Listed | Walk::Rotate | Walk::Shuffled(_) => true,
         Walk::FirstReady | Walk::Weighted | Walk::LeastFailed => false,
     };
-    let limits = [policy.limits(), policy.start_up_limits()];
-    let retires = |limits| policy.retires_after(limits).is_some();
-    swept
-        && policy.resume().is_none()
-        && policy.start() != Start::FirstOnly
-        && !limits.into_iter().any(retires)
+    swept && policy.resume().is_none()
 }
 
 fn is_overruled(step: &Step) -> bool {
@@ -62,6 +60,7 @@ fn is_overruled(step: &Step) -> bool {
 
 struct Sweep<'a> {
     ledger: Ledger<'a>,
+    retired: Retired,
     /// Who had a turn in this sweep.
     taken: BTreeSet<EndpointId>,
     /// Whose next dial goes on with a turn.
@@ -96,7 +95,9 @@ impl Sweep<'_> {
             if let Output::Dial(order) = output {
                 self.dial(at, order.endpoint)?;
             }
-            match self.ledger.take(output) {
+            let fact = self.ledger.take(output);
+            self.retired.book(&fact, &self.ledger);
+            match fact {
                 Fact::RouteFailed(endpoint) => {
                     self.goes_on.insert(endpoint);
                 }
@@ -125,7 +126,10 @@ impl Sweep<'_> {
         }
         let mut all = self.ledger.traits.keys();
         let waits = |id: &&EndpointId| {
-            !self.taken.contains(*id) && !self.ledger.gone.contains(*id) && !self.ledger.rests(**id)
+            !self.taken.contains(*id)
+                && self.ledger.is_admitted(**id)
+                && !self.ledger.rests(**id)
+                && !self.retired.is(**id, &self.ledger)
         };
         if let Some(other) = all.find(waits) {
             let what = format!("{endpoint} has a second turn in a sweep, {other} had none");

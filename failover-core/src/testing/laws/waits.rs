@@ -56,7 +56,11 @@ pub fn l02_waits(trace: &Trace) -> Result<(), Violation> {
             // It began with its failure, and has been running since.
             (Every::Endpoint, _) => return Ok(()),
         };
-        if planned.wait < pace.min && !(hop && may_hop) && trace.policy.resume().is_none() {
+        if planned.wait < pace.min
+            && !(hop && may_hop)
+            && !is_endless(ledger, planned)
+            && trace.policy.resume().is_none()
+        {
             let what = format!(
                 "the wait is {:?}, the least is {:?}",
                 planned.wait, pace.min
@@ -88,7 +92,8 @@ pub fn l06_tls(trace: &Trace) -> Result<(), Violation> {
         let Some((planned, after)) = planned else {
             return Ok(());
         };
-        if planned.wait <= MIN_REDIAL || ledger.rests(planned.endpoint) {
+        let is_free = planned.wait <= MIN_REDIAL || is_endless(ledger, planned);
+        if is_free || ledger.rests(planned.endpoint) {
             return Ok(());
         }
         let security = ledger
@@ -110,8 +115,13 @@ pub fn l06_tls(trace: &Trace) -> Result<(), Violation> {
     })
 }
 
+/// Whether time ends before this wait does, which cuts it short.
+fn is_endless(ledger: &Ledger<'_>, planned: Planned) -> bool {
+    ledger.now + planned.wait == Time::MAX
+}
+
 /// Where a wait of `base` may lie after its jitter, recounted from the jitter's description.
-fn range(policy: &Policy, security: Security, base: Duration) -> (u64, u64) {
+pub(super) fn range(policy: &Policy, security: Security, base: Duration) -> (u64, u64) {
     let (min, cap) = (nanos(policy.pace().min), nanos(policy.pace().cap));
     let base = nanos(base).min(cap);
     let (low, high) = match policy.jitter(security) {

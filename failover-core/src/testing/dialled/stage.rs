@@ -344,9 +344,13 @@ fn endpoint(traits: &Traits) -> Option<Endpoint> {
         let (host, port) = (name(traits.id()), u16::from(route) + 1);
         std::format!("{scheme}://{host}:{port}").parse().ok()
     };
-    let first = Endpoint::new(url(0)?)
+    let mut first = Endpoint::new(url(0)?)
         .named(name(traits.id()))
         .tier(traits.in_tier())
-        .weight(traits.weighs());
+        .weight(traits.weighs())
+        .class(traits.in_class());
+    if let Some(deadline) = traits.own_deadline() {
+        first = first.deadline(deadline);
+    }
     (1..traits.routes()).try_fold(first, |endpoint, route| Some(endpoint.or_via(url(route)?)))
 }

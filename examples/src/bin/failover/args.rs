@@ -120,6 +120,9 @@ pub(crate) struct SimulateArguments {
     /// Tell the life of this client, from 0 [default: of the only one; of many, figures]
     #[arg(long, value_name = "N")]
     pub(crate) client: Option<usize>,
+    /// Draw the client's life into this file
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) plot: Option<PathBuf>,
     /// Ask every law about the client's life, and fail if one does not hold
     #[arg(long)]
     pub(crate) laws: bool,
@@ -220,6 +223,9 @@ pub(crate) struct ExplainArguments {
     /// For a client of this many endpoints
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) endpoints: u8,
+    /// Draw the delay before each attempt into this file
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) plot: Option<PathBuf>,
     /// Write one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -180,7 +180,7 @@ pub(crate) struct HerdWorld {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  failover tune examples/herds/outage.toml --clients 200000 --share 99 --within 60s --peak 2000
+  failover tune examples/herds/cluster.toml --share 99 --within 60s --peak 2000
   failover tune examples/herds/outage.toml --within 30s --json
 
 Exit codes: 0 a policy reaches the goal, 1 none of those that were tried does, 2 the scenario or the
@@ -197,7 +197,8 @@ pub(crate) struct TuneArguments {
     /// … is to be back so long after the world has healed
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) within: Duration,
-    /// No server is to be dialled more often than this in a second (in any tenth of one)
+    /// Once the world has healed, no server is to be dialled more often than this in a second (in any
+    /// tenth of one)
     #[arg(long, value_name = "DIALS")]
     pub(crate) peak: Option<f64>,
     /// How many policies to print

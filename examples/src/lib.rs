@@ -15,6 +15,7 @@ pub mod herd;
 pub mod migrate;
 pub mod nats;
 pub mod near;
+pub mod picture;
 pub mod policy_file;
 mod registry;
 pub mod scenario;

@@ -36,14 +36,19 @@ pub struct Measured {
     pub start_up_gives_up: Option<Spread>,
 }
 
-/// What many clients had: the least, the one in the middle, the most.
+/// What many clients had: the least, the one in the middle, the most, and between which two nine in
+/// ten lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Spread {
     /// The least.
     pub least: Duration,
+    /// Five in a hundred had less.
+    pub low: Duration,
     /// The median.
     pub median: Duration,
+    /// Five in a hundred had more.
+    pub high: Duration,
     /// The most.
     pub most: Duration,
 }
@@ -51,8 +56,11 @@ pub struct Spread {
 impl Spread {
     fn of(mut all: Vec<Duration>) -> Option<Self> {
         all.sort_unstable();
+        let part = |percent: usize| all.get((all.len() - 1) * percent / 100).copied();
         Some(Self {
             least: *all.first()?,
+            low: part(5)?,
+            high: part(95)?,
             median: *all.get(all.len() / 2)?,
             most: *all.last()?,
         })

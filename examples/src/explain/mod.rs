@@ -4,6 +4,7 @@
 //! many clients in a world in which every server is away.
 
 mod measure;
+mod plot;
 mod risks;
 mod words;
 
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 
 pub use self::measure::{Measured, Spread};
 pub use self::risks::{Risk, risks};
+use crate::picture::Unplotted;
 use crate::timeline::{Table, millis, short};
 
 /// A policy, explained.
@@ -56,6 +58,14 @@ pub fn explain(name: &str, preset: &Preset, endpoints: usize) -> Explained {
 }
 
 impl Explained {
+    /// Its delays as a picture (SVG): the median and the middle nine tenths before each attempt.
+    ///
+    /// # Errors
+    /// The drawing library's, in words.
+    pub fn plot(&self) -> Result<String, Unplotted> {
+        plot::fan(&self.name, &self.plain, &self.tls)
+    }
+
     /// For programs.
     #[must_use]
     pub fn json(&self) -> Value {

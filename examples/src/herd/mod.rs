@@ -18,7 +18,7 @@ use failover_core::time::Time;
 pub use self::contestant::{Contestant, NoSuchContestant};
 use self::count::Count;
 pub use self::memory::{TooMany, check as check_memory};
-pub use self::plot::{Unplotted, page};
+pub use self::plot::page;
 pub use self::report::{Bin, Herd, ServerFigures, Waited, compared, csv};
 use crate::scenario::Scenario;
 

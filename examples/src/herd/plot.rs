@@ -7,31 +7,13 @@ use plotters::prelude::*;
 
 use super::count::float;
 use super::report::Herd;
-
-/// Why there is no picture.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("the picture cannot be drawn: {0}")]
-#[non_exhaustive]
-pub struct Unplotted(String);
+use crate::picture::{COLOURS, CURVES, Unplotted, unplotted};
 
 /// Points of a curve: more are not seen.
 const POINTS: usize = 600;
 const WIDTH: u32 = 1200;
 const ROW: u32 = 260;
 const HEAD: u32 = 56;
-/// The most servers with a curve of their own; with more, there is one of all.
-const CURVES: usize = 8;
-/// Distinct also for those who see few colours (Okabe and Ito, 2008), light ones left out.
-const COLOURS: [RGBColor; CURVES] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(86, 180, 233),
-    RGBColor(230, 159, 0),
-    RGBColor(90, 90, 90),
-    RGBColor(0, 0, 0),
-];
 const OUTAGE: RGBColor = RGBColor(235, 235, 235);
 
 /// All herds on one page, as SVG: a row for each policy, dials a second on the left, connections on
@@ -206,8 +188,4 @@ fn short(figure: f64) -> String {
     };
     let text = format!("{figure:.1}");
     format!("{}{unit}", text.strip_suffix(".0").unwrap_or(&text))
-}
-
-fn unplotted(error: impl std::fmt::Display) -> Unplotted {
-    Unplotted(error.to_string())
 }

@@ -162,6 +162,19 @@ impl Herd {
         self.servers.iter().map(|s| s.peak).fold(0.0, f64::max)
     }
 
+    /// The highest rate of dials at one server once the world had healed: those that cost it work.
+    #[must_use]
+    pub fn peak_of_return(&self) -> f64 {
+        let healed = self.healed_at.unwrap_or(Time::ZERO).as_nanos();
+        let width = u64::try_from(self.bin.as_nanos())
+            .unwrap_or(u64::MAX)
+            .max(1);
+        let before = usize::try_from(healed / width).unwrap_or(usize::MAX);
+        let rows = self.bins.chunks(self.servers.len().max(1)).skip(before);
+        let most = rows.flatten().map(|bin| bin.dials).max().unwrap_or(0);
+        float(most) / self.bin.as_secs_f64()
+    }
+
     /// The connections of the fullest server over those of a fair share, where any are held.
     #[must_use]
     pub fn imbalance(&self) -> Option<f64> {
@@ -217,6 +230,7 @@ impl Herd {
             "longest_wait_client": self.waited.client,
             "longest_wait_since_ms": millis_at(self.waited.since),
             "mean_wait_ms": millis(self.waited.mean()),
+            "peak_of_return_per_s": rounded(self.peak_of_return()),
             "imbalance": self.imbalance().map(rounded),
             "steps": self.steps,
             "rates_per_ms": millis(self.bin),
@@ -331,6 +345,7 @@ pub fn compared(herds: &[Herd]) -> String {
         "dials each",
         "wasted",
         "peak/s",
+        "of return",
         "50 %",
         "90 %",
         "99 %",
@@ -345,6 +360,7 @@ pub fn compared(herds: &[Herd]) -> String {
             format!("{:.2}", herd.dials_each()),
             herd.wasted().to_string(),
             format!("{:.0}", herd.peak()),
+            format!("{:.0}", herd.peak_of_return()),
             after(herd.back_after(50)),
             after(herd.back_after(90)),
             after(herd.back_after(99)),

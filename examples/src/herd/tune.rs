@@ -15,7 +15,8 @@ pub struct Goal {
     pub share: usize,
     /// … is connected again so long after the world has healed.
     pub within: Duration,
-    /// No server is dialled more often than this in a second, in any tenth of one.
+    /// Once the world has healed, no server is dialled more often than this in a second, in any tenth
+    /// of one: what is refused while it is away costs it nothing.
     pub peak: Option<f64>,
 }
 
@@ -55,6 +56,15 @@ impl Goal {
         self
     }
 
+    /// What each server would have to take in a second, if every dial of the return succeeded and was
+    /// spread evenly over the servers and the time: more than the peak, and no policy can do it.
+    #[must_use]
+    pub fn least_peak(&self, clients: usize, servers: usize) -> f64 {
+        let number = |n: usize| super::count::float(u64::try_from(n).unwrap_or(u64::MAX));
+        let back = number(clients) * number(self.share) / 100.0;
+        back / self.within.as_secs_f64().max(1e-9) / number(servers.max(1))
+    }
+
     /// Whether this herd reached it.
     #[must_use]
     pub fn reached(&self, herd: &Herd) -> bool {
@@ -69,7 +79,9 @@ impl Goal {
             Some(after) => after.as_secs_f64() / self.within.as_secs_f64().max(1e-9),
             None => return f64::INFINITY,
         };
-        let over = self.peak.map_or(0.0, |peak| herd.peak() / peak.max(1e-9));
+        let over = self
+            .peak
+            .map_or(0.0, |peak| herd.peak_of_return() / peak.max(1e-9));
         late.max(over)
     }
 }

@@ -3,6 +3,7 @@
 //! `docs/scenario.md` describes the lines.
 
 mod line;
+mod plot;
 mod summary;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use failover_core::time::Time;
 use serde_json::{Value, json};
 
 pub use self::line::{Line, Said};
+pub use self::plot::plot;
 pub use self::summary::Summary;
 use crate::scenario::{Scenario, VERSION};
 use crate::timeline::millis_at;

@@ -120,6 +120,9 @@ pub(crate) struct SimulateArguments {
     /// Tell the life of this client, from 0 [default: of the only one; of many, figures]
     #[arg(long, value_name = "N")]
     pub(crate) client: Option<usize>,
+    /// Draw the client's life into this file
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) plot: Option<PathBuf>,
     /// Ask every law about the client's life, and fail if one does not hold
     #[arg(long)]
     pub(crate) laws: bool,
@@ -177,7 +180,7 @@ pub(crate) struct HerdWorld {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  failover tune examples/herds/outage.toml --clients 200000 --share 99 --within 60s --peak 2000
+  failover tune examples/herds/cluster.toml --share 99 --within 60s --peak 2000
   failover tune examples/herds/outage.toml --within 30s --json
 
 Exit codes: 0 a policy reaches the goal, 1 none of those that were tried does, 2 the scenario or the
@@ -194,7 +197,8 @@ pub(crate) struct TuneArguments {
     /// … is to be back so long after the world has healed
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) within: Duration,
-    /// No server is to be dialled more often than this in a second (in any tenth of one)
+    /// Once the world has healed, no server is to be dialled more often than this in a second (in any
+    /// tenth of one)
     #[arg(long, value_name = "DIALS")]
     pub(crate) peak: Option<f64>,
     /// How many policies to print
@@ -220,6 +224,9 @@ pub(crate) struct ExplainArguments {
     /// For a client of this many endpoints
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) endpoints: u8,
+    /// Draw the delay before each attempt into this file
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) plot: Option<PathBuf>,
     /// Write one JSON object
     #[arg(long)]
     pub(crate) json: bool,

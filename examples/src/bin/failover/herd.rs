@@ -56,6 +56,17 @@ pub(crate) fn tune(arguments: &TuneArguments) -> Result<(), Problem> {
     if let Some(peak) = arguments.peak {
         goal = goal.peak(peak);
     }
+    let least = goal.least_peak(scenario.clients, scenario.endpoints.len());
+    if let Some(peak) = arguments.peak
+        && least > peak
+    {
+        return Err(Problem::Failed(format!(
+            "no policy can do it: {share} % of {} clients within {:?} are {least:.0} connections a second at each of {} servers, and {peak:.0} are allowed",
+            scenario.clients,
+            arguments.within,
+            scenario.endpoints.len(),
+        )));
+    }
     let jobs = usize::from(arguments.world.jobs);
     herd::check_memory(&scenario, jobs).map_err(|error| Problem::bad(&error))?;
     let all = candidates(&scenario).map_err(|error| Problem::failed(&error))?;

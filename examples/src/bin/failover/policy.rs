@@ -14,6 +14,11 @@ pub(crate) fn explain(arguments: &ExplainArguments) -> Result<(), Problem> {
     let policy = read(&arguments.which)?;
     let endpoints = usize::from(arguments.endpoints);
     let explained = explain::explain(&policy.name, &policy.preset, endpoints);
+    if let Some(path) = &arguments.plot {
+        let page = explained.plot().map_err(|error| Problem::failed(&error))?;
+        fs::write(path, page)
+            .map_err(|error| Problem::Failed(format!("{}: {error}", path.display())))?;
+    }
     if arguments.json {
         said(&explained.json().to_string());
     } else {

@@ -31,6 +31,11 @@ pub(crate) fn run(arguments: &SimulateArguments) -> Result<(), Problem> {
         Err(error) => return Err(Problem::failed(&error)),
         Ok(()) => {}
     }
+    if let Some(path) = &arguments.plot {
+        let page = simulate::plot(&scenario, client.unwrap_or(0));
+        let page = page.map_err(|error| Problem::failed(&error))?;
+        fs::write(path, page).map_err(|error| unwritten(path, &error))?;
+    }
     if arguments.laws {
         let client = client.unwrap_or(0);
         simulate::check(&scenario, client)

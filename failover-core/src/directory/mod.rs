@@ -250,9 +250,13 @@ fn checked(endpoints: impl IntoIterator<Item = Endpoint>) -> Result<Vec<Endpoint
     Ok(list)
 }
 
-/// What makes two spellings the same endpoint: the first URL, normalised, without credentials.
+/// What makes two spellings the same endpoint: the first URL.
 fn identity(endpoint: &Endpoint) -> String {
-    let url = endpoint.routes()[0].clone();
+    address(&endpoint.routes()[0])
+}
+
+/// A URL, normalised, without credentials.
+fn address(url: &Url) -> String {
     let default = match url.scheme() {
         "ws" => Some(80),
         "wss" => Some(443),
@@ -268,11 +272,8 @@ fn identity(endpoint: &Endpoint) -> String {
 
 /// Whether both are the same to the machine, which is told of an endpoint only once.
 fn is_same(a: &Endpoint, b: &Endpoint) -> bool {
-    let routes = |endpoint: &Endpoint| -> Vec<Url> {
-        let routes = endpoint.routes().iter().cloned();
-        routes.map(Url::without_userinfo).collect()
-    };
-    a.overrides() == b.overrides() && routes(a) == routes(b)
+    let routes = a.routes().iter().map(address);
+    a.overrides() == b.overrides() && routes.eq(b.routes().iter().map(address))
 }
 
 fn traits(

@@ -13,14 +13,14 @@ pub enum DeployError {
     Config(#[from] ConfigError),
     /// The default tables.
     #[error("transport.{0}")]
-    Defaults(#[source] TablesError),
+    Defaults(#[source] Box<TablesError>),
     /// An endpoint's own table.
     #[error("endpoint `{endpoint}`: transport.{source}")]
     Endpoint {
         /// Its name.
         endpoint: String,
         /// What is wrong with it.
-        source: TablesError,
+        source: Box<TablesError>,
     },
     /// One of an endpoint's routes could never be dialled.
     #[error("endpoint `{endpoint}`: {source}")]

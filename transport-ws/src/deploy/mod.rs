@@ -66,8 +66,8 @@ use std::sync::Arc;
 use failover_core::config::{ConfigError, Deployment, EndpointForm};
 use failover_core::dial::{Dial, Registry};
 use failover_core::directory::{Directory, Endpoint, Target};
-use transport_tcp::ByteStream;
-use transport_tls::{TlsConfig, TlsTable};
+use transport_tcp::{ByteStream, Tcp};
+use transport_tls::Tls;
 
 pub use self::error::{DeployError, TablesError};
 pub use self::reload::{Part, Reload, Reloaded};
@@ -86,12 +86,25 @@ use crate::dialer::Ws;
 /// When a default table cannot be used.
 pub fn registry(deployment: &Deployment<Tables>) -> Result<Registry<ByteStream>, DeployError> {
     let tables = defaults_of(deployment);
-    registry_of(&tables).map_err(DeployError::Defaults)
+    let made = || Ok(registry_over(tables.tcp()?, tables.tls()?, tables.ws()?));
+    made().map_err(|error: TablesError| DeployError::Defaults(Box::new(error)))
 }
 
-fn registry_of(tables: &Tables) -> Result<Registry<ByteStream>, TablesError> {
-    let (tcp, tls) = (tables.tcp()?, tables.tls()?);
-    let ws = WsConfig::try_from(tables.ws.clone())?;
+/// The same without a file: over these dialers.
+///
+/// ```
+/// use transport_tcp::Tcp;
+/// use transport_tls::{Tls, TlsConfig};
+/// use transport_ws::{WsConfig, deploy};
+///
+/// let tcp = Tcp::new();
+/// let tls = Tls::new(tcp.clone(), TlsConfig::new().client()?);
+/// let registry = deploy::registry_over(tcp, tls, WsConfig::default());
+/// assert!(registry.schemes().any(|scheme| scheme == "wss"));
+/// # Ok::<(), transport_tls::TlsConfigError>(())
+/// ```
+#[must_use]
+pub fn registry_over(tcp: Tcp, tls: Tls<Tcp>, ws: WsConfig) -> Registry<ByteStream> {
     let registry = Registry::default()
         .with("tcp", tcp.clone().map(ByteStream::new))
         .with("tls", tls.clone().map(ByteStream::new))
@@ -99,7 +112,7 @@ fn registry_of(tables: &Tables) -> Result<Registry<ByteStream>, TablesError> {
         .with("wss", Ws::new(tls).config(ws).map(ByteStream::new));
     #[cfg(unix)]
     let registry = registry.with("unix", transport_tcp::Unix.map(ByteStream::new));
-    Ok(registry)
+    registry
 }
 
 /// The deployment's endpoints, each with the options that its own table says, over the defaults:
@@ -131,7 +144,8 @@ fn directory_over(
     registry: &Registry<ByteStream>,
 ) -> Result<Directory, DeployError> {
     deployment.check()?;
-    let defaults = Defaults::of(tables).map_err(DeployError::Defaults)?;
+    let defaults = Defaults::of(tables);
+    let defaults = defaults.map_err(|error| DeployError::Defaults(Box::new(error)))?;
     let forms = deployment.endpoints.iter().flatten();
     let equipped: Result<Vec<Endpoint>, DeployError> = forms
         .map(|form| {
@@ -144,7 +158,7 @@ fn directory_over(
             let equipped = defaults.equip(endpoint, own);
             equipped.map_err(|source| DeployError::Endpoint {
                 endpoint: name,
-                source,
+                source: Box::new(source),
             })
         })
         .collect();
@@ -173,9 +187,4 @@ fn check_routes(
 
 fn defaults_of(deployment: &Deployment<Tables>) -> Tables {
     deployment.transport.clone().unwrap_or_default()
-}
-
-/// The whole default configuration of TLS.
-fn tls_config(table: &TlsTable) -> Result<TlsConfig, TablesError> {
-    Ok(table.config(TlsConfig::new())?)
 }

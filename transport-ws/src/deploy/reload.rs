@@ -2,16 +2,16 @@
 
 use std::fmt;
 
-use failover_core::config::Deployment;
+use failover_core::config::{ConfigError, Deployment};
 use failover_core::dial::{Dial, Registry};
 use failover_core::directory::{Directory, Target};
 use failover_core::drive::Handle;
-use failover_core::machine::Change;
+use failover_core::endpoint::EndpointId;
 use transport_tcp::ByteStream;
 
 use super::error::DeployError;
 use super::tables::Tables;
-use super::{defaults_of, directory_over, listed, registry_of};
+use super::{defaults_of, directory_over, listed, registry};
 
 /// Brings a running connector's list in line with a deployment's file that has changed.
 ///
@@ -103,7 +103,7 @@ impl Reload {
     /// The first thing that is wrong. Nothing has changed then.
     pub fn apply(&mut self, new: &Deployment<Tables>) -> Result<Reloaded, DeployError> {
         // As if it were started with it ...
-        registry_of(&defaults_of(new)).map_err(DeployError::Defaults)?;
+        registry(new)?;
         directory_over(new, &defaults_of(new), &self.registry)?;
         // ... and as it will run.
         let wanted = directory_over(new, &defaults_of(&self.running), &self.registry)?;
@@ -112,29 +112,15 @@ impl Reload {
         let list = listed(&wanted);
         let mut next = self.directory.clone();
         let security = |to: &Target| self.registry.security(to);
-        let changes = next
-            .replace(list.iter().cloned(), security)
-            .map_err(failover_core::config::ConfigError::from)?;
+        next.replace(list.iter().cloned(), security)
+            .map_err(ConfigError::from)?;
         let mut done = Reloaded {
+            added: names(&next, |id| self.directory.get(id).is_none()),
+            removed: names(&self.directory, |id| next.get(id).is_none()),
+            kept: names(&next, |id| self.directory.get(id).is_some()),
             waiting: self.waiting(new)?,
-            ..Reloaded::default()
         };
-        for change in &changes {
-            match *change {
-                Change::Add(traits) => done.added.extend(name(&next, traits.id())),
-                Change::Remove(id) => done.removed.extend(name(&self.directory, id)),
-                _ => {}
-            }
-        }
-        let stay = next
-            .iter()
-            .filter(|(id, _)| self.directory.get(*id).is_some());
-        done.kept = stay.map(|(_, one)| one.name().to_string()).collect();
-        let in_order = next.iter().zip(wanted.iter());
-        if !in_order
-            .into_iter()
-            .all(|((_, a), (_, b))| a.name() == b.name())
-        {
+        if names(&next, |_| true) != names(&wanted, |_| true) {
             done.waiting.push(Part::Order);
         }
         self.handle.replace(list);
@@ -172,6 +158,8 @@ impl Reload {
     }
 }
 
-fn name(directory: &Directory, id: failover_core::endpoint::EndpointId) -> Option<String> {
-    directory.get(id).map(|one| one.name().to_string())
+/// The names of those whose ids pass.
+fn names(directory: &Directory, passes: impl Fn(EndpointId) -> bool) -> Vec<String> {
+    let passing = directory.iter().filter(|(id, _)| passes(*id));
+    passing.map(|(_, one)| one.name().to_string()).collect()
 }

@@ -6,7 +6,7 @@ use transport_tcp::{Tcp, TcpOptions, TcpTable};
 use transport_tls::{ServerName, Tls, TlsConfig, TlsTable};
 
 use super::error::TablesError;
-use super::tls_config;
+use crate::config::WsConfig;
 use crate::options::WsOptions;
 use crate::table::WsTable;
 
@@ -58,6 +58,14 @@ impl Tables {
         let client = self.tls.client(TlsConfig::new())?;
         Ok(Tls::new(self.tcp()?, client))
     }
+
+    /// How `ws` and `wss` ask for their connections.
+    ///
+    /// # Errors
+    /// When the table cannot be used.
+    pub fn ws(&self) -> Result<WsConfig, TablesError> {
+        Ok(WsConfig::try_from(self.ws.clone())?)
+    }
 }
 
 /// The default tables, as far as endpoints build upon them.
@@ -71,7 +79,7 @@ impl Defaults {
     pub(super) fn of(tables: &Tables) -> Result<Self, TablesError> {
         Ok(Self {
             tcp: tables.tcp.options(TcpOptions::new())?,
-            tls: tls_config(&tables.tls)?,
+            tls: tables.tls.config(TlsConfig::new())?,
             server_name: tables.tls.server_name()?,
         })
     }

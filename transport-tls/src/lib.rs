@@ -11,6 +11,8 @@ mod pem;
 mod pin;
 mod provider;
 mod stream;
+#[cfg(feature = "serde")]
+mod table;
 mod tls;
 mod upgrade;
 mod verify;
@@ -28,6 +30,8 @@ pub use self::pem::Pem;
 pub use self::pin::{SpkiPin, SpkiPinError};
 pub use self::provider::Provider;
 pub use self::stream::{Cause, SessionError, TlsStream};
+#[cfg(feature = "serde")]
+pub use self::table::{RootsName, TableError, TlsTable};
 pub use self::tls::Tls;
 pub use self::upgrade::{
     MaybeTls, Offer, Prelude, PreludeError, Upgrade, UpgradeError, Upgraded, read_line,

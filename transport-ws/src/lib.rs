@@ -34,6 +34,8 @@
 
 mod ask;
 mod config;
+#[cfg(feature = "deploy")]
+pub mod deploy;
 mod dialer;
 mod error;
 mod handshake;

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use examples::span::{duration, jitter, limit};
 use failover_core::policy::{Jitter, Limit, Ratio};
 
-/// Stay connected to one of several servers, over tcp, tls, ws or wss.
+/// Stay connected to one of several servers, over tcp, tls, ws, wss or a Unix socket.
 #[derive(Debug, Parser)]
 #[command(name = "failover", version, propagate_version = true)]
 #[command(after_help = "\
@@ -295,7 +295,7 @@ Examples:
 
 Exit codes: 0 it worked, 1 it failed, 2 the arguments make no sense.")]
 pub(crate) struct CatArguments {
-    /// Servers: tcp://host:port, tls://host:port, ws://host:port/path, wss://host:port/path
+    /// Servers: tcp://host:port, tls://host:port, ws://host:port/path, wss://host:port/path, unix:/path
     #[arg(value_name = "URL", required = true)]
     pub(crate) urls: Vec<String>,
 

@@ -314,6 +314,7 @@ impl Record {
             What::ListChanged { .. }
             | What::ListRefused { .. }
             | What::Discovered { .. }
+            | What::Held { .. }
             | What::LateReport { .. }
             | What::NotDriven
             | What::HookPanicked { .. } => return,
@@ -393,7 +394,7 @@ impl Record {
             NamedStatus::Waiting { target, until } => {
                 id(&target).map(|endpoint| Status::Waiting { endpoint, until })
             }
-            NamedStatus::Dialing { target } => {
+            NamedStatus::Dialing { target } | NamedStatus::Held { target, .. } => {
                 id(&target).map(|endpoint| Status::Dialing { endpoint })
             }
             NamedStatus::Connected { since, .. } => {

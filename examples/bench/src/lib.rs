@@ -1,5 +1,9 @@
 //! Other crates' backoffs in the form that the laws' checkers take, each set to begin at 100 ms,
-//! double, end at 10 s, and jitter.
+//! double, end at 10 s, and jitter; and storms of real connections.
+
+pub mod process;
+pub mod storm;
+pub mod tls;
 
 use std::time::{Duration, SystemTime};
 

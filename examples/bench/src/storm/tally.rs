@@ -1,0 +1,85 @@
+//! What the clients of a storm count.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use failover_core::failure::Kind;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::Notify;
+
+/// Counted by all clients of one process.
+#[derive(Default)]
+pub(super) struct Tally {
+    up: AtomicUsize,
+    dials: AtomicU64,
+    refused: AtomicU64,
+    failed: AtomicU64,
+    /// When clients came to be connected, in order.
+    returns: Mutex<Vec<Instant>>,
+    changed: Notify,
+}
+
+impl Tally {
+    pub(super) fn dials(&self) -> u64 {
+        self.dials.load(Relaxed)
+    }
+
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+
+    /// Failures of other kinds.
+    pub(super) fn failed(&self) -> u64 {
+        self.failed.load(Relaxed)
+    }
+
+    pub(super) fn connected(&self) -> usize {
+        self.up.load(Relaxed)
+    }
+
+    pub(super) fn take_returns(&self) -> Vec<Instant> {
+        std::mem::take(&mut self.returns.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until so many are connected.
+    pub(super) async fn reach(&self, clients: usize) {
+        while self.connected() < clients {
+            self.changed.notified().await;
+        }
+    }
+
+    pub(super) fn dial(&self) {
+        self.dials.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn dial_failed(&self, kind: Kind) {
+        let which = match kind {
+            Kind::Refused => &self.refused,
+            _ => &self.failed,
+        };
+        which.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn up(&self) {
+        self.up.fetch_add(1, Relaxed);
+        let mut returns = self.returns.lock().unwrap_or_else(PoisonError::into_inner);
+        returns.push(Instant::now());
+        drop(returns);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn down(&self) {
+        self.up.fetch_sub(1, Relaxed);
+    }
+
+    /// Sits on a connection until it is lost, which is always an error.
+    pub(super) async fn sit(&self, mut conn: impl AsyncRead + Unpin) -> io::Result<()> {
+        conn.read_u8().await?;
+        self.up();
+        let lost = conn.read_u8().await;
+        self.down();
+        lost.and(Err(io::ErrorKind::InvalidData.into()))
+    }
+}

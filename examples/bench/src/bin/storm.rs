@@ -33,7 +33,7 @@ struct Arguments {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=20))]
     rounds: u32,
     /// Who the clients are: what `failover herd --compare` knows (full-jitter has our default's cap here),
-    /// naive (connect, or sleep a second), stubborn-io.
+    /// naive (connect, use, sleep a second, again), stubborn-io.
     #[arg(
         long,
         value_delimiter = ',',

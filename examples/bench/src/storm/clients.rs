@@ -1,9 +1,7 @@
 //! The clients of a storm: our connector under several policies, and others.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,23 +10,19 @@ use failover_core::dial::{Dial, DialContext};
 use failover_core::directory::{Endpoint, Target};
 use failover_core::drive::Connector;
 use failover_core::endpoint::Security;
-use failover_core::failure::{Classify, Failure};
+use failover_core::failure::Classify;
 use failover_core::policy::{Backoff, Jitter, Pace, Policy, PolicyError, Ratio, Seed};
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use stubborn_io::ReconnectOptions;
-use stubborn_io::strategies::ExpBackoffStrategy;
-use stubborn_io::tokio::{StubbornIo, UnderlyingIo};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::AsyncRead;
 use tokio::time::sleep;
-use tokio_rustls::TlsConnector;
 use transport_tcp::{Tcp, TokioClock};
 use transport_tls::Tls;
 
+use super::opened::{self, open};
 use super::tally::Tally;
 
-/// What the naive loop sleeps after each failure.
+/// What the naive loop sleeps whenever a dial or a connection ends.
 const NAIVE: Duration = Duration::from_secs(1);
 
 /// Who the clients are.
@@ -36,7 +30,7 @@ const NAIVE: Duration = Duration::from_secs(1);
 pub(super) enum Who {
     /// Our connector under this policy.
     Ours(Box<Policy>),
-    /// `loop { connect or sleep a second }` by hand.
+    /// `loop { connect, use, sleep a second }` by hand.
     Naive,
     /// stubborn-io with its own strategy from 100 ms, doubling, up to 10 s.
     StubbornIo,
@@ -69,12 +63,8 @@ impl Who {
                 Jitter::Proportional(Ratio::from_ppm(50_000)),
             ),
         };
-        let pace = match self {
-            Self::Naive => Pace::new(backoff).cap(cap).first(Duration::ZERO),
-            _ => Pace::new(backoff).cap(cap),
-        };
         Policy::builder()
-            .pace(pace)
+            .pace(Pace::new(backoff).cap(cap))
             .jitter(jitter)
             .tls_jitter(jitter)
             .build()
@@ -119,11 +109,11 @@ impl Maker {
                 let policy = policy.as_ref().clone();
                 match tls {
                     None => {
-                        let url = format!("tcp://{server}");
+                        let url = [format!("tcp://{server}")];
                         connector(Tcp::new(), &url, policy, seed, tally)
                     }
                     Some(tls) => {
-                        let url = format!("tls://{server}");
+                        let url = [format!("tls://{server}")];
                         connector(Tls::new(Tcp::new(), tls), &url, policy, seed, tally)
                     }
                 }
@@ -140,9 +130,10 @@ impl Maker {
     }
 }
 
-fn connector<D>(
+/// Our connector, running.
+pub(crate) fn connector<D>(
     dialer: D,
-    url: &str,
+    urls: &[String],
     policy: Policy,
     seed: u64,
     tally: Arc<Tally>,
@@ -155,8 +146,9 @@ where
         inner: dialer,
         tally: Arc::clone(&tally),
     };
+    let endpoints: Result<Vec<Endpoint>, _> = urls.iter().map(|url| Endpoint::parse(url)).collect();
     let mut connector = Connector::builder(dialer, TokioClock::new())
-        .endpoint(Endpoint::parse(url).map_err(io::Error::other)?)
+        .endpoints(endpoints.map_err(io::Error::other)?)
         .policy(policy)
         .seed(Seed::new(seed))
         .build()
@@ -203,118 +195,16 @@ impl<D: Dial> Dial for Counted<D> {
 
 async fn naive(server: SocketAddr, tls: Option<Arc<ClientConfig>>, tally: Arc<Tally>) {
     loop {
-        match open(server, tls.clone(), Arc::clone(&tally)).await {
-            Ok(conn) => drop(tally.sit(conn).await),
-            Err(_) => sleep(NAIVE).await,
+        if let Ok(conn) = open(server, tls.clone(), Arc::clone(&tally)).await {
+            let _ = tally.sit(conn).await;
         }
+        sleep(NAIVE).await;
     }
-}
-
-/// The options of stubborn-io for its loop from [`BASE`](crate::BASE) to [`CAP`](crate::CAP).
-fn stubborn_options() -> ReconnectOptions {
-    ReconnectOptions::new()
-        .with_exit_if_first_connect_fails(false)
-        .with_retries_generator(|| {
-            ExpBackoffStrategy::new(crate::BASE, 2.0, 0.05).with_max(crate::CAP)
-        })
 }
 
 async fn stubborn(server: SocketAddr, tls: Option<Arc<ClientConfig>>, tally: Arc<Tally>) {
-    let lost = Arc::clone(&tally);
-    let options = stubborn_options().with_on_disconnect_callback(move || lost.down());
-    let to = (server, tls, Arc::clone(&tally));
-    let Ok(mut conn) = StubbornIo::<Opened, _>::connect_with_options(to, options).await else {
-        return;
-    };
-    // It reconnects within a read: each byte is the greeting of a new connection.
-    while conn.read_u8().await.is_ok() {
-        tally.up();
-    }
-}
-
-/// Opens a connection by hand.
-async fn open(
-    server: SocketAddr,
-    tls: Option<Arc<ClientConfig>>,
-    tally: Arc<Tally>,
-) -> io::Result<Opened> {
-    tally.dial();
-    let opened = async {
-        let tcp = TcpStream::connect(server).await?;
-        tcp.set_nodelay(true)?;
-        Ok(match tls {
-            None => Opened::Plain(tcp),
-            Some(tls) => {
-                let name = ServerName::from(server.ip());
-                Opened::Tls(Box::new(TlsConnector::from(tls).connect(name, tcp).await?))
-            }
-        })
-    };
-    let opened: io::Result<Opened> = opened.await;
-    opened.inspect_err(|error| tally.dial_failed(Failure::from_io(error).kind))
-}
-
-/// A connection that was opened by hand.
-enum Opened {
-    Plain(TcpStream),
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
-}
-
-type To = (SocketAddr, Option<Arc<ClientConfig>>, Arc<Tally>);
-
-impl UnderlyingIo<To> for Opened {
-    fn establish(to: To) -> Pin<Box<dyn Future<Output = io::Result<Self>> + Send>> {
-        let (server, tls, tally) = to;
-        Box::pin(open(server, tls, tally))
-    }
-
-    fn is_disconnect_error(&self, _: &io::Error) -> bool {
-        true
-    }
-}
-
-impl AsyncRead for Opened {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Opened {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-        buf: &[u8],
-    ) -> std::task::Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(
-        self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(
-        self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
+    let options = ReconnectOptions::new()
+        .with_exit_if_first_connect_fails(false)
+        .with_retries_generator(crate::stubborn_strategy);
+    opened::stubborn((server, tls, tally), options).await;
 }

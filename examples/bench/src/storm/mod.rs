@@ -5,12 +5,13 @@
 //! loopback. Whatever happens, a run ends: each step has a limit, and a process whose parent is gone
 //! ends itself.
 
-mod clients;
+pub(crate) mod clients;
+pub(crate) mod opened;
 mod predict;
-mod report;
+pub(crate) mod report;
 mod run;
 mod server;
-mod tally;
+pub(crate) mod tally;
 
 use std::io::{self, BufRead};
 use std::process::Stdio;

@@ -59,8 +59,8 @@ pub(super) async fn run(run: Run) -> io::Result<Figures> {
     let (cpu, dials) = (process::cpu()?, tally.dials());
     let (refused, failed) = (tally.refused(), tally.failed());
     tally.take_returns();
-    server.kill().await?;
     let died = Instant::now();
+    server.kill().await?;
     sleep(run.outage).await;
     let cpu_down = process::cpu()?.saturating_sub(cpu);
     let mut server = Server::start(&orders).await?;
@@ -81,7 +81,7 @@ pub(super) async fn run(run: Run) -> io::Result<Figures> {
         cpu,
         memory,
         work,
-        predicted: predict::predict(&run, &who.policy()?, work)?,
+        predicted: predict::predict(&run, listened - died, &who.policy()?, work)?,
         run,
     };
     server.kill().await?;

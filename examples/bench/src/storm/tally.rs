@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 /// Counted by all clients of one process.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     up: AtomicUsize,
     dials: AtomicU64,
     refused: AtomicU64,
@@ -22,39 +22,39 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn dials(&self) -> u64 {
+    pub(crate) fn dials(&self) -> u64 {
         self.dials.load(Relaxed)
     }
 
-    pub(super) fn refused(&self) -> u64 {
+    pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Relaxed)
     }
 
     /// Failures of other kinds.
-    pub(super) fn failed(&self) -> u64 {
+    pub(crate) fn failed(&self) -> u64 {
         self.failed.load(Relaxed)
     }
 
-    pub(super) fn connected(&self) -> usize {
+    pub(crate) fn connected(&self) -> usize {
         self.up.load(Relaxed)
     }
 
-    pub(super) fn take_returns(&self) -> Vec<Instant> {
+    pub(crate) fn take_returns(&self) -> Vec<Instant> {
         std::mem::take(&mut self.returns.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Waits until so many are connected.
-    pub(super) async fn reach(&self, clients: usize) {
+    pub(crate) async fn reach(&self, clients: usize) {
         while self.connected() < clients {
             self.changed.notified().await;
         }
     }
 
-    pub(super) fn dial(&self) {
+    pub(crate) fn dial(&self) {
         self.dials.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn dial_failed(&self, kind: Kind) {
+    pub(crate) fn dial_failed(&self, kind: Kind) {
         let which = match kind {
             Kind::Refused => &self.refused,
             _ => &self.failed,
@@ -62,7 +62,7 @@ impl Tally {
         which.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn up(&self) {
+    pub(crate) fn up(&self) {
         self.up.fetch_add(1, Relaxed);
         let mut returns = self.returns.lock().unwrap_or_else(PoisonError::into_inner);
         returns.push(Instant::now());
@@ -70,12 +70,29 @@ impl Tally {
         self.changed.notify_one();
     }
 
-    pub(super) fn down(&self) {
+    pub(crate) fn down(&self) {
         self.up.fetch_sub(1, Relaxed);
     }
 
+    /// The same where it may not have been counted.
+    pub(crate) fn down_if_up(&self) {
+        let _ = self
+            .up
+            .fetch_update(Relaxed, Relaxed, |up| up.checked_sub(1));
+    }
+
+    /// Waits until a client is connected; says when the last one was.
+    pub(crate) async fn returned(&self) -> Instant {
+        loop {
+            if let Some(at) = self.take_returns().pop() {
+                return at;
+            }
+            self.changed.notified().await;
+        }
+    }
+
     /// Sits on a connection until it is lost, which is always an error.
-    pub(super) async fn sit(&self, mut conn: impl AsyncRead + Unpin) -> io::Result<()> {
+    pub(crate) async fn sit(&self, mut conn: impl AsyncRead + Unpin) -> io::Result<()> {
         conn.read_u8().await?;
         self.up();
         let lost = conn.read_u8().await;

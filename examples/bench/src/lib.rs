@@ -1,5 +1,10 @@
 //! Other crates' backoffs in the form that the laws' checkers take, each set to begin at 100 ms,
-//! double, end at 10 s, and jitter.
+//! double, end at 10 s, and jitter; and storms of real connections.
+
+pub mod compare;
+pub mod process;
+pub mod storm;
+pub mod tls;
 
 use std::time::{Duration, SystemTime};
 
@@ -103,6 +108,16 @@ pub fn tower_backoff() -> tower::retry::backoff::ExponentialBackoff {
         Ok(mut maker) => maker.make_backoff(),
         Err(_) => ExponentialBackoffMaker::default().make_backoff(),
     }
+}
+
+/// stubborn-io: its own strategy, with the jitter of its default, from this seed.
+pub fn stubborn_io(seed: u64) -> impl Iterator<Item = Duration> {
+    stubborn_strategy().with_seed(seed).into_iter()
+}
+
+/// The strategy of [`stubborn_io`].
+pub fn stubborn_strategy() -> stubborn_io::strategies::ExpBackoffStrategy {
+    stubborn_io::strategies::ExpBackoffStrategy::new(BASE, 2.0, 0.05).with_max(CAP)
 }
 
 /// Runs this within a runtime of tokio whose clock stands still.

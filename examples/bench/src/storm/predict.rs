@@ -1,0 +1,60 @@
+//! The same storm in the simulator.
+
+use std::io;
+use std::time::Duration;
+
+use examples::herd::{self, Contestant};
+use examples::scenario::Scenario;
+use failover_core::policy::Policy;
+
+use super::{Over, Predicted, Run};
+
+/// What the simulator says of these clients, of a server that is away for so long and takes `work`
+/// for each connection.
+pub(super) fn predict(
+    run: &Run,
+    away: Duration,
+    policy: &Policy,
+    work: Duration,
+) -> io::Result<Predicted> {
+    let count = u32::try_from(run.clients).unwrap_or(u32::MAX);
+    // They come over twice the time that the server needs, and are stable long before it goes.
+    let start_over = work * count * 2 + Duration::from_secs(1);
+    let from = Duration::from_secs(start_over.as_secs() + 30);
+    let to = from + Duration::from_millis(u64::try_from(away.as_millis()).unwrap_or(u64::MAX));
+    let until = to + run.within;
+    let url = match run.over {
+        Over::Tcp => "tcp://a:1",
+        Over::Tls => "tls://a:1",
+    };
+    let text = format!(
+        "version = 1\nseed = {}\nclients = {count}\nstart_over = \"{}ms\"\nuntil = \"{}ms\"\n\
+         [[endpoint]]\nname = \"a\"\nurl = \"{url}\"\nwork = \"{}us\"\n\
+         [[world]]\nfrom = \"{}ms\"\nto = \"{}ms\"\ndoes = \"down\"\n",
+        run.seed,
+        start_over.as_millis(),
+        until.as_millis(),
+        work.as_micros().max(1),
+        from.as_millis(),
+        to.as_millis(),
+    );
+    let scenario = Scenario::parse("storm", &text).map_err(io::Error::other)?;
+    let contestant = Contestant::new(&run.who, policy.clone());
+    let herd = herd::run(&scenario, &contestant, &mut |_| {});
+    let bin = |at: Duration| {
+        let bin = at.as_nanos().div_ceil(herd.bin.as_nanos().max(1));
+        usize::try_from(bin).unwrap_or(usize::MAX)
+    };
+    let (died, after) = (bin(from), bin(to));
+    Ok(Predicted {
+        back: [50, 90, 99, 100].map(|percent| herd.back_after(percent)),
+        peak: herd
+            .bins
+            .iter()
+            .skip(after)
+            .map(|bin| bin.dials)
+            .max()
+            .unwrap_or_default(),
+        dials: herd.bins.iter().skip(died).map(|bin| bin.dials).sum(),
+    })
+}

@@ -21,6 +21,7 @@ mod registry;
 pub mod scenario;
 pub mod simulate;
 pub mod span;
+pub mod stomp;
 pub mod timeline;
 pub mod verify;
 

@@ -29,6 +29,7 @@ pub(crate) enum Command {
     Migrate(MigrateArguments),
     Nats(crate::nats::NatsArguments),
     Simulate(SimulateArguments),
+    Stomp(crate::stomp::StompArguments),
     Herd(HerdArguments),
     Tune(TuneArguments),
     Explain(ExplainArguments),

@@ -9,6 +9,7 @@ mod migrate;
 mod nats;
 mod policy;
 mod simulate;
+mod stomp;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Nats(arguments) => nats::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Stomp(arguments) => stomp::run(&arguments),
         Command::Herd(arguments) => herd::run(&arguments),
         Command::Tune(arguments) => herd::tune(&arguments),
         Command::Explain(arguments) => policy::explain(&arguments),

@@ -9,14 +9,11 @@
 pub mod cat;
 pub mod demo;
 pub mod explain;
-pub mod form;
 pub mod migrate;
-pub mod near;
 pub mod policy_file;
 mod registry;
 pub mod scenario;
 pub mod simulate;
-pub mod span;
 pub mod timeline;
 pub mod verify;
 

@@ -10,7 +10,7 @@ use examples::simulate;
 use examples::verify::{Verdict, Verify};
 
 fn preset(name: &str) -> PolicyFile {
-    PolicyFile::of_preset(name).unwrap()
+    PolicyFile::of_preset(name.parse().unwrap()).unwrap()
 }
 
 fn risks(name: &str) -> Vec<&'static str> {

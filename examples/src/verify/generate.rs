@@ -3,11 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use failover_core::config::{PolicyForm, print_duration};
 use failover_core::policy::Policy;
 use serde::Serialize;
-
-use crate::form::Form;
-use crate::span;
 
 /// When the random part of a world ends.
 const STORM: u64 = 60_000;
@@ -26,7 +24,7 @@ pub(super) struct Draft {
 
 #[derive(Serialize)]
 struct Whole {
-    policy: Form,
+    policy: PolicyForm,
 }
 
 /// The generator of `SplitMix64`.
@@ -98,22 +96,22 @@ impl Draft {
         let mut draft = Self::new(policy, 1, 2, to);
         draft.pieces.push(format!(
             "[[world]]\nfrom = \"{}\"\nto = \"{}\"\ndoes = \"down\"\n",
-            span::text(from),
-            span::text(to)
+            print_duration(from),
+            print_duration(to)
         ));
         draft
     }
 
     fn new(policy: &Policy, seed: u64, endpoints: u64, healed: Duration) -> Self {
         let whole = Whole {
-            policy: Form::from(policy),
+            policy: PolicyForm::from(policy),
         };
         let mut list = String::new();
         for number in 0..endpoints {
             let scheme = if number % 2 == 1 { "tls" } else { "tcp" };
             let _ = write!(
                 list,
-                "[[endpoint]]\nname = \"e{number}\"\nurl = \"{scheme}://e{number}:1\"\n\n"
+                "[[endpoints]]\nname = \"e{number}\"\nurl = \"{scheme}://e{number}:1\"\n\n"
             );
         }
         let count = u32::try_from(endpoints).unwrap_or(u32::MAX);
@@ -161,7 +159,7 @@ impl Draft {
         format!(
             "version = 1\nabout = {about}\nseed = {}\nuntil = \"{}\"\n\n{}\n{}{}",
             self.seed & (u64::MAX >> 1),
-            span::text(self.until),
+            print_duration(self.until),
             self.policy,
             self.endpoints,
             self.pieces.join("\n")

@@ -7,6 +7,7 @@ mod demo;
 mod migrate;
 mod policy;
 mod simulate;
+mod values;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;

@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use examples::explain;
 use examples::policy_file::PolicyFile;
 use examples::verify::{Verdict, Verify};
+use failover_core::config::nearest;
+use failover_core::preset::PresetName;
 
 use crate::Problem;
 use crate::args::{ExplainArguments, VerifyArguments, WhichPolicy};
@@ -61,7 +63,16 @@ fn said(text: &str) {
 
 fn read(which: &WhichPolicy) -> Result<PolicyFile, Problem> {
     if let Some(name) = &which.preset {
-        return PolicyFile::of_preset(name).map_err(|error| Problem::bad(&error));
+        let known = PresetName::ALL.map(PresetName::as_str);
+        let preset = name.parse().map_err(|_| {
+            let near = nearest(name, known);
+            let hint = near.map_or(String::new(), |near| format!(" (did you mean {near:?}?)"));
+            let all = known.join(", ");
+            Problem::BadInput(format!(
+                "no preset is called {name:?}{hint}; there are {all}"
+            ))
+        })?;
+        return PolicyFile::of_preset(preset).map_err(|error| Problem::bad(&error));
     }
     let Some(path) = &which.file else {
         return Err(Problem::BadInput("name a file, or --preset".to_string()));

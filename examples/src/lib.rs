@@ -2,13 +2,15 @@
 //!
 //! Nothing here reconnects: there is one loop, the connector's. [`demo`] takes servers away from
 //! it, [`cat`] gives it standard input and output, [`timeline`] prints its events; [`simulate`] plays a
-//! [`scenario`] with the machine alone, [`explain`] and [`verify`] ask it about a policy.
+//! [`scenario`] with the machine alone, [`herd`] with a million of them, [`explain`] and [`verify`] ask it
+//! about a policy.
 
 #![forbid(unsafe_code)]
 
 pub mod cat;
 pub mod demo;
 pub mod explain;
+pub mod herd;
 pub mod migrate;
 pub mod policy_file;
 mod registry;

@@ -8,6 +8,7 @@ extern crate alloc;
 pub mod attempt;
 pub mod endpoint;
 pub mod failure;
+mod few;
 pub mod heartbeat;
 pub mod link;
 pub mod machine;

@@ -8,6 +8,7 @@
 
 use std::future::pending;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use failover_core::dial::{Dial, DialContext};
@@ -15,8 +16,10 @@ use failover_core::directory::Target;
 use failover_core::drive::Clock;
 use failover_core::failure::{Classify, Failure, Kind, Phase};
 use failover_core::testing::conformance::{
-    PeerLog, Promise, Seen, Violation, does_nothing_before_it_is_polled, errors_hold_no_secrets,
-    fails_as, leaves_nothing_when_cancelled, waits_for_a_mute_peer_until_the_deadline,
+    PeerLog, Promise, Seen, Violation, a_reconnect_sees_a_moved_server,
+    concurrent_dials_are_independent, does_nothing_before_it_is_polled, errors_hold_no_secrets,
+    errors_tell_their_causes, fails_as, leaves_no_more_than_before, leaves_nothing_when_cancelled,
+    waits_for_a_mute_peer_until_the_deadline,
 };
 use failover_core::time::Time;
 
@@ -96,6 +99,19 @@ async fn a_dialer_that_keeps_a_connection_after_a_cancel_is_caught() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dialer_that_leaves_more_after_a_cancel_is_caught_by_any_count() {
+    let (peer, clock, ready) = (PeerLog::default(), Paused::new(), target("ready"));
+    let count = || peer.open();
+    let honest = Honest::at(&peer);
+    let cuts = leaves_no_more_than_before(STILL, &honest, &ready, count, &clock).await;
+    assert_eq!(cuts, Ok(3));
+    let hoarder = Hoarder(Honest::at(&peer), Mutex::default());
+    let caught = leaves_no_more_than_before(STILL, &hoarder, &ready, count, &clock).await;
+    let found = "0 before, 1 after a cut at pending 2";
+    assert_broken(caught.map(drop), Promise::CancelSafe, found);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cancel_test_that_reaches_nobody_is_no_proof() {
     let elsewhere = Honest::at(&PeerLog::default());
     let caught = cancelled(&elsewhere, "ready", &PeerLog::default()).await;
@@ -109,6 +125,38 @@ async fn a_dialer_that_tells_a_secret_is_caught_wherever_it_hides() {
         assert_broken(caught.clone(), Promise::Discreet, "<SECRET>");
         assert!(!caught.unwrap_err().to_string().contains("hunter2"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_without_a_cause_or_with_the_same_words_again_is_caught() {
+    let (to, clock) = (target("refused"), Paused::new());
+    assert_eq!(
+        errors_tell_their_causes(&Gossip(Place::Source), &to, &clock).await,
+        Ok(())
+    );
+    let caught = errors_tell_their_causes(&Gossip(Place::Debug), &to, &clock).await;
+    assert_broken(caught, Promise::Traceable, "`refused` has no source");
+    let caught = errors_tell_their_causes(&Gossip(Place::Echo), &to, &clock).await;
+    assert_broken(caught, Promise::Traceable, "because of `tcp://refused:1`");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dialer_that_remembers_where_a_server_was_is_caught() {
+    let remembers = Moving::new(Memory::Keeps);
+    let caught = remembers.check().await;
+    assert_broken(caught, Promise::Fresh, "the second dial reached (2, 0)");
+    assert_eq!(Moving::new(Memory::None).check().await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dialer_whose_dials_wait_for_each_other_is_caught() {
+    let (ready, mute, clock) = (target("ready"), target("mute"), Paused::new());
+    let honest = Honest::at(&PeerLog::default());
+    let checked = concurrent_dials_are_independent(&honest, &ready, &mute, &clock).await;
+    assert_eq!(checked, Ok(()));
+    let one_by_one = OneByOne(honest, tokio::sync::Mutex::default());
+    let caught = concurrent_dials_are_independent(&one_by_one, &ready, &mute, &clock).await;
+    assert_broken(caught, Promise::Independent, "it waits for another");
 }
 
 async fn mute(dialer: &impl Dial, phase: Phase) -> Result<(), Violation> {
@@ -222,6 +270,66 @@ impl Dial for Hoarder {
     }
 }
 
+/// Dials one at a time.
+struct OneByOne(Honest, tokio::sync::Mutex<()>);
+
+impl Dial for OneByOne {
+    type Conn = Seen;
+    type Error = Failure;
+
+    async fn dial(&self, to: &Target, cx: &DialContext) -> Result<Seen, Failure> {
+        let _turn = self.1.lock().await;
+        self.0.dial(to, cx).await
+    }
+}
+
+/// Knows where a server is, and may keep what it knew.
+struct Moving {
+    peers: [PeerLog; 2],
+    moved: AtomicBool,
+    known: Mutex<Option<usize>>,
+    memory: Memory,
+}
+
+#[derive(PartialEq)]
+enum Memory {
+    None,
+    Keeps,
+}
+
+impl Moving {
+    fn new(memory: Memory) -> Self {
+        Self {
+            peers: Default::default(),
+            moved: AtomicBool::new(false),
+            known: Mutex::default(),
+            memory,
+        }
+    }
+
+    async fn check(&self) -> Result<(), Violation> {
+        let [before, after] = &self.peers;
+        let moves = || self.moved.store(true, Ordering::SeqCst);
+        let (to, clock) = (target("ready"), Paused::new());
+        a_reconnect_sees_a_moved_server(self, &to, (before, after), moves, &clock).await
+    }
+}
+
+impl Dial for Moving {
+    type Conn = Seen;
+    type Error = Failure;
+
+    async fn dial(&self, _to: &Target, _cx: &DialContext) -> Result<Seen, Failure> {
+        let now = usize::from(self.moved.load(Ordering::SeqCst));
+        let mut known = self.known.lock().unwrap();
+        let at = match self.memory {
+            Memory::Keeps => *known.get_or_insert(now),
+            Memory::None => now,
+        };
+        Ok(self.peers[at].accept())
+    }
+}
+
 struct Gossip(Place);
 
 #[derive(Clone, Copy)]
@@ -229,6 +337,8 @@ enum Place {
     Display,
     Debug,
     Source,
+    /// In the error and, the same, in its source.
+    Echo,
 }
 
 impl Dial for Gossip {
@@ -253,7 +363,7 @@ struct GossipError {
 impl std::fmt::Display for GossipError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.place {
-            Place::Display => f.write_str(&self.url),
+            Place::Display | Place::Echo => f.write_str(&self.url),
             Place::Debug | Place::Source => f.write_str("refused"),
         }
     }
@@ -263,7 +373,7 @@ impl std::fmt::Debug for GossipError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.place {
             Place::Debug => f.write_str(&self.url),
-            Place::Display | Place::Source => f.write_str("refused"),
+            Place::Display | Place::Source | Place::Echo => f.write_str("refused"),
         }
     }
 }
@@ -271,7 +381,7 @@ impl std::fmt::Debug for GossipError {
 impl std::error::Error for GossipError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self.place {
-            Place::Source => Some(&self.source),
+            Place::Source | Place::Echo => Some(&self.source),
             Place::Display | Place::Debug => None,
         }
     }

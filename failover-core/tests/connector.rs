@@ -18,7 +18,7 @@ use failover_core::failure::{Failure, Kind, Phase, Scope};
 use failover_core::machine::{Answer, CloseReason, Verdict};
 use failover_core::policy::{
     Backoff, Choice, ChoiceAsked, CustomDelay, DelayAnswer, DelayAsked, DelayHook, Hooks,
-    JudgeAsked, Limit, Limits, Pace, Reaction,
+    JudgeAsked, Limit, Limits, Pace, Reaction, Standing,
 };
 use failover_core::testing::{Script, ScriptedConn, Step};
 use failover_core::time::Time;
@@ -238,6 +238,29 @@ async fn a_second_or_late_report_of_a_loss_changes_nothing() {
     ));
     connector.close();
     assert_eq!(connector.lost(second.id(), LOST), Answer::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spare_that_nobody_was_given_cannot_be_reported_as_lost() {
+    let script = script().host("a", [Step::Accept]).host("b", [Step::Accept]);
+    let standing = Standing::default().spares(1);
+    let policy = listed().standing(standing).build().unwrap();
+    let mut connector = connector(&script, "a b").policy(policy).build().unwrap();
+    let mut events = connector.events();
+    let link = connector.connect().await.unwrap();
+    let stood = tokio::time::timeout(SECOND, connector.hung_up()).await;
+    assert!(stood.is_err());
+    let spare = std::iter::from_fn(|| events.try_next())
+        .find_map(|event| match event.what {
+            What::SpareReady(spare) => Some(spare.id),
+            _ => None,
+        })
+        .unwrap();
+    assert_eq!(connector.lost(spare, LOST), Answer::Stale);
+    assert_eq!(connector.lost(link.id(), LOST), Answer::Taken);
+    assert_eq!(connector.connect().await.unwrap().id(), spare);
+    // The third dial is for the next spare.
+    assert_eq!(hosts(&script), "a b a");
 }
 
 #[tokio::test(start_paused = true)]

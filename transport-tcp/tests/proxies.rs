@@ -14,7 +14,8 @@ use failover_core::dial::{Dial, DialContext};
 use failover_core::directory::{Endpoint, Target};
 use failover_core::failure::{Classify, Failure, Kind, Phase, Scope};
 use failover_core::testing::conformance::{
-    PeerLog, Violation, does_nothing_before_it_is_polled, errors_hold_no_secrets, fails_as,
+    PeerLog, Violation, a_reconnect_sees_a_moved_server, concurrent_dials_are_independent,
+    does_nothing_before_it_is_polled, errors_hold_no_secrets, errors_tell_their_causes, fails_as,
     leaves_nothing_when_cancelled, waits_for_a_mute_peer_until_the_deadline,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -101,6 +102,48 @@ async fn no_error_holds_secrets() -> Result<(), Violation> {
         let secrets = ["hunter2", "hunter3", "hunter4", "am9lOmh1bnRlcjI="];
         errors_hold_no_secrets(&secrets, &tcp, &to, &clock).await?;
         assert!(!format!("{tcp:?}").contains("hunter2"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn errors_tell_what_is_behind_them() -> Result<(), Violation> {
+    let nobody = peers::nobody().await;
+    for (tcp, _log) in through_each().await {
+        errors_tell_their_causes(&tcp, &target(nobody), &TokioClock::new()).await?;
+    }
+    let away = via(&format!("http://{nobody}"));
+    errors_tell_their_causes(&away, &target(nobody), &TokioClock::new()).await
+}
+
+#[tokio::test]
+async fn a_reconnect_goes_through_the_proxy_where_it_is_now() -> Result<(), Violation> {
+    let (server, _log) = peers::echo().await;
+    let (http, socks) = (
+        peers::http_proxy(None).await,
+        peers::socks_proxy(None).await,
+    );
+    let others = [
+        peers::http_proxy(None).await,
+        peers::socks_proxy(None).await,
+    ];
+    let proxies = [("http", http), ("socks5", socks)];
+    for ((scheme, (old, before)), (new, after)) in proxies.into_iter().zip(others) {
+        let (at, moves) = peers::moving(old, new);
+        let tcp = via(&format!("{scheme}://proxy.example:1")).resolver(at);
+        let (logs, clock) = ((&before, &after), TokioClock::new());
+        a_reconnect_sees_a_moved_server(&tcp, &target(server), logs, moves, &clock).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn dials_do_not_disturb_each_other() -> Result<(), Violation> {
+    let (address, _log) = peers::echo().await;
+    let (_full, silent) = peers::silent().await;
+    for (tcp, _log) in through_each().await {
+        let (good, mute) = (target(address), target(silent));
+        concurrent_dials_are_independent(&tcp, &good, &mute, &TokioClock::new()).await?;
     }
     Ok(())
 }

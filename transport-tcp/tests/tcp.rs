@@ -16,7 +16,8 @@ use failover_core::dial::{Dial, DialContext};
 use failover_core::directory::Target;
 use failover_core::failure::{Classify, Kind, Phase, Scope};
 use failover_core::testing::conformance::{
-    Violation, does_nothing_before_it_is_polled, errors_hold_no_secrets, fails_as,
+    Violation, a_reconnect_sees_a_moved_server, concurrent_dials_are_independent,
+    does_nothing_before_it_is_polled, errors_hold_no_secrets, errors_tell_their_causes, fails_as,
     leaves_nothing_when_cancelled, waits_for_a_mute_peer_until_the_deadline,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -76,6 +77,32 @@ async fn no_error_holds_secrets() -> Result<(), Violation> {
         errors_hold_no_secrets(&["hunter2", "hunter3"], &TCP, &to, &TokioClock::new()).await?;
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn errors_tell_what_is_behind_them() -> Result<(), Violation> {
+    let nobody = peers::nobody().await.to_string();
+    for failing in [&nobody, "empty..label:1"] {
+        errors_tell_their_causes(&TCP, &target(failing), &TokioClock::new()).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reconnect_goes_where_the_name_leads_now() -> Result<(), Violation> {
+    let ((old, before), (new, after)) = (peers::echo().await, peers::echo().await);
+    let (at, moves) = peers::moving(old, new);
+    let (tcp, to) = (TCP.resolver(at), target("broker.example:1"));
+    let logs = (&before, &after);
+    a_reconnect_sees_a_moved_server(&tcp, &to, logs, moves, &TokioClock::new()).await
+}
+
+#[tokio::test]
+async fn dials_do_not_disturb_each_other() -> Result<(), Violation> {
+    let (address, _log) = peers::echo().await;
+    let (_full, silent) = peers::silent().await;
+    let (good, mute) = (target(address), target(silent));
+    concurrent_dials_are_independent(&TCP, &good, &mute, &TokioClock::new()).await
 }
 
 #[tokio::test]

@@ -13,8 +13,8 @@ use failover_core::dial::{Dial, DialContext};
 use failover_core::directory::Target;
 use failover_core::failure::{Classify, Kind, Scope};
 use failover_core::testing::conformance::{
-    PeerLog, Violation, does_nothing_before_it_is_polled, errors_hold_no_secrets, fails_as,
-    leaves_nothing_when_cancelled,
+    PeerLog, Violation, a_reconnect_sees_a_moved_server, does_nothing_before_it_is_polled,
+    errors_hold_no_secrets, errors_tell_their_causes, fails_as, leaves_nothing_when_cancelled,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixSocket};
@@ -60,6 +60,28 @@ async fn no_error_holds_secrets() -> Result<(), Violation> {
         errors_hold_no_secrets(&["hunter2"], &Unix, &to, &clock).await?;
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn errors_tell_what_is_behind_them() -> Result<(), Violation> {
+    let missing = target(&scratch("missing"));
+    errors_tell_their_causes(&Unix, &missing, &TokioClock::new()).await
+}
+
+// No dial of a Unix socket waits for its peer, so that there is no mute one, and none that another
+// could wait for.
+
+#[tokio::test]
+async fn a_reconnect_goes_where_the_path_leads_now() -> Result<(), Violation> {
+    let ((old, before), (new, after)) = (echo("old"), echo("new"));
+    let path = scratch("link");
+    std::os::unix::fs::symlink(old, &path).unwrap();
+    let moves = || {
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(new, &path).unwrap();
+    };
+    let (to, clock) = (target(&path), TokioClock::new());
+    a_reconnect_sees_a_moved_server(&Unix, &to, (&before, &after), moves, &clock).await
 }
 
 #[tokio::test]

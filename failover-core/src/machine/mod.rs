@@ -32,7 +32,6 @@ mod attempts;
 mod change;
 mod decide;
 mod effort;
-mod few;
 mod io;
 mod lost;
 mod outage;
@@ -46,7 +45,6 @@ use rand::rngs::Xoshiro256PlusPlus;
 
 use self::attempts::Attempt;
 use self::effort::Extras;
-use self::few::Few;
 pub use self::io::{
     Answer, AttemptEnded, Change, CloseReason, DialOrder, Event, Input, Link, Move, Outbox, Output,
     Planned, Verdict, Whither, Why,
@@ -54,6 +52,7 @@ pub use self::io::{
 use self::outage::{Outage, Plan};
 use crate::endpoint::{EndpointId, Endpoints};
 use crate::failure::{Failure, Kind};
+use crate::few::Few;
 use crate::policy::{Hooks, Limits, NobodyReady, Policy, Seed, Shuffle, Walk};
 pub use crate::pool::Condition;
 use crate::pool::{Pool, SlotIndex};
@@ -238,6 +237,13 @@ impl Machine {
             Input::Change(change) => self.on_change(change, cx),
             Input::Close => self.on_close(cx),
         }
+    }
+
+    /// Reads a word of each part, and means nothing: what is read is in the cache afterwards.
+    #[cfg(feature = "sim")]
+    pub(crate) fn glance(&self) -> u64 {
+        let attempt = u64::from(self.attempts.is_empty());
+        self.latest.as_nanos() ^ self.last_attempt ^ attempt ^ self.pool.glance()
     }
 
     /// When to call [`handle`](Self::handle) with [`Input::Wake`], if nothing else happens before.

@@ -133,6 +133,16 @@ impl Pool {
         }
     }
 
+    /// Reads a word of what lies apart.
+    #[cfg(feature = "sim")]
+    pub(crate) fn glance(&self) -> u64 {
+        let first = self
+            .slots
+            .first()
+            .is_some_and(|slot| slot.ready_at(0).is_some());
+        u64::from(self.place) ^ u64::from(first)
+    }
+
     pub(crate) fn find(&self, id: EndpointId) -> Option<SlotIndex> {
         SlotIndex::try_from(self.list.find(id)?).ok()
     }

@@ -149,8 +149,12 @@ impl Slot {
 
     /// Not again before this time, for the pace's sake: after this wait and its jitter.
     pub(crate) fn pace(&mut self, wait: u64, at: Time) {
+        // Of one that is retired, the outage stands where its wait would.
+        let keeps_wait = self.condition != Condition::Retired;
         let rare = self.rare_mut();
-        rare.wait = wait;
+        if keeps_wait {
+            rare.wait = wait;
+        }
         rare.paced = rare.paced.max(at);
     }
 

@@ -1,18 +1,20 @@
 //! Many clients, each a machine of its own, in one world of servers with limited capacity.
 
 use core::time::Duration;
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use crate::attempt::AttemptId;
 use crate::endpoint::{EndpointId, Endpoints, Traits};
 use crate::failure::{Failure, Kind, Phase};
+use crate::few::Few;
 use crate::machine::{
     Answer, Change, DialOrder, Input, Machine, Outbox, Output, Status, Verdict, Whither,
 };
 use crate::policy::{Policy, Seed};
-use crate::sim::server::{Deed, Server, Serving};
+use crate::sim::queue::Queue;
+use crate::sim::server::{Deed, Meeting, Server, Serving};
 use crate::sim::trace::Asked;
 use crate::sim::weather::Meets;
 use crate::sim::world::Recorder;
@@ -47,10 +49,16 @@ pub struct Fleet {
     clients: Vec<Client>,
     servers: Vec<Serving>,
     endpoints: Endpoints,
+    /// The list that every client begins with; its seed follows from this one.
+    configured: Vec<Entered>,
+    seed: Seed,
+    /// What the dials in flight and the connections have met or will meet.
+    meetings: Vec<Meets>,
     /// The lists that servers will push.
     lists: Vec<Vec<usize>>,
-    plans: BinaryHeap<Reverse<Entry>>,
-    planned: u64,
+    /// What the world does, beside what happens to single clients.
+    acts: Vec<Act>,
+    plans: Queue<Plan>,
     now: Time,
     hooks: Recorder,
     out: Outbox,
@@ -150,15 +158,20 @@ impl Word {
 
 struct Client {
     machine: Machine,
-    seed: Seed,
-    /// By the endpoint's id: which server it is, and how it came into the list.
-    list: Vec<Entered>,
-    in_flight: Vec<Flight>,
-    open: Vec<(AttemptId, usize)>,
-    /// When the heap will wake it: other wake-ups of it in the heap are void.
+    /// When it will be woken, if no dial is answered before: other wake-ups that are planned for it
+    /// are void.
     wake: Option<Time>,
+    in_flight: Few<Dialed>,
+    open: Few<Dialed>,
+    /// Its own list by the endpoint's id, once that is another than the configured one.
+    #[expect(
+        clippy::box_collection,
+        reason = "16 bytes less in each of a million clients"
+    )]
+    list: Option<Box<Vec<Entered>>>,
 }
 
+/// Which server an endpoint is, and how it came into the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entered {
     server: usize,
@@ -172,50 +185,33 @@ enum How {
     Gone,
 }
 
+/// A dial in flight, or the connection that came of it. Small: there are millions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Flight {
+struct Dialed {
     attempt: AttemptId,
-    server: usize,
-    meets: Meets,
+    server: u32,
+    /// Its place among the meetings.
+    meets: u32,
+    /// When the client hears of it.
+    answered: Time,
 }
 
-/// Ordered by time, then by order of planning.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    at: Time,
-    number: u64,
-    plan: Plan,
-}
-
+/// Small: there are millions.
 #[derive(Clone, Copy, Debug)]
 enum Plan {
-    Start(usize),
-    Wake(usize),
-    Report(usize, AttemptId),
-    Drop(usize, AttemptId, Failure, Verdict),
+    Start(u32),
+    Wake(u32),
+    Report(u32, AttemptId),
+    Drop(u32, AttemptId),
+    Act(u32),
+}
+
+/// What the world does.
+#[derive(Clone, Copy, Debug)]
+enum Act {
     Word(Whom, Word),
     Deed(usize, Deed),
     Push(usize, usize),
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
 }
 
 impl core::fmt::Debug for Fleet {
@@ -239,34 +235,37 @@ impl Fleet {
         seed: Seed,
     ) -> Self {
         let policy = policy.into();
-        let configured = servers.iter().enumerate().filter(|(_, s)| s.configured);
-        let list: Vec<Entered> = configured
+        let listed = servers.iter().enumerate().filter(|(_, s)| s.configured);
+        let configured: Vec<Entered> = listed
             .map(|(server, _)| Entered {
                 server,
                 how: How::Configured,
             })
             .collect();
         let traits = |(id, entered): (usize, &Entered)| servers[entered.server].traits_as(id);
-        let endpoints: Vec<Traits> = list.iter().enumerate().map(traits).collect();
+        let endpoints: Vec<Traits> = configured.iter().enumerate().map(traits).collect();
         let endpoints = Endpoints::from(endpoints);
-        let client = |number| {
-            let seed = seed_of(seed, number);
-            Client {
-                machine: Machine::new(Arc::clone(&policy), endpoints.clone(), seed),
-                seed,
-                list: list.clone(),
-                in_flight: Vec::new(),
-                open: Vec::new(),
-                wake: None,
-            }
+        let client = |number| Client {
+            machine: Machine::new(
+                Arc::clone(&policy),
+                endpoints.clone(),
+                seed_of(seed, number),
+            ),
+            wake: None,
+            in_flight: Few::None,
+            open: Few::None,
+            list: None,
         };
         Self {
             clients: (0..clients).map(client).collect(),
             servers: servers.into_iter().map(Serving::new).collect(),
             endpoints,
+            configured,
+            seed,
+            meetings: vec![Meeting::CROWDED.meets, Meeting::ACCEPT.meets],
             lists: Vec::new(),
-            plans: BinaryHeap::new(),
-            planned: 0,
+            acts: Vec::new(),
+            plans: Queue::new(),
             now: Time::ZERO,
             hooks: Recorder::default(),
             out: Outbox::default(),
@@ -277,7 +276,7 @@ impl Fleet {
     /// what is said of a server or client that is not there is not heard.
     pub fn deed(&mut self, at: Time, server: usize, deed: Deed) {
         if server < self.servers.len() {
-            self.plan(at, Plan::Deed(server, deed));
+            self.act(at, Act::Deed(server, deed));
         }
     }
 
@@ -288,7 +287,7 @@ impl Fleet {
         if server < all {
             let list = list.into_iter().filter(|named| *named < all).collect();
             self.lists.push(list);
-            self.plan(at, Plan::Push(server, self.lists.len() - 1));
+            self.act(at, Act::Push(server, self.lists.len() - 1));
         }
     }
 
@@ -303,7 +302,7 @@ impl Fleet {
                 .server()
                 .is_none_or(|server| server < self.servers.len())
         {
-            self.plan(at, Plan::Word(whom, word));
+            self.act(at, Act::Word(whom, word));
         }
     }
 
@@ -320,20 +319,21 @@ impl Fleet {
         for client in 0..self.clients.len() {
             let part = spread.as_nanos() * u128::try_from(client).unwrap_or(0) / all;
             let after = Duration::from_nanos(u64::try_from(part).unwrap_or(u64::MAX));
-            self.plan(self.now + after, Plan::Start(client));
+            self.plans
+                .push(self.now + after, Plan::Start(short(client)));
         }
     }
 
     /// Lets happen what happens up to this time, but at most so many things; says how many did.
     pub fn run_until(&mut self, end: Time, most: u64, watch: &mut Watch<'_>) -> u64 {
         let mut done = 0;
-        while done < most
-            && let Some(Reverse(entry)) = self.plans.peek().copied()
-            && entry.at <= end
-        {
-            self.plans.pop();
-            self.now = self.now.max(entry.at);
-            self.carry_out(entry.plan, watch);
+        while done < most {
+            let clients = &self.clients;
+            let Some((at, plan)) = self.plans.pop(end, |soon| look_at(clients, soon)) else {
+                break;
+            };
+            self.now = self.now.max(at);
+            self.carry_out(plan, watch);
             done += 1;
         }
         done
@@ -362,7 +362,7 @@ impl Fleet {
     /// The seed of this client.
     #[must_use]
     pub fn seed(&self, client: usize) -> Option<Seed> {
-        Some(self.clients.get(client)?.seed)
+        (client < self.clients.len()).then(|| seed_of(self.seed, client))
     }
 
     /// The list that every client begins with.
@@ -375,46 +375,55 @@ impl Fleet {
     #[must_use]
     pub fn server(&self, client: usize, endpoint: EndpointId) -> Option<usize> {
         let id = usize::try_from(endpoint.number()).ok()?;
-        Some(self.clients.get(client)?.list.get(id)?.server)
+        Some(self.list_of(self.clients.get(client)?).get(id)?.server)
     }
 
     /// How many connections this server holds.
     #[must_use]
     pub fn load(&self, server: usize) -> usize {
-        self.servers
-            .get(server)
-            .map_or(0, |server| server.live.len())
+        let live = self.servers.get(server).map_or(0, |server| server.live);
+        usize::try_from(live).unwrap_or(usize::MAX)
     }
 
-    fn plan(&mut self, at: Time, plan: Plan) {
-        self.planned += 1;
-        let number = self.planned;
-        self.plans.push(Reverse(Entry { at, number, plan }));
+    fn act(&mut self, at: Time, act: Act) {
+        let number = short(self.acts.len());
+        self.acts.push(act);
+        self.plans.push(at, Plan::Act(number));
     }
 
     fn carry_out(&mut self, plan: Plan, watch: &mut Watch<'_>) {
         match plan {
-            Plan::Start(client) => self.tell(client, Input::Start, watch),
+            Plan::Start(client) => self.tell(long(client), Input::Start, watch),
             Plan::Wake(client) => {
+                let client = long(client);
                 if self.clients[client].wake == Some(self.now) {
                     self.clients[client].wake = None;
                     self.tell(client, Input::Wake, watch);
                 }
             }
-            Plan::Report(client, attempt) => self.report(client, attempt, watch),
-            Plan::Drop(client, attempt, failure, verdict) => {
-                self.lose(client, attempt, failure, verdict, watch);
-            }
-            Plan::Word(Whom::Client(client), word) => self.say(client, word, watch),
-            Plan::Word(Whom::All, word) => {
+            Plan::Report(client, attempt) => self.report(long(client), attempt, watch),
+            Plan::Drop(client, attempt) => self.drop(long(client), attempt, watch),
+            Plan::Act(number) => self.carry_out_act(self.acts[long(number)], watch),
+        }
+    }
+
+    fn carry_out_act(&mut self, act: Act, watch: &mut Watch<'_>) {
+        match act {
+            Act::Word(Whom::Client(client), word) => self.say(client, word, watch),
+            Act::Word(Whom::All, word) => {
                 for client in 0..self.clients.len() {
                     self.say(client, word, watch);
                 }
             }
-            Plan::Deed(server, deed) => self.do_deed(server, deed, watch),
-            Plan::Push(server, list) => {
+            Act::Deed(server, deed) => self.do_deed(server, deed, watch),
+            Act::Push(server, list) => {
                 let list = core::mem::take(&mut self.lists[list]);
-                for client in self.clients_on(server) {
+                let clients: BTreeSet<usize> = self
+                    .live(server)
+                    .iter()
+                    .map(|(client, _)| *client)
+                    .collect();
+                for client in clients {
                     self.learn(client, &list, watch);
                 }
             }
@@ -424,18 +433,12 @@ impl Fleet {
     /// The answer to a dial, unless nobody waits for it any more.
     fn report(&mut self, client: usize, attempt: AttemptId, watch: &mut Watch<'_>) {
         let flights = &mut self.clients[client].in_flight;
-        let Some(at) = flights.iter().position(|flight| flight.attempt == attempt) else {
+        let Some(flight) = flights.take(|flight| flight.attempt == attempt) else {
             return;
         };
-        let flight = flights.swap_remove(at);
-        match flight.meets {
+        match self.meetings[long(flight.meets)] {
             Meets::Accept { .. } => self.accept(client, flight, None, watch),
-            Meets::AcceptAndDrop {
-                lives,
-                failure,
-                verdict,
-                ..
-            } => self.accept(client, flight, Some((lives, failure, verdict)), watch),
+            Meets::AcceptAndDrop { lives, .. } => self.accept(client, flight, Some(lives), watch),
             Meets::Fail { failure, .. } => {
                 self.tell(client, Input::Failed { attempt, failure }, watch);
             }
@@ -446,22 +449,37 @@ impl Fleet {
     fn accept(
         &mut self,
         client: usize,
-        flight: Flight,
-        drop: Option<(Duration, Failure, Verdict)>,
+        flight: Dialed,
+        lives: Option<Duration>,
         watch: &mut Watch<'_>,
     ) {
-        let (attempt, server) = (flight.attempt, flight.server);
-        if self.servers[server].is_full() {
+        let attempt = flight.attempt;
+        let server = &mut self.servers[long(flight.server)];
+        if server.is_full() {
             let failure = Failure::new(Kind::Refused).at(Phase::Login);
             return self.tell(client, Input::Failed { attempt, failure }, watch);
         }
-        self.servers[server].live.insert((client, attempt));
-        self.clients[client].open.push((attempt, server));
-        if let Some((lives, failure, verdict)) = drop {
-            let at = self.now + lives;
-            self.plan(at, Plan::Drop(client, attempt, failure, verdict));
+        server.live += 1;
+        self.clients[client].open.push(flight);
+        if let Some(lives) = lives {
+            let end = Plan::Drop(short(client), attempt);
+            self.plans.push(self.now + lives, end);
         }
         self.tell(client, Input::Connected { attempt }, watch);
+    }
+
+    /// A connection that was to live only for a while.
+    fn drop(&mut self, client: usize, attempt: AttemptId, watch: &mut Watch<'_>) {
+        let open = &self.clients[client].open;
+        let Some(connection) = open.iter().find(|c| c.attempt == attempt) else {
+            return;
+        };
+        if let Meets::AcceptAndDrop {
+            failure, verdict, ..
+        } = self.meetings[long(connection.meets)]
+        {
+            self.lose(client, attempt, failure, verdict, watch);
+        }
     }
 
     fn lose(
@@ -485,28 +503,29 @@ impl Fleet {
     /// Whether this connection stood until now.
     fn forget(&mut self, client: usize, attempt: AttemptId) -> bool {
         let open = &mut self.clients[client].open;
-        let Some(at) = open.iter().position(|(id, _)| *id == attempt) else {
+        let Some(connection) = open.take(|connection| connection.attempt == attempt) else {
             return false;
         };
-        let (_, server) = open.swap_remove(at);
-        self.servers[server].live.remove(&(client, attempt))
+        self.servers[long(connection.server)].live -= 1;
+        true
     }
 
     fn say(&mut self, client: usize, word: Word, watch: &mut Watch<'_>) {
         let this = &self.clients[client];
+        let id_of = |server| id_of(self.list_of(this), server);
         let input = match word {
             Word::Reconnect => Some(Input::Reconnect(Whither::Any)),
             Word::ReconnectElsewhere => Some(Input::Reconnect(Whither::Other)),
-            Word::ReconnectTo(server) => this
-                .id_of(server)
-                .map(|id| Input::Reconnect(Whither::This(id))),
+            Word::ReconnectTo(server) => {
+                id_of(server).map(|id| Input::Reconnect(Whither::This(id)))
+            }
             Word::Drain => this.connection().map(|attempt| Input::Drain { attempt }),
             Word::Pause => Some(Input::Pause),
             Word::Resume => Some(Input::Resume),
             Word::Add(server) => return self.add(client, server, How::Configured, watch),
             Word::Remove(server) => return self.remove(client, server, watch),
-            Word::Off(server) => this.id_of(server).map(|id| Input::Change(Change::Off(id))),
-            Word::On(server) => this.id_of(server).map(|id| Input::Change(Change::On(id))),
+            Word::Off(server) => id_of(server).map(|id| Input::Change(Change::Off(id))),
+            Word::On(server) => id_of(server).map(|id| Input::Change(Change::On(id))),
             Word::Close => Some(Input::Close),
         };
         if let Some(input) = input {
@@ -515,24 +534,36 @@ impl Fleet {
     }
 
     fn add(&mut self, client: usize, server: usize, how: How, watch: &mut Watch<'_>) {
-        let this = &mut self.clients[client];
-        if this.id_of(server).is_some() {
+        let list = self.own_list(client);
+        if id_of(list, server).is_some() {
             return;
         }
-        let traits = self.servers[server].server.traits_as(this.list.len());
-        this.list.push(Entered { server, how });
+        list.push(Entered { server, how });
+        let id = list.len() - 1;
+        let traits = self.servers[server].server.traits_as(id);
         self.tell(client, Input::Change(Change::Add(traits)), watch);
     }
 
     fn remove(&mut self, client: usize, server: usize, watch: &mut Watch<'_>) {
-        let this = &mut self.clients[client];
-        let Some(id) = this.id_of(server) else {
+        let list = self.own_list(client);
+        let Some(id) = id_of(list, server) else {
             return;
         };
-        for entered in this.list.iter_mut().filter(|e| e.server == server) {
+        for entered in list.iter_mut().filter(|e| e.server == server) {
             entered.how = How::Gone;
         }
         self.tell(client, Input::Change(Change::Remove(id)), watch);
+    }
+
+    fn list_of<'a>(&'a self, client: &'a Client) -> &'a [Entered] {
+        client.list.as_deref().unwrap_or(&self.configured)
+    }
+
+    fn own_list(&mut self, client: usize) -> &mut Vec<Entered> {
+        let configured = &self.configured;
+        self.clients[client]
+            .list
+            .get_or_insert_with(|| Box::new(configured.clone()))
     }
 
     /// A list of servers was pushed.
@@ -540,7 +571,7 @@ impl Fleet {
         for server in list {
             self.add(client, *server, How::Learned, watch);
         }
-        let entered = self.clients[client].list.iter();
+        let entered = self.list_of(&self.clients[client]).iter();
         let learned = entered.filter(|e| e.how == How::Learned && !list.contains(&e.server));
         for server in learned.map(|e| e.server).collect::<Vec<_>>() {
             self.remove(client, server, watch);
@@ -549,8 +580,11 @@ impl Fleet {
 
     fn do_deed(&mut self, server: usize, deed: Deed, watch: &mut Watch<'_>) {
         match deed {
-            Deed::Meets(meets) => self.servers[server].meets = meets,
-            Deed::RouteMeets(route, meets) => self.servers[server].route_meets(route, meets),
+            Deed::Meets(meets) => self.servers[server].meets = self.meeting(meets),
+            Deed::RouteMeets(route, meets) => {
+                let meets = meets.map(|meets| self.meeting(meets));
+                self.servers[server].route_meets(route, meets);
+            }
             Deed::Capacity(capacity) => self.servers[server].capacity = capacity,
             Deed::Drop(failure, verdict) => {
                 self.reset_flights(server, failure);
@@ -566,23 +600,35 @@ impl Fleet {
         }
     }
 
+    fn meeting(&mut self, meets: Meets) -> Meeting {
+        let place = short(self.meetings.len());
+        self.meetings.push(meets);
+        Meeting { place, meets }
+    }
+
     /// Dials that this server would have accepted fail with it.
     fn reset_flights(&mut self, server: usize, failure: Failure) {
-        let flights = self.clients.iter_mut().flat_map(|c| &mut c.in_flight);
-        for flight in flights.filter(|flight| flight.server == server) {
-            if let Meets::Accept { after } | Meets::AcceptAndDrop { after, .. } = flight.meets {
-                flight.meets = Meets::Fail { after, failure };
+        let reset = self.meeting(Meets::fail(Duration::ZERO, failure)).place;
+        let meetings = &self.meetings;
+        let flights = self.clients.iter_mut().flat_map(|c| c.in_flight.iter_mut());
+        for flight in flights.filter(|flight| long(flight.server) == server) {
+            if let Meets::Accept { .. } | Meets::AcceptAndDrop { .. } = meetings[long(flight.meets)]
+            {
+                flight.meets = reset;
             }
         }
     }
 
+    /// The connections of this server: client and dial, in order.
     fn live(&self, server: usize) -> Vec<(usize, AttemptId)> {
-        self.servers[server].live.iter().copied().collect()
-    }
-
-    fn clients_on(&self, server: usize) -> BTreeSet<usize> {
-        let live = self.servers[server].live.iter();
-        live.map(|(client, _)| *client).collect()
+        let mut live = Vec::with_capacity(self.load(server));
+        for (number, client) in self.clients.iter().enumerate() {
+            let open = client.open.iter().filter(|c| long(c.server) == server);
+            let before = live.len();
+            live.extend(open.map(|connection| (number, connection.attempt)));
+            live[before..].sort_unstable();
+        }
+        live
     }
 
     fn tell(&mut self, client: usize, input: Input, watch: &mut Watch<'_>) {
@@ -600,13 +646,7 @@ impl Fleet {
         }
         let machine = &self.clients[client].machine;
         let (wake, status) = (machine.next_wake(), machine.status());
-        if wake != self.clients[client].wake {
-            self.clients[client].wake = wake;
-            if let Some(at) = wake {
-                self.clients[client].wake = Some(at.max(now));
-                self.plan(at.max(now), Plan::Wake(client));
-            }
-        }
+        self.plan_wake(client, wake.map(|at| at.max(now)));
         let mut asked = core::mem::take(&mut self.hooks.asked);
         let moment = Moment {
             at: now,
@@ -623,6 +663,19 @@ impl Fleet {
         self.hooks.asked = asked;
         out.drain();
         self.out = out;
+    }
+
+    /// A wake-up after the answer to a dial is planned when that has come.
+    fn plan_wake(&mut self, client: usize, wake: Option<Time>) {
+        let this = &mut self.clients[client];
+        let answered = this.in_flight.iter().map(|flight| flight.answered).min();
+        let wake = wake.filter(|wake| answered.is_none_or(|answered| *wake < answered));
+        if this.wake != wake {
+            this.wake = wake;
+            if let Some(at) = wake {
+                self.plans.push(at, Plan::Wake(short(client)));
+            }
+        }
     }
 
     fn work(&mut self, client: usize, output: &Output) {
@@ -644,26 +697,22 @@ impl Fleet {
         let Some(server) = self.server(client, order.endpoint) else {
             return;
         };
-        let (meets, after) = self.servers[server].answer(order.route, self.now);
-        self.clients[client].in_flight.push(Flight {
+        let (meeting, after) = self.servers[server].answer(order.route, self.now);
+        let answered = after.map_or(Time::MAX, |after| self.now + after);
+        self.clients[client].in_flight.push(Dialed {
             attempt,
-            server,
-            meets,
+            server: short(server),
+            meets: meeting.place,
+            answered,
         });
-        if let Some(after) = after {
-            self.plan(self.now + after, Plan::Report(client, attempt));
+        if answered != Time::MAX {
+            let report = Plan::Report(short(client), attempt);
+            self.plans.push(answered, report);
         }
     }
 }
 
 impl Client {
-    /// The id under which this server is in the list.
-    fn id_of(&self, server: usize) -> Option<EndpointId> {
-        let here = |entered: &Entered| entered.server == server && entered.how != How::Gone;
-        let id = self.list.iter().position(here)?;
-        u32::try_from(id).ok().map(EndpointId::new)
-    }
-
     fn connection(&self) -> Option<AttemptId> {
         match self.machine.status() {
             Status::Connected { link, .. } => Some(link.attempt),
@@ -675,6 +724,32 @@ impl Client {
             | Status::Closed(_) => None,
         }
     }
+}
+
+/// The id under which this server is in this list.
+fn id_of(list: &[Entered], server: usize) -> Option<EndpointId> {
+    let here = |entered: &Entered| entered.server == server && entered.how != How::Gone;
+    Some(EndpointId::new(short(list.iter().position(here)?)))
+}
+
+/// Reads a little of a client that is wanted in a moment, so that it is in the cache by then: of
+/// several that lie far apart, all are on their way at once.
+fn look_at(clients: &[Client], plan: &Plan) {
+    if let Plan::Wake(client) | Plan::Report(client, _) = plan
+        && let Some(client) = clients.get(long(*client))
+    {
+        black_box(client.machine.glance());
+        black_box(client.wake);
+    }
+}
+
+/// Clients, servers and acts are numbered in 32 bits: more of them fit into no memory.
+fn short(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn long(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// The finalizer of SplitMix64, so that neighbours share nothing.

@@ -26,6 +26,7 @@
 //! ```
 
 mod fleet;
+mod queue;
 mod server;
 mod trace;
 mod weather;

@@ -1,9 +1,8 @@
 //! A server of a fleet: what it does, and how much it can take.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::attempt::AttemptId;
 use crate::endpoint::{EndpointId, Traits};
 use crate::failure::{Failure, Kind, Phase};
 use crate::machine::Verdict;
@@ -119,17 +118,40 @@ impl Deed {
     pub const RESET: Self = Self::Drop(Failure::new(Kind::Reset), Verdict::AsPolicy);
 }
 
+/// What is met, by its place among the fleet's meetings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Meeting {
+    pub(crate) place: u32,
+    pub(crate) meets: Meets,
+}
+
+impl Meeting {
+    /// A server whose queue is too long refuses.
+    pub(crate) const CROWDED: Self = Self {
+        place: 0,
+        meets: Meets::fail(
+            Duration::ZERO,
+            Failure::new(Kind::Refused).at(Phase::Connect),
+        ),
+    };
+    /// What a server does that was told nothing.
+    pub(crate) const ACCEPT: Self = Self {
+        place: 1,
+        meets: Meets::ACCEPT,
+    };
+}
+
 /// A server at work.
 #[derive(Debug)]
 pub(crate) struct Serving {
     pub(crate) server: Server,
     pub(crate) capacity: Capacity,
-    pub(crate) meets: Meets,
-    routes: BTreeMap<u8, Meets>,
+    pub(crate) meets: Meeting,
+    routes: BTreeMap<u8, Meeting>,
     /// When it is done with what it has accepted so far.
     free: Time,
-    /// Its connections: client and dial.
-    pub(crate) live: BTreeSet<(usize, AttemptId)>,
+    /// How many connections it holds.
+    pub(crate) live: u32,
 }
 
 impl Serving {
@@ -137,14 +159,14 @@ impl Serving {
         Self {
             server,
             capacity: server.capacity,
-            meets: Meets::ACCEPT,
+            meets: Meeting::ACCEPT,
             routes: BTreeMap::new(),
             free: Time::ZERO,
-            live: BTreeSet::new(),
+            live: 0,
         }
     }
 
-    pub(crate) fn route_meets(&mut self, route: u8, meets: Option<Meets>) {
+    pub(crate) fn route_meets(&mut self, route: u8, meets: Option<Meeting>) {
         match meets {
             Some(meets) => self.routes.insert(route, meets),
             None => self.routes.remove(&route),
@@ -152,24 +174,22 @@ impl Serving {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        let live = u32::try_from(self.live.len()).unwrap_or(u32::MAX);
-        self.capacity.connections.is_reached(live)
+        self.capacity.connections.is_reached(self.live)
     }
 
     /// What a dial meets now, and after which time it hears of it.
-    pub(crate) fn answer(&mut self, route: u8, now: Time) -> (Meets, Option<Duration>) {
-        let meets = self.routes.get(&route).copied().unwrap_or(self.meets);
-        match meets {
-            Meets::Mute => (meets, None),
-            Meets::Fail { after, .. } => (meets, Some(after)),
+    pub(crate) fn answer(&mut self, route: u8, now: Time) -> (Meeting, Option<Duration>) {
+        let meeting = self.routes.get(&route).copied().unwrap_or(self.meets);
+        match meeting.meets {
+            Meets::Mute => (meeting, None),
+            Meets::Fail { after, .. } => (meeting, Some(after)),
             Meets::Accept { after } | Meets::AcceptAndDrop { after, .. } => {
                 let begins = self.free.max(now);
                 if begins.since(now) > self.capacity.queue {
-                    let refused = Failure::new(Kind::Refused).at(Phase::Connect);
-                    return (Meets::fail(Duration::ZERO, refused), Some(Duration::ZERO));
+                    return (Meeting::CROWDED, Some(Duration::ZERO));
                 }
                 self.free = begins + self.capacity.work;
-                (meets, Some(after.saturating_add(self.free.since(now))))
+                (meeting, Some(after.saturating_add(self.free.since(now))))
             }
         }
     }

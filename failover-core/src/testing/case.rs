@@ -78,7 +78,7 @@ impl Hooks for Delays {
 }
 
 /// How long the storm of a case lasts.
-const STORM: Duration = Duration::from_secs(60);
+pub(super) const STORM: Duration = Duration::from_secs(60);
 /// How many things may happen in it.
 const STORM_STEPS: usize = 600;
 /// How many things may happen after it.
@@ -179,12 +179,16 @@ impl Case {
     }
 
     fn calm(&self, world: &mut World) {
+        world.run_until(self.calm_by(world.now()), CALM_STEPS);
+    }
+
+    /// By when everything must be well, if the world heals now.
+    pub(super) fn calm_by(&self, now: Time) -> Time {
         let bound = laws::recovery_bound(&self.policy, &self.endpoints);
         let rest = laws::longest_rest(&self.policy);
         let spread = self.policy.standing().wake_spread;
-        let beside = laws::standing_bound(&self.policy);
-        let end = world.now() + spread + bound + 2 * rest + beside;
-        world.run_until(end, CALM_STEPS);
+        let beside = laws::standing_bound(&self.policy, &self.endpoints);
+        now + spread + bound + 2 * rest + beside
     }
 }
 

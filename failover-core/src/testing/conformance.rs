@@ -8,8 +8,11 @@
 //! | nothing happens before the first poll | [`does_nothing_before_it_is_polled`] |
 //! | a failure says what failed | [`fails_as`], for a refused target, a reset in the handshake, … |
 //! | no deadline and no retry of its own; the trail names the phase | [`waits_for_a_mute_peer_until_the_deadline`] |
-//! | dropping the future leaves nothing behind, at any await | [`leaves_nothing_when_cancelled`] |
+//! | dropping the future leaves nothing behind, at any await | [`leaves_nothing_when_cancelled`], as the peer sees it; [`leaves_no_more_than_before`], by any count |
+//! | an error tells its causes | [`errors_tell_their_causes`] |
 //! | errors hold no secrets | [`errors_hold_no_secrets`] |
+//! | every dial looks anew where the server is | [`a_reconnect_sees_a_moved_server`] |
+//! | dials do not wait for, disturb or end each other | [`concurrent_dials_are_independent`] |
 //!
 //! Where a function proves that something did *not* happen, it looks again after a short while
 //! ([`QUIET`]): a slow machine can hide a violation there, never invent one.
@@ -73,8 +76,14 @@ pub enum Promise {
     Patient,
     /// Dropping the future closes what was half open.
     CancelSafe,
+    /// An error tells its causes.
+    Traceable,
     /// Errors hold no secrets.
     Discreet,
+    /// Every dial looks anew where the server is.
+    Fresh,
+    /// Dials do not wait for, disturb or end each other.
+    Independent,
 }
 
 impl fmt::Display for Promise {
@@ -84,7 +93,10 @@ impl fmt::Display for Promise {
             Self::FailsAs => "a failure is told with the right kind",
             Self::Patient => "only the deadline ends a dial to a mute peer, and its phase is known",
             Self::CancelSafe => "a dropped dial leaves nothing behind",
+            Self::Traceable => "an error tells its causes",
             Self::Discreet => "errors hold no secrets",
+            Self::Fresh => "every dial looks anew where the server is",
+            Self::Independent => "dials do not wait for, disturb or end each other",
         })
     }
 }
@@ -278,6 +290,43 @@ pub async fn leaves_nothing_when_cancelled(
     Ok(())
 }
 
+/// However far a dial has come, dropping it leaves no more of anything than there was: the same cuts,
+/// and after each `count` must fall to what it was before. What it counts is the test's choice: open
+/// descriptors, tasks of the runtime, allocated bytes. Nobody else may change it meanwhile; what is
+/// made once and kept (a thread, a session ticket) is made by a whole dial before the first count.
+///
+/// Says at how many awaits it cut.
+///
+/// # Errors
+/// When the count stays higher for [`PATIENCE`].
+pub async fn leaves_no_more_than_before(
+    still: Duration,
+    dialer: &impl Dial,
+    to: &Target,
+    count: impl Fn() -> usize,
+    clock: &(impl Clock + Clone),
+) -> Result<usize, Violation> {
+    let cx = context(clock, PATIENCE);
+    drop(within(clock, still, dialer.dial(to, &cx)).await);
+    let before = settled(clock, &count).await;
+    for cut in 1..=MOST_CUTS {
+        let cx = context(clock, PATIENCE);
+        let ended = within(clock, still, until_pending(cut, dialer.dial(to, &cx))).await;
+        if !eventually(clock, || count() <= before).await {
+            let phase = cx.trail().phase();
+            let found = format!(
+                "{before} before, {} after a cut at pending {cut}, phase {phase:?}",
+                count()
+            );
+            return Err(Promise::CancelSafe.violation(found));
+        }
+        if !matches!(ended, Some(Cut::Here)) {
+            return Ok(cut);
+        }
+    }
+    Ok(MOST_CUTS)
+}
+
 /// A dial that fails says why without any of these secrets: neither `Display` nor `Debug` of the
 /// error or of anything in its source chain shows them.
 ///
@@ -304,6 +353,107 @@ pub async fn errors_hold_no_secrets(
     }
 }
 
+/// A dial that fails has an error with a cause in its `source()` chain, and every error in it says
+/// something that the one before did not.
+///
+/// `to` is a target at which something below the transport fails: a refused one, a name that does
+/// not exist. (An error of the transport's own need not have a cause.)
+///
+/// # Errors
+/// When there is no source, one that repeats the words above it, or the dial does not fail.
+pub async fn errors_tell_their_causes(
+    dialer: &impl Dial,
+    to: &Target,
+    clock: &(impl Clock + Clone),
+) -> Result<(), Violation> {
+    let error = failure_of(Promise::Traceable, dialer, to, clock).await?;
+    let chain = std::iter::successors(error.source(), |&error| error.source());
+    let causes: Vec<String> = chain.map(ToString::to_string).collect();
+    if causes.is_empty() {
+        return Promise::Traceable.broken(format!("`{error}` has no source"));
+    }
+    let mut above = error.to_string();
+    for cause in causes {
+        if cause.is_empty() || cause == above {
+            return Promise::Traceable.broken(format!("`{above}` because of `{cause}`"));
+        }
+        above = cause;
+    }
+    Ok(())
+}
+
+/// A dial after the server has moved reaches it where it is now: nothing is remembered of the dial
+/// before it.
+///
+/// `to` leads to the peer that writes `before`, and after `moves` to the one that writes `after`:
+/// the test's resolver, or the file at a path, names another.
+///
+/// # Errors
+/// When a dial fails, or reaches the other peer.
+pub async fn a_reconnect_sees_a_moved_server(
+    dialer: &impl Dial,
+    to: &Target,
+    (before, after): (&PeerLog, &PeerLog),
+    moves: impl FnOnce(),
+    clock: &(impl Clock + Clone),
+) -> Result<(), Violation> {
+    let reached = || (before.accepted(), after.accepted());
+    let (old, new) = reached();
+    drop(connection_of(Promise::Fresh, dialer, to, clock).await?);
+    if !eventually(clock, || reached() == (old + 1, new)).await {
+        return Promise::Fresh.broken(format!("the first dial reached {:?}", reached()));
+    }
+    moves();
+    drop(connection_of(Promise::Fresh, dialer, to, clock).await?);
+    if !eventually(clock, || reached() == (old + 1, new + 1)).await {
+        return Promise::Fresh.broken(format!("the second dial reached {:?}", reached()));
+    }
+    Ok(())
+}
+
+/// Dials of one dialer do not know of each other: while one waits for a `mute` peer, two others to
+/// `good` are begun; one of them is dropped on its way, and the other still connects. So does a third
+/// after the first was dropped.
+///
+/// # Errors
+/// When a dial to `good` fails, or lasts because of another.
+pub async fn concurrent_dials_are_independent(
+    dialer: &impl Dial,
+    good: &Target,
+    mute: &Target,
+    clock: &(impl Clock + Clone),
+) -> Result<(), Violation> {
+    let contexts = [(); 3].map(|()| context(clock, PATIENCE));
+    let mut waiting = std::boxed::Box::pin(dialer.dial(mute, &contexts[0]));
+    let mut dropped = std::boxed::Box::pin(dialer.dial(good, &contexts[1]));
+    let mut kept = pin!(dialer.dial(good, &contexts[2]));
+    let begun = poll_fn(|cx| {
+        let waits = waiting.as_mut().poll(cx).is_pending();
+        // Whether these two are done already does not matter; an error does.
+        let _ = dropped.as_mut().poll(cx);
+        Poll::Ready((waits, kept.as_mut().poll(cx)))
+    });
+    let (waits, early) = begun.await;
+    if !waits {
+        return Promise::Independent.broken("the dial to the mute peer ended".to_string());
+    }
+    drop(dropped);
+    let connected = match early {
+        Poll::Ready(outcome) => Some(outcome),
+        Poll::Pending => within(clock, PATIENCE, kept).await,
+    };
+    match connected {
+        Some(Ok(_)) => {}
+        Some(Err(error)) => {
+            return Promise::Independent.broken(format!("beside two others: {error:?}"));
+        }
+        None => return Promise::Independent.broken("it waits for another".to_string()),
+    }
+    drop(waiting);
+    connection_of(Promise::Independent, dialer, good, clock).await?;
+    Ok(())
+}
+
 impl Promise {
     fn broken(self, found: String) -> Result<(), Violation> {
         Err(self.violation(found))
@@ -328,6 +478,24 @@ async fn failure_of<D: Dial>(
     match within(clock, PATIENCE, dialer.dial(to, &cx)).await {
         Some(Err(error)) => Ok(error),
         Some(Ok(_)) => Err(promise.violation("the dial succeeded".to_string())),
+        None => Err(promise.violation(format!(
+            "the dial did not end within {PATIENCE:?}, its phase is {:?}",
+            cx.trail().phase()
+        ))),
+    }
+}
+
+/// The connection of a dial that must succeed.
+async fn connection_of<D: Dial>(
+    promise: Promise,
+    dialer: &D,
+    to: &Target,
+    clock: &(impl Clock + Clone),
+) -> Result<D::Conn, Violation> {
+    let cx = context(clock, PATIENCE);
+    match within(clock, PATIENCE, dialer.dial(to, &cx)).await {
+        Some(Ok(conn)) => Ok(conn),
+        Some(Err(error)) => Err(promise.violation(format!("the dial failed: {error:?}"))),
         None => Err(promise.violation(format!(
             "the dial did not end within {PATIENCE:?}, its phase is {:?}",
             cx.trail().phase()
@@ -390,6 +558,17 @@ async fn within<F: Future>(clock: &impl Clock, limit: Duration, future: F) -> Op
         sleep.as_mut().poll(cx).map(|()| None)
     })
     .await
+}
+
+/// The count, once it has not changed for [`QUIET`].
+async fn settled(clock: &impl Clock, count: impl Fn() -> usize) -> usize {
+    loop {
+        let before = count();
+        clock.sleep_until(clock.now() + QUIET).await;
+        if count() == before {
+            return before;
+        }
+    }
 }
 
 /// Whether this becomes true within [`PATIENCE`].

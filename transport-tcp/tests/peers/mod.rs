@@ -9,6 +9,8 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use failover_core::testing::conformance::PeerLog;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
@@ -74,6 +76,23 @@ pub(crate) async fn silent_at(address: SocketAddr) -> (impl Sized, SocketAddr) {
     let address = listener.local_addr().unwrap();
     let first = TcpStream::connect(address).await.unwrap();
     ((listener, first), address)
+}
+
+/// What every name resolves to: the first address, and the second from the call of the function on.
+pub(crate) fn moving(
+    old: SocketAddr,
+    new: SocketAddr,
+) -> (
+    impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
+    impl FnOnce(),
+) {
+    let moved = Arc::new(AtomicBool::new(false));
+    let is_moved = Arc::clone(&moved);
+    let at = move |_: &str, _: u16| match is_moved.load(Ordering::SeqCst) {
+        false => Ok(vec![old]),
+        true => Ok(vec![new]),
+    };
+    (at, move || moved.store(true, Ordering::SeqCst))
 }
 
 /// A peer that accepts, reads and says nothing.

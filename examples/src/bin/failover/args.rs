@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Cat(CatArguments),
     Migrate(MigrateArguments),
     Simulate(SimulateArguments),
+    Herd(HerdArguments),
+    Tune(TuneArguments),
     Explain(ExplainArguments),
     Verify(VerifyArguments),
 }
@@ -121,6 +123,86 @@ pub(crate) struct SimulateArguments {
     /// Ask every law about the client's life, and fail if one does not hold
     #[arg(long)]
     pub(crate) laws: bool,
+}
+
+/// See what a policy does to the servers when all clients run it: the world of a scenario, and the
+/// real machine of every client, up to millions of them.
+///
+/// docs/herd.md says what the figures mean.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  failover herd examples/herds/outage.toml --clients 100000
+  failover herd examples/herds/outage.toml --compare ours,nats,full-jitter --plot herd.svg
+  failover herd examples/herds/outage.toml --json | jq '.servers[].peak_dials_per_s'
+
+Exit codes: 0 all clients were connected at the end, 1 they were not or a file could not be written,
+2 the scenario or the arguments make no sense, or there is not enough memory.")]
+pub(crate) struct HerdArguments {
+    /// The scenario
+    #[arg(value_name = "SCENARIO.toml")]
+    pub(crate) scenario: PathBuf,
+    #[command(flatten)]
+    pub(crate) world: HerdWorld,
+    /// Instead of the scenario's policy, these: presets, `ours`, or laws known elsewhere (async-nats,
+    /// grpc, full-jitter, equal-jitter, decorrelated, constant)
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub(crate) compare: Vec<String>,
+    /// Draw dials and connections over time into this file
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) plot: Option<PathBuf>,
+    /// Write the rates over time into this file
+    #[arg(long, value_name = "FILE.csv")]
+    pub(crate) csv: Option<PathBuf>,
+    /// Write a line of JSON for each policy instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which herd.
+#[derive(Args, Debug)]
+pub(crate) struct HerdWorld {
+    /// Another number of clients than the scenario's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) clients: Option<u32>,
+    /// Another seed than the scenario's
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// How many herds are played at a time; the results do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) jobs: u8,
+}
+
+/// Search for the policy that brings a herd back in time: tries many, prints the best few.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  failover tune examples/herds/outage.toml --clients 200000 --share 99 --within 60s --peak 2000
+  failover tune examples/herds/outage.toml --within 30s --json
+
+Exit codes: 0 a policy reaches the goal, 1 none of those that were tried does, 2 the scenario or the
+arguments make no sense.")]
+pub(crate) struct TuneArguments {
+    /// The scenario; of its policy, all but the waits counts
+    #[arg(value_name = "SCENARIO.toml")]
+    pub(crate) scenario: PathBuf,
+    #[command(flatten)]
+    pub(crate) world: HerdWorld,
+    /// This share of the clients, in percent: 50, 90, 99 or 100 …
+    #[arg(long, value_name = "PERCENT", default_value = "99", value_parser = ["50", "90", "99", "100"])]
+    pub(crate) share: String,
+    /// … is to be back so long after the world has healed
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) within: Duration,
+    /// No server is to be dialled more often than this in a second (in any tenth of one)
+    #[arg(long, value_name = "DIALS")]
+    pub(crate) peak: Option<f64>,
+    /// How many policies to print
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) best: usize,
+    /// Write a line of JSON for each policy that was tried, the best first
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// A policy in words, with the delays that the real machine waits, when it gives up, and its risks.

@@ -1,9 +1,10 @@
 //! `failover`: see it work (`demo`), use it (`cat`), take over what you had (`migrate`), try a policy
-//! (`simulate`), read it (`explain`), prove it (`verify`).
+//! (`simulate`), see a million clients run it (`herd`, `tune`), read it (`explain`), prove it (`verify`).
 
 mod args;
 mod cat;
 mod demo;
+mod herd;
 mod migrate;
 mod policy;
 mod simulate;
@@ -26,6 +27,8 @@ fn main() -> ExitCode {
         Command::Cat(arguments) => cat::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Herd(arguments) => herd::run(&arguments),
+        Command::Tune(arguments) => herd::tune(&arguments),
         Command::Explain(arguments) => policy::explain(&arguments),
         Command::Verify(arguments) => policy::verify(&arguments),
     };

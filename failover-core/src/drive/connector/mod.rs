@@ -247,7 +247,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     /// A stream of what happens from now on.
     pub fn events(&mut self) -> Events {
         let (events, ring) = Events::new();
-        if let machine::Status::Closed(_) = self.machine.status() {
+        if self.is_closed() {
             ring.end();
         } else {
             self.rings.retain(|ring| !ring.is_ended());
@@ -286,6 +286,12 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         if self.shared.is_closing() {
             self.close();
         }
+        let in_use = self.out.as_ref().map(|out| out.link.id);
+        if in_use != Some(connection) && !self.is_closed() {
+            // Nor a spare: the user does not have it.
+            self.publish(self.clock.now(), What::LateReport { connection });
+            return Answer::Stale;
+        }
         let Loss {
             failure,
             verdict,
@@ -297,11 +303,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             failure,
             verdict,
         };
-        let answer = self.feed(input, remains);
-        if answer == Answer::Stale {
-            self.publish(self.clock.now(), What::LateReport { connection });
-        }
-        answer
+        self.feed(input, remains)
     }
 
     /// Ready when the connection that is out shall be given up: it was closed, a reconnect was asked
@@ -424,9 +426,11 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             self.hear(cx);
             self.poll_dials(cx);
             if let Some(established) = self.take_connection() {
+                self.disarm();
                 return Poll::Ready(Ok(established));
             }
             if let machine::Status::Closed(reason) = self.machine.status() {
+                self.disarm();
                 return Poll::Ready(Err(self.give_up(reason)));
             }
             ready!(self.poll_wake(cx));
@@ -440,10 +444,16 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             self.hear(cx);
             self.poll_dials(cx);
             if self.out.is_none() {
+                self.disarm();
                 return Poll::Ready(());
             }
             ready!(self.poll_wake(cx));
         }
+    }
+
+    /// Whoever goes away with an answer is not to be woken by a timer that was for the question.
+    fn disarm(&mut self) {
+        self.timer = None;
     }
 
     /// The connection that the machine stands on, if it is not out already.
@@ -725,6 +735,10 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             failure: Some(failure),
             error,
         })
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(self.machine.status(), machine::Status::Closed(_))
     }
 
     fn give_up(&self, reason: CloseReason) -> GiveUp {

@@ -1,10 +1,11 @@
 //! That a life goes on, and that it ends: L11, L14, L17.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use crate::endpoint::Traits;
 use crate::machine::{Event, Input, Output, Status};
-use crate::policy::{CustomDelay, Policy};
+use crate::policy::{CustomDelay, MIN_REDIAL, Policy};
 use crate::sim::Trace;
 use crate::testing::laws::ledger::Ledger;
 use crate::testing::laws::{Violation, violation};
@@ -173,7 +174,8 @@ pub fn l17_recovery(trace: &Trace, healed: Time) -> Result<(), Violation> {
 /// is there, too: with failback, the connection is to the most preferred tier; and as many spares
 /// stand as the policy asks for and the list has servers.
 ///
-/// `trace` must go on after the healing for the probes and waits that this takes. It does not apply
+/// `trace` must go on after the healing for the probes and waits that this takes: failback may go up
+/// one tier at a time, each with probes and a time to settle of its own. It does not apply
 /// to one that does not end connected, to policies with a greatest age, which leave every connection
 /// again, or that retire endpoints, nor to a hook that may exceed the cap.
 ///
@@ -204,7 +206,7 @@ pub fn l17_standing(trace: &Trace) -> Result<(), Violation> {
     let there: Vec<&Traits> = all.filter(|t| !ledger.gone.contains(&t.id())).collect();
     let tier = ledger.traits.get(&link.endpoint).map(|t| t.in_tier());
     let best = there.iter().map(|t| t.in_tier()).min();
-    if standing.failback.is_some() && best < tier {
+    if standing.failback.is_some() && best.is_some() && best < tier {
         let what = format!("connected in tier {tier:?} in the end, there is {best:?}");
         return violation("L17", trace.steps.len(), what);
     }
@@ -241,14 +243,18 @@ pub(in crate::testing) fn longest_rest(policy: &Policy) -> Duration {
     })
 }
 
-/// What the probes of failback take, and the waits between dials for spares.
-pub(in crate::testing) fn standing_bound(policy: &Policy) -> Duration {
+/// What the probes of failback take, and the waits between dials for spares. Failback may go up one
+/// tier at a time: the servers of a better one may have had their turn or rest while those of the
+/// next one prove good.
+pub(in crate::testing) fn standing_bound(policy: &Policy, endpoints: &[Traits]) -> Duration {
     let standing = policy.standing();
     let probes = standing.failback.map_or(Duration::ZERO, |failback| {
         let probes = u32::from(failback.good_probes).saturating_add(2);
-        let probes = failback.every.saturating_mul(probes);
-        probes.saturating_add(failback.settle)
+        let every = failback.every.saturating_add(MIN_REDIAL);
+        every.saturating_mul(probes).saturating_add(failback.settle)
     });
+    let tiers: BTreeSet<u8> = endpoints.iter().map(|traits| traits.in_tier()).collect();
+    let moves = u32::try_from(tiers.len().saturating_sub(1)).unwrap_or(u32::MAX);
     let spares = policy.pace().cap.saturating_mul(standing.spares.into());
-    probes.saturating_add(spares)
+    probes.saturating_mul(moves).saturating_add(spares)
 }

@@ -1,6 +1,6 @@
 //! When it gives up: L7.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::endpoint::EndpointId;
 use crate::machine::{Change, CloseReason, Event, Input, Output, Status, Whither, Why};
@@ -35,8 +35,8 @@ struct Count<'a> {
     endpoints: BTreeMap<EndpointId, (u32, u32)>,
     /// Turns of each endpoint in this outage.
     visits: BTreeMap<EndpointId, u32>,
-    /// Whether the next dial of this endpoint goes on with a turn.
-    goes_on: Option<EndpointId>,
+    /// Whose next dial goes on with a turn.
+    goes_on: BTreeSet<EndpointId>,
     forced: Forced,
 }
 
@@ -54,7 +54,7 @@ impl<'a> Count<'a> {
             turns: 0,
             endpoints: BTreeMap::new(),
             visits: BTreeMap::new(),
-            goes_on: None,
+            goes_on: BTreeSet::new(),
             forced: Forced::Never,
         }
     }
@@ -124,7 +124,7 @@ impl<'a> Count<'a> {
             let what = format!("a dial {gone:?} after the outage began, at most {most:?}");
             return violation("L7", at, what);
         }
-        if self.goes_on.take() != Some(endpoint) {
+        if !self.goes_on.remove(&endpoint) {
             let visits = self.visits.get(&endpoint).copied().unwrap_or(0) + 1;
             self.visits.insert(endpoint, visits);
             if let Limit::AtMost(most) = self.limits().sweeps
@@ -158,17 +158,18 @@ impl<'a> Count<'a> {
                 if limit.is_reached(*failures) {
                     *retired = outage;
                 }
-                self.goes_on = None;
+                self.goes_on.remove(&endpoint);
                 true
             }
             Fact::RouteFailed(endpoint) => {
-                self.goes_on = Some(endpoint);
+                self.goes_on.insert(endpoint);
                 false
             }
             Fact::Stable(endpoint) => {
                 self.turns = 0;
                 self.endpoints.remove(&endpoint);
                 self.visits.clear();
+                self.goes_on.clear();
                 false
             }
             Fact::SideFailed | Fact::Cancelled | Fact::Other => false,

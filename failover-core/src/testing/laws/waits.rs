@@ -160,7 +160,15 @@ pub fn l13_custom(trace: &Trace) -> Result<(), Violation> {
             if let Asked::Delay(asked, answer) = asked {
                 let least = least(&trace.policy, asked, *answer);
                 given.insert(asked.endpoint, (ledger.now, least));
-                let longest = longest(&trace.policy, asked, *answer).max(MIN_REDIAL);
+                // The first wait after a loss is asked of nobody.
+                let first = if matches!(step.input, Input::Lost { .. }) {
+                    range(&trace.policy, asked.security, trace.policy.pace().first).1
+                } else {
+                    0
+                };
+                let longest = longest(&trace.policy, asked, *answer)
+                    .max(Duration::from_nanos(first))
+                    .max(MIN_REDIAL);
                 if let crate::machine::Status::Waiting { endpoint, until } = step.status
                     && !overruled
                     && endpoint == asked.endpoint

@@ -1,11 +1,11 @@
-//! A list that mostly holds one: the dials in flight.
+//! A list that mostly holds one: the dials in flight, the connections that stand.
 
 use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
 
 /// A list that takes no memory of its own while it holds at most one.
 #[derive(Clone, Debug)]
-pub(super) enum Few<T> {
+pub(crate) enum Few<T> {
     None,
     One(T),
     /// Also when some have left: the memory serves the next.
@@ -13,7 +13,7 @@ pub(super) enum Few<T> {
 }
 
 impl<T> Few<T> {
-    pub(super) fn push(&mut self, value: T) {
+    pub(crate) fn push(&mut self, value: T) {
         *self = match core::mem::replace(self, Self::None) {
             Self::None => Self::One(value),
             Self::One(first) => Self::More(Vec::from([first, value])),
@@ -25,7 +25,7 @@ impl<T> Few<T> {
     }
 
     /// Takes the first one that is asked for, if it is there.
-    pub(super) fn take(&mut self, is_it: impl FnMut(&T) -> bool) -> Option<T> {
+    pub(crate) fn take(&mut self, is_it: impl FnMut(&T) -> bool) -> Option<T> {
         let at = self.iter().position(is_it)?;
         match core::mem::replace(self, Self::None) {
             Self::None => None,
@@ -38,7 +38,7 @@ impl<T> Few<T> {
         }
     }
 
-    pub(super) fn retain(&mut self, mut stays: impl FnMut(&T) -> bool) {
+    pub(crate) fn retain(&mut self, mut stays: impl FnMut(&T) -> bool) {
         match self {
             Self::None => {}
             Self::One(only) if stays(only) => {}

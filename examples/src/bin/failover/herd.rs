@@ -1,0 +1,201 @@
+//! `failover herd` and `failover tune`.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use examples::herd::tune::{Goal, Tried, candidates, rank};
+use examples::herd::{self, Contestant, Herd};
+use examples::scenario::{Command, Scenario};
+use failover_core::policy::Seed;
+use failover_core::sim::Whom;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use crate::args::{HerdArguments, HerdWorld, TuneArguments};
+use crate::{Problem, simulate};
+
+pub(crate) fn run(arguments: &HerdArguments) -> Result<(), Problem> {
+    let scenario = world(&arguments.scenario, &arguments.world)?;
+    let contestants = match arguments.compare.as_slice() {
+        [] => vec![herd::own(&scenario)],
+        names => contestants(names)?,
+    };
+    let jobs = usize::from(arguments.world.jobs).min(contestants.len());
+    let herds = play(&scenario, &contestants, jobs)?;
+    if let Some(path) = &arguments.plot {
+        let title = match scenario.about.as_str() {
+            "" => format!("{} clients", scenario.clients),
+            about => format!("{about} ({} clients)", scenario.clients),
+        };
+        let page = herd::page(&title, &herds).map_err(|error| Problem::failed(&error))?;
+        write(path, &page)?;
+    }
+    if let Some(path) = &arguments.csv {
+        write(path, &herd::csv(&herds))?;
+    }
+    if arguments.json {
+        for herd in &herds {
+            said(&herd.json().to_string());
+        }
+    } else {
+        print(&scenario, &herds);
+    }
+    if herds.iter().all(Herd::recovered) {
+        Ok(())
+    } else {
+        Err(Problem::Told)
+    }
+}
+
+pub(crate) fn tune(arguments: &TuneArguments) -> Result<(), Problem> {
+    let scenario = world(&arguments.scenario, &arguments.world)?;
+    let share = arguments.share.parse().unwrap_or(99);
+    let mut goal = Goal::new(share, arguments.within);
+    if let Some(peak) = arguments.peak {
+        goal = goal.peak(peak);
+    }
+    let jobs = usize::from(arguments.world.jobs);
+    herd::check_memory(&scenario, jobs).map_err(|error| Problem::bad(&error))?;
+    let all = candidates(&scenario).map_err(|error| Problem::failed(&error))?;
+    let contestants: Vec<Contestant> = all.iter().map(|(c, _)| c.clone()).collect();
+    let bar = bar(u64::try_from(contestants.len()).unwrap_or(u64::MAX));
+    let done = |n: usize| bar.set_position(u64::try_from(n).unwrap_or(u64::MAX));
+    let herds = herd::run_all(&scenario, &contestants, &[scenario.seed], jobs, &done);
+    bar.finish_and_clear();
+    let mut tried: Vec<Tried> = herds
+        .into_iter()
+        .zip(all)
+        .map(|(herd, (_, toml))| Tried::new(toml, herd))
+        .collect();
+    rank(&goal, &mut tried);
+    if arguments.json {
+        for tried in &tried {
+            let mut line = tried.herd.json();
+            line["reached"] = json!(goal.reached(&tried.herd));
+            line["toml"] = json!(tried.toml);
+            said(&line.to_string());
+        }
+    } else {
+        print_tuned(&goal, &tried, arguments.best);
+    }
+    if tried.first().is_some_and(|best| goal.reached(&best.herd)) {
+        Ok(())
+    } else {
+        Err(Problem::Told)
+    }
+}
+
+fn print_tuned(goal: &Goal, tried: &[Tried], best: usize) {
+    let reached = tried.iter().filter(|t| goal.reached(&t.herd)).count();
+    let all = tried.len();
+    match reached {
+        0 => said(&format!(
+            "none of {all} policies reaches the goal; the nearest:\n"
+        )),
+        _ => said(&format!(
+            "{reached} of {all} policies reach the goal; those with the fewest dials:\n"
+        )),
+    }
+    let shown: Vec<Herd> = tried.iter().take(best).map(|t| t.herd.clone()).collect();
+    said(&herd::compared(&shown));
+    for tried in tried.iter().take(best) {
+        said(&format!("# {}\n{}", tried.herd.policy, tried.toml));
+    }
+}
+
+fn world(path: &Path, world: &HerdWorld) -> Result<Scenario, Problem> {
+    let mut scenario = simulate::read(path)?;
+    if let Some(seed) = world.seed {
+        scenario.seed = Seed::new(seed);
+    }
+    if let Some(clients) = world.clients {
+        scenario.clients = usize::try_from(clients).unwrap_or(usize::MAX);
+    }
+    let gone =
+        |command: &&Command| matches!(command.whom, Whom::Client(n) if n >= scenario.clients);
+    if let Some(command) = scenario.commands.iter().find(gone) {
+        return Err(Problem::BadInput(format!(
+            "--clients {}: the scenario says {:?} to a client beyond that",
+            scenario.clients, command.words
+        )));
+    }
+    Ok(scenario)
+}
+
+fn contestants(names: &[String]) -> Result<Vec<Contestant>, Problem> {
+    let named = |name: &String| Contestant::named(name).map_err(|error| Problem::bad(&error));
+    names.iter().map(named).collect()
+}
+
+fn play(
+    scenario: &Scenario,
+    contestants: &[Contestant],
+    jobs: usize,
+) -> Result<Vec<Herd>, Problem> {
+    herd::check_memory(scenario, jobs).map_err(|error| Problem::bad(&error))?;
+    if let [only] = contestants {
+        let bar = bar(1000);
+        let herd = herd::run(scenario, only, &mut |progress| {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a part of one"
+            )]
+            bar.set_position((progress.part * 1000.0) as u64);
+            bar.set_message(format!("{} connected", progress.connected));
+        });
+        bar.finish_and_clear();
+        return Ok(vec![herd]);
+    }
+    let bar = bar(u64::try_from(contestants.len()).unwrap_or(u64::MAX));
+    let done = |n: usize| bar.set_position(u64::try_from(n).unwrap_or(u64::MAX));
+    let herds = herd::run_all(scenario, contestants, &[scenario.seed], jobs, &done);
+    bar.finish_and_clear();
+    Ok(herds)
+}
+
+/// Progress on the standard error, for a person at a terminal alone.
+fn bar(length: u64) -> ProgressBar {
+    let target = if io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    let bar = ProgressBar::with_draw_target(Some(length), target);
+    let style = ProgressStyle::with_template("{wide_bar} {percent:>3} %  {elapsed}  {msg}");
+    let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn print(scenario: &Scenario, herds: &[Herd]) {
+    let about = match scenario.about.as_str() {
+        "" => String::new(),
+        about => format!("{about}\n"),
+    };
+    let (clients, seed) = (scenario.clients, scenario.seed.get());
+    said(&format!("{about}{clients} clients, seed {seed}\n"));
+    match herds {
+        [only] => {
+            said(&only.to_string());
+            let millions = only.speed() / 1e6;
+            said(&format!(
+                "{} steps of the machines in {:.1} s: {millions:.2} million a second",
+                only.steps,
+                only.took.as_secs_f64()
+            ));
+        }
+        several => said(herd::compared(several).trim_end()),
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Problem> {
+    fs::write(path, text).map_err(|error| Problem::Failed(format!("{}: {error}", path.display())))
+}
+
+/// Nobody may be listening any more; the exit code still speaks.
+fn said(text: &str) {
+    let _ = writeln!(io::stdout(), "{text}");
+}

@@ -1,0 +1,206 @@
+//! What is counted while a herd is played.
+
+use std::time::Duration;
+
+use failover_core::failure::Kind;
+use failover_core::machine::{Event, Output, Status};
+use failover_core::sim::{Fleet, Moment};
+use failover_core::time::Time;
+
+use super::report::{Bin, Herd, ServerFigures, Waited};
+use crate::scenario::Scenario;
+
+/// How finely rates are measured, unless the scenario is very long.
+const BIN: Duration = Duration::from_millis(100);
+/// The most bins.
+const MOST_BINS: u64 = 100_000;
+/// A client that is connected, where its loss would stand.
+const UP: u64 = u64::MAX;
+/// A client that never was connected.
+const NEW: u64 = u64::MAX - 1;
+
+/// The shares of clients whose return is timed, in percent.
+pub(super) const SHARES: [usize; 4] = [50, 90, 99, 100];
+
+pub(super) struct Count {
+    bin: u64,
+    until: Time,
+    healed: Time,
+    /// Per client: since when it is without a connection.
+    down: Vec<u64>,
+    connected: usize,
+    lost_at: Option<Time>,
+    least: usize,
+    /// When so many percent were last reached from below.
+    back: [Option<Time>; SHARES.len()],
+    steps: u64,
+    waited: Waited,
+    closed: usize,
+    servers: Vec<ServerFigures>,
+    /// By bin, then by server.
+    bins: Vec<Bin>,
+}
+
+impl Count {
+    pub(super) fn new(scenario: &Scenario) -> Self {
+        let until = scenario.until;
+        let bin = nanos(BIN).max(until.as_nanos() / MOST_BINS);
+        let servers = scenario.endpoints.iter();
+        Self {
+            bin,
+            until,
+            healed: scenario.acts.last().map_or(Time::ZERO, |act| act.at),
+            down: vec![NEW; scenario.clients],
+            connected: 0,
+            lost_at: None,
+            least: scenario.clients,
+            back: [None; SHARES.len()],
+            steps: 0,
+            waited: Waited::default(),
+            closed: 0,
+            servers: servers
+                .map(|named| ServerFigures::new(&named.name))
+                .collect(),
+            bins: Vec::new(),
+        }
+    }
+
+    pub(super) fn connected(&self) -> usize {
+        self.connected
+    }
+
+    pub(super) fn note(&mut self, fleet: &Fleet, moment: &Moment<'_>) {
+        self.steps += 1;
+        self.pass(fleet, moment.at);
+        for output in moment.outputs {
+            match output {
+                Output::Dial(order) => {
+                    if let Some(server) = fleet.server(moment.client, order.endpoint) {
+                        self.servers[server].dials += 1;
+                        self.bin(moment.at, server).dials += 1;
+                    }
+                }
+                Output::Event(Event::Attempt(ended)) => {
+                    let Some(server) = fleet.server(moment.client, ended.order.endpoint) else {
+                        continue;
+                    };
+                    let figures = &mut self.servers[server];
+                    match ended.outcome.map_err(|failure| failure.kind) {
+                        Ok(()) => figures.accepted += 1,
+                        Err(Kind::Refused) => figures.refused += 1,
+                        Err(Kind::Timeout) => figures.timed_out += 1,
+                        Err(_) => figures.otherwise += 1,
+                    }
+                    if ended.outcome.is_err() {
+                        self.bin(moment.at, server).failed += 1;
+                    }
+                }
+                Output::Event(Event::Closed(_)) => self.closed += 1,
+                Output::Event(_) | Output::Cancel(_) | Output::HangUp { .. } | _ => {}
+            }
+        }
+        let up = matches!(moment.status, Status::Connected { .. });
+        let was_up = self.down[moment.client] == UP;
+        if up != was_up {
+            self.turned(moment.at, moment.client, up);
+        }
+    }
+
+    /// A client was connected or lost its connection.
+    fn turned(&mut self, at: Time, client: usize, up: bool) {
+        let since = std::mem::replace(&mut self.down[client], if up { UP } else { at.as_nanos() });
+        if up {
+            self.connected += 1;
+            if since != NEW {
+                self.waited.note(client, Time::from_nanos(since), at);
+            }
+        } else {
+            self.connected -= 1;
+            self.lost_at.get_or_insert(at);
+            self.least = self.least.min(self.connected);
+        }
+        for (share, back) in SHARES.iter().zip(&mut self.back) {
+            let wanted = (self.down.len() * share).div_ceil(100);
+            match back {
+                None if self.connected >= wanted => *back = Some(at),
+                Some(_) if self.connected < wanted => *back = None,
+                None | Some(_) => {}
+            }
+        }
+    }
+
+    /// The time goes on: the bins up to now are complete.
+    pub(super) fn pass(&mut self, fleet: &Fleet, at: Time) {
+        let servers = self.servers.len();
+        let now = self.place(at);
+        while self.bins.len() < (now + 1) * servers {
+            for server in 0..servers {
+                let held = fleet.load(server);
+                self.bins.push(Bin {
+                    held,
+                    ..Bin::default()
+                });
+            }
+        }
+    }
+
+    fn bin(&mut self, at: Time, server: usize) -> &mut Bin {
+        let place = self.place(at) * self.servers.len() + server;
+        &mut self.bins[place]
+    }
+
+    fn place(&self, at: Time) -> usize {
+        usize::try_from(at.min(self.until).as_nanos() / self.bin).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn herd(mut self, policy: &str, cut: bool, took: Duration) -> Herd {
+        let servers = self.servers.len();
+        let per_second = 1e9 / float(self.bin);
+        for (number, figures) in self.servers.iter_mut().enumerate() {
+            let mut bins = self.bins.iter().skip(number).step_by(servers);
+            let mut rates: Vec<u64> = bins.clone().map(|bin| bin.dials).collect();
+            figures.held = bins.next_back().map_or(0, |bin| bin.held);
+            if let Some(peak) = rates.iter().copied().max() {
+                let at = rates.iter().position(|rate| *rate == peak).unwrap_or(0);
+                figures.peak_at = Time::from_nanos(self.bin * u64::try_from(at).unwrap_or(0));
+                figures.peak = float(peak) * per_second;
+            }
+            rates.retain(|rate| *rate > 0);
+            rates.sort_unstable();
+            let p99 = rates.get((rates.len() * 99 / 100).min(rates.len().saturating_sub(1)));
+            figures.p99 = float(p99.copied().unwrap_or(0)) * per_second;
+        }
+        let since = Time::from_nanos;
+        let still_down = self.down.iter().enumerate().filter(|(_, d)| **d < NEW);
+        for (client, down) in still_down {
+            self.waited.note(client, since(*down), self.until);
+        }
+        Herd {
+            policy: policy.to_string(),
+            clients: self.down.len(),
+            connected: self.connected,
+            closed: self.closed,
+            lost_at: self.lost_at,
+            least: self.least.min(self.down.len()),
+            healed_at: self.lost_at.map(|lost| self.healed.max(lost)),
+            back: self.back,
+            waited: self.waited,
+            steps: self.steps,
+            cut,
+            took,
+            bin: Duration::from_nanos(self.bin),
+            until: self.until,
+            servers: self.servers,
+            bins: self.bins,
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+pub(super) fn float(number: u64) -> f64 {
+    number as f64
+}

@@ -1,0 +1,181 @@
+//! A search for the policy that brings a herd back in time without overrunning its servers.
+
+use std::time::Duration;
+
+use failover_core::policy::{Backoff, Jitter, Pace, Policy, PolicyError, Ratio};
+
+use super::{Contestant, Herd};
+use crate::scenario::Scenario;
+
+/// What is asked of a policy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Goal {
+    /// This share of the clients, in percent: 50, 90, 99 or 100 …
+    pub share: usize,
+    /// … is connected again so long after the world has healed.
+    pub within: Duration,
+    /// No server is dialled more often than this in a second, in any tenth of one.
+    pub peak: Option<f64>,
+}
+
+/// A policy that was tried.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Tried {
+    /// How its waits are made, as configuration.
+    pub toml: String,
+    /// What became of the herd.
+    pub herd: Herd,
+}
+
+impl Tried {
+    /// What became of the herd of a policy that is written so.
+    #[must_use]
+    pub const fn new(toml: String, herd: Herd) -> Self {
+        Self { toml, herd }
+    }
+}
+
+impl Goal {
+    /// A goal without a bound on the rate.
+    #[must_use]
+    pub const fn new(share: usize, within: Duration) -> Self {
+        Self {
+            share,
+            within,
+            peak: None,
+        }
+    }
+
+    /// The same, and no server is dialled more often than this in a second.
+    #[must_use]
+    pub const fn peak(mut self, dials_per_second: f64) -> Self {
+        self.peak = Some(dials_per_second);
+        self
+    }
+
+    /// Whether this herd reached it.
+    #[must_use]
+    pub fn reached(&self, herd: &Herd) -> bool {
+        self.misses(herd) <= 1.0
+    }
+
+    /// How far this herd is from it: at most 1 if it is reached; otherwise the worse of the two
+    /// ratios, and infinite if the clients never came back.
+    #[must_use]
+    pub fn misses(&self, herd: &Herd) -> f64 {
+        let late = match herd.back_after(self.share) {
+            Some(after) => after.as_secs_f64() / self.within.as_secs_f64().max(1e-9),
+            None => return f64::INFINITY,
+        };
+        let over = self.peak.map_or(0.0, |peak| herd.peak() / peak.max(1e-9));
+        late.max(over)
+    }
+}
+
+/// What is tried: laws, how far they spread at first, where they end.
+///
+/// All else is the scenario's policy.
+///
+/// # Errors
+/// A policy that cannot be built, which would be a defect here.
+pub fn candidates(scenario: &Scenario) -> Result<Vec<(Contestant, String)>, PolicyError> {
+    let mut all = Vec::new();
+    for cap in [2_000, 5_000, 10_000, 20_000, 40_000, 80_000] {
+        for base in [100, 500, 1_000, 2_500, 5_000] {
+            if base * 2 > cap {
+                continue;
+            }
+            for law in Law::ALL {
+                let name = format!("{} {base}ms cap {}s", law.name(), cap / 1000);
+                let policy = law.policy(&scenario.policy, base, cap)?;
+                all.push((Contestant::new(name, policy), law.toml(base, cap)));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The best first: those that reach the goal, by the fewest dials; then the others, by how far they
+/// are from it.
+pub fn rank(goal: &Goal, tried: &mut [Tried]) {
+    let key = |tried: &Tried| {
+        let misses = goal.misses(&tried.herd);
+        if misses <= 1.0 {
+            (0.0, tried.herd.dials_each())
+        } else {
+            (misses, tried.herd.dials_each())
+        }
+    };
+    tried.sort_by(|a, b| {
+        let (a, b) = (key(a), key(b));
+        a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
+    });
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Law {
+    Ladder,
+    FullJitter,
+    EqualJitter,
+    Decorrelated,
+}
+
+impl Law {
+    const ALL: [Self; 4] = [
+        Self::Ladder,
+        Self::FullJitter,
+        Self::EqualJitter,
+        Self::Decorrelated,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ladder => "phase ladder",
+            Self::FullJitter => "full jitter",
+            Self::EqualJitter => "equal jitter",
+            Self::Decorrelated => "decorrelated",
+        }
+    }
+
+    fn policy(self, policy: &Policy, base: u64, cap: u64) -> Result<Policy, PolicyError> {
+        let base = Duration::from_millis(base);
+        let factor = Ratio::TWO;
+        let (backoff, jitter) = match self {
+            Self::Ladder => (
+                Backoff::PhaseLadder {
+                    spread: base,
+                    tls_spread: base,
+                },
+                Jitter::None,
+            ),
+            Self::FullJitter => (Backoff::Exponential { base, factor }, Jitter::Full),
+            Self::EqualJitter => (Backoff::Exponential { base, factor }, Jitter::Equal),
+            Self::Decorrelated => (Backoff::Decorrelated { base }, Jitter::None),
+        };
+        let pace = Pace::new(backoff)
+            .every(policy.pace().every)
+            .cap(Duration::from_millis(cap));
+        policy
+            .to_builder()
+            .pace(pace)
+            .jitter(jitter)
+            .tls_jitter(jitter)
+            .build()
+    }
+
+    /// What to write into a configuration.
+    fn toml(self, base: u64, cap: u64) -> String {
+        let (law, rest, jitter) = match self {
+            Self::Ladder => ("phase-ladder", format!(", tls_base = \"{base}ms\""), "none"),
+            Self::FullJitter => ("exponential", ", factor = \"2\"".to_string(), "full"),
+            Self::EqualJitter => ("exponential", ", factor = \"2\"".to_string(), "equal"),
+            Self::Decorrelated => ("decorrelated", String::new(), "none"),
+        };
+        format!(
+            "[policy]\npace = {{ law = \"{law}\", base = \"{base}ms\"{rest}, cap = \"{cap}ms\" }}\n\
+             jitter = \"{jitter}\"\ntls_jitter = \"{jitter}\"\n"
+        )
+    }
+}

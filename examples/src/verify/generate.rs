@@ -50,10 +50,10 @@ impl Dice {
 
 impl Draft {
     /// A world in which anything happens for a minute, and nothing after it.
-    pub(super) fn random(policy: &Policy, seed: u64) -> Self {
+    pub(super) fn random(policy: &Policy, seed: u64) -> Result<Self, toml::ser::Error> {
         let mut dice = Dice(seed);
         let endpoints = 1 + dice.below(4);
-        let mut draft = Self::new(policy, seed, endpoints, Duration::from_millis(STORM));
+        let mut draft = Self::new(policy, seed, endpoints, Duration::from_millis(STORM))?;
         for endpoint in 0..endpoints {
             let mut at = dice.below(10_000);
             while at < STORM {
@@ -86,23 +86,28 @@ impl Draft {
             let piece = format!("[[command]]\nat = \"{at}ms\"\ndo = \"{word}\"\n{endpoint}");
             draft.pieces.push(piece);
         }
-        draft
+        Ok(draft)
     }
 
     /// A world in which all servers are away for this long, after a connection proved stable.
-    pub(super) fn outage(policy: &Policy, outage: Duration) -> Self {
+    pub(super) fn outage(policy: &Policy, outage: Duration) -> Result<Self, toml::ser::Error> {
         let from = policy.stable_after().min(Duration::from_secs(3600)) + Duration::from_secs(1);
         let to = from.saturating_add(outage);
-        let mut draft = Self::new(policy, 1, 2, to);
+        let mut draft = Self::new(policy, 1, 2, to)?;
         draft.pieces.push(format!(
             "[[world]]\nfrom = \"{}\"\nto = \"{}\"\ndoes = \"down\"\n",
             print_duration(from),
             print_duration(to)
         ));
-        draft
+        Ok(draft)
     }
 
-    fn new(policy: &Policy, seed: u64, endpoints: u64, healed: Duration) -> Self {
+    fn new(
+        policy: &Policy,
+        seed: u64,
+        endpoints: u64,
+        healed: Duration,
+    ) -> Result<Self, toml::ser::Error> {
         let whole = Whole {
             policy: PolicyForm::from(policy),
         };
@@ -120,15 +125,15 @@ impl Draft {
             .saturating_add(policy.recovery_bound(count))
             .saturating_add(rest * 2)
             .min(Duration::from_secs(30 * 86_400));
-        Self {
-            policy: toml::to_string(&whole).unwrap_or_default(),
+        Ok(Self {
+            policy: toml::to_string(&whole)?,
             seed,
             endpoints: list,
             pieces: Vec::new(),
             healed,
             until,
             heals: policy.health().maximum <= Duration::from_secs(86_400),
-        }
+        })
     }
 
     pub(super) fn len(&self) -> usize {

@@ -31,10 +31,18 @@ pub(crate) fn verify(arguments: &VerifyArguments) -> Result<(), Problem> {
         seed: arguments.seed,
         survive: arguments.survive,
     };
-    match verify.run(&policy.preset.policy) {
-        Verdict::Holds { steps } => {
+    let verdict = verify.run(&policy.preset.policy);
+    match verdict.map_err(|error| Problem::failed(&error))? {
+        Verdict::Holds { steps, cut } => {
+            let cut = match cut {
+                0 => String::new(),
+                _ => format!(
+                    "; {cut} of them were left before their end, because too much happened there: \
+                     whether the client recovers was not asked in these"
+                ),
+            };
             said(&format!(
-                "{}: every law holds in {} worlds, {steps} steps of the machine",
+                "{}: every law holds in {} worlds, {steps} steps of the machine{cut}",
                 policy.name, arguments.worlds
             ));
             Ok(())

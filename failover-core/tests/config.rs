@@ -445,6 +445,15 @@ mod uri {
         let uri = read("failover:(tcp://joe:secret@a:1?password=secret)?randomize=true");
         assert!(!format!("{uri} {uri:?}").contains("secret"));
         assert!(uri.expose().contains("joe:secret@a"));
+        for options in [
+            "priorityURIs=tcp://joe:secret@b:1",
+            "password=secret",
+            "tcp://joe:secret@b:1=x",
+        ] {
+            let uri = read(&format!("failover:(tcp://a:1)?{options}&randomize=true"));
+            let shown = format!("{uri} {uri:?}");
+            assert!(!shown.contains("secret") && shown.contains("randomize=true"), "{shown}");
+        }
         let error = "failover:(tcp://joe:secret@a:x)"
             .parse::<FailoverUri>()
             .unwrap_err();

@@ -328,6 +328,10 @@ mod bad_input {
             "version = 1\nendpoints = [\"tcp://a:1\"]\npolicy.deadline = \"tcp://joe:secret@h\"",
             "version = 1\nendpoints = [\"tcp://a:1\"]\npolicy.start = \"joe:secret@h\"",
             "version = 1\nendpoints = [\"tcp://a:1\"]\n\"joe:secret@h\" = 1",
+            "version = \"tcp://joe:secret@h\"",
+            "version = 1\nendpoints = \"tcp://joe:secret@h:1\"",
+            "version = 1\nendpoints = [{ url = \"tcp://a:1\", tier = \"tcp://joe:secret@h:1\" }]",
+            "version = 1\nendpoints = [\"tcp://joe:secret@h:1\", \"tcp://joe:secret@h:1\"]",
         ] {
             let error = refused(text);
             assert!(!error.contains("secret"), "{error}");
@@ -452,7 +456,10 @@ mod uri {
         ] {
             let uri = read(&format!("failover:(tcp://a:1)?{options}&randomize=true"));
             let shown = format!("{uri} {uri:?}");
-            assert!(!shown.contains("secret") && shown.contains("randomize=true"), "{shown}");
+            assert!(
+                !shown.contains("secret") && shown.contains("randomize=true"),
+                "{shown}"
+            );
         }
         let error = "failover:(tcp://joe:secret@a:x)"
             .parse::<FailoverUri>()

@@ -169,11 +169,7 @@ impl FailoverUri {
 
     /// The text, with the servers and the names and values of the options spelt so; with each of
     /// these comes the name of its option.
-    fn spell(
-        &self,
-        url: impl Fn(&Url) -> String,
-        word: impl Fn(&str, &str) -> String,
-    ) -> String {
+    fn spell(&self, url: impl Fn(&Url) -> String, word: impl Fn(&str, &str) -> String) -> String {
         let servers: Vec<String> = self.servers.iter().map(url).collect();
         let mut text = format!("{SCHEME}({})", servers.join(","));
         for (at, (name, value)) in self.options.iter().enumerate() {

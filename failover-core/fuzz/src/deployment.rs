@@ -61,7 +61,15 @@ const WORDS: &[&str] = &[
 fuzz_target!(|bytes: &[u8]| {
     let mut bytes = bytes.iter().copied();
     let mut text = String::new();
-    table(&mut text, &mut bytes, Plain::KEYS, 0);
+    if bytes.next().is_some_and(|byte| byte >= 64) {
+        text += "{\"version\":1,\"endpoints\":[\"tcp://a:1\"],\"policy\":";
+        table(&mut text, &mut bytes, PolicyForm::KEYS, 1);
+        text += ",\"link\":";
+        table(&mut text, &mut bytes, LinkForm::KEYS, 1);
+        text += "}";
+    } else {
+        table(&mut text, &mut bytes, Plain::KEYS, 0);
+    }
     let deployment = match serde_json::from_str::<Plain>(&text) {
         Ok(deployment) => deployment,
         Err(error) => return tells_nothing(&error.to_string(), &text),
@@ -127,7 +135,10 @@ fn value(text: &mut String, bytes: &mut impl Iterator<Item = u8>, key: &str, dee
             }
             *text += "]";
         }
-        _ => *text += pick(WORDS, bytes.next().unwrap_or(0)),
+        _ => match bytes.next().unwrap_or(0) {
+            some @ 224.. => *text += pick(WORDS, some),
+            some => *text += pick(words_of(key), some),
+        },
     }
 }
 
@@ -156,6 +167,65 @@ fn keys_of(key: &str) -> &'static [&'static str] {
         "reply" => ReplyForm::KEYS,
         "replay" => ReplayForm::KEYS,
         _ => &[],
+    }
+}
+
+/// Values of the right kind.
+fn words_of(key: &str) -> &'static [&'static str] {
+    match key {
+        "preset" => &[
+            "\"nats\"",
+            "\"stompit\"",
+            "\"activemq\"",
+            "\"synapse\"",
+            "\"diffusion_failover\"",
+        ],
+        "jitter" | "tls_jitter" => &["\"none\"", "\"full\"", "\"equal\"", "\"12.5%\"", "\"3ms\""],
+        "start" => &["\"cascade\"", "\"persevere\"", "\"first-only\""],
+        "plain_fallback" => &["\"refuse\"", "\"allow\""],
+        "nobody_ready" => &["\"wait\"", "\"fail\"", "\"least-bad\""],
+        "walk" => &[
+            "\"listed\"",
+            "\"rotate\"",
+            "\"shuffled-each-loss\"",
+            "\"weighted\"",
+        ],
+        "lost" => &["\"first\"", "\"in-place\"", "\"last\"", "\"turn-taken\""],
+        "law" => &[
+            "\"constant\"",
+            "\"exponential\"",
+            "\"affine\"",
+            "\"decorrelated\"",
+            "\"phase-ladder\"",
+        ],
+        "every" => &["\"sweep\"", "\"attempt\"", "\"return\"", "\"3s\""],
+        "custom" => &["\"off\"", "\"bounded\"", "\"unbounded\""],
+        "overlap" => &["\"allowed\"", "\"forbidden\""],
+        "reaction" => &[
+            "\"next\"",
+            "\"mark\"",
+            "\"suspend\"",
+            "\"remove\"",
+            "\"stop\"",
+        ],
+        "kind" => &["\"auth\"", "\"refused\"", "\"wrong-role\""],
+        "scope" => &["\"transient\"", "\"endpoint\"", "\"fatal\""],
+        "late" => &["\"fault\"", "\"discard\"", "\"report\""],
+        "factor" => &["1", "1.6", "2.000001", "4294.967295"],
+        "version" => &["1"],
+        "url" | "transport" | "routes" => &["\"tcp://a:1\"", "\"wss://joe:secret@c/feed?x\""],
+        "turns" | "per_endpoint" | "sweeps" => &["0", "7", "4294967295", "\"unlimited\""],
+        "retries" | "spares" | "good_probes" | "most" | "tier" | "class" | "weight" | "code"
+        | "max_outstanding" | "keep" | "bytes" | "messages" => &["1", "2", "255"],
+        _ => &[
+            "\"250ms\"",
+            "\"2s\"",
+            "\"1h\"",
+            "\"0s\"",
+            "\"1.5s\"",
+            "\"off\"",
+            "\"3ns\"",
+        ],
     }
 }
 

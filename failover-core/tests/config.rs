@@ -181,7 +181,8 @@ mod round_trip {
 
 mod overrides {
     use super::*;
-    use failover_core::policy::{Backoff, Ratio};
+    use failover_core::endpoint::Security;
+    use failover_core::policy::{Backoff, Jitter, Ratio};
 
     fn policy(text: &str) -> Policy {
         toml::from_str::<PolicyForm>(text)
@@ -196,6 +197,14 @@ mod overrides {
         let changed = policy("preset = \"nats\"\nlimits = { per_endpoint = \"unlimited\" }");
         let limits = nats.limits().per_endpoint(Limit::Unlimited);
         assert_eq!(changed, nats.to_builder().limits(limits).build().unwrap());
+    }
+
+    #[test]
+    fn the_jitter_of_plain_dials_says_nothing_about_tls() {
+        let nats = PresetName::Nats.preset().unwrap().policy;
+        let changed = policy("preset = \"nats\"\njitter = \"none\"");
+        assert_eq!(changed.jitter(Security::Plain), Jitter::None);
+        assert_eq!(changed.jitter(Security::Tls), nats.jitter(Security::Tls));
     }
 
     #[test]

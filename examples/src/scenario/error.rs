@@ -63,6 +63,14 @@ impl Source<'_> {
         if let Some(near) = meant(&what) {
             what += &format!(" (did you mean `{near}`?)");
         }
+        if what.starts_with("invalid type: integer") && what.ends_with("expected a string") {
+            what += "; a time or a duration is one with its unit, such as \"10s\"";
+        }
+        if what.contains('@') {
+            // The words of a value of the wrong kind are repeated in the error.
+            what =
+                "this is wrong; it holds an `@` and perhaps a password, so no more is told".into();
+        }
         if what.starts_with("unknown ") {
             let at = word_of(&what)
                 .and_then(|key| place_of(self.text, at, key))
@@ -106,6 +114,14 @@ impl Source<'_> {
             None => table.clone(),
         };
         (table, whole)
+    }
+}
+
+/// What somebody wrote, unless it may hold a password.
+pub(super) fn told(text: &str) -> &str {
+    match text.contains('@') {
+        true => "***",
+        false => text,
     }
 }
 

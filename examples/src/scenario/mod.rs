@@ -23,6 +23,7 @@ use toml::Spanned;
 
 pub use self::error::ScenarioError;
 pub(crate) use self::error::Source;
+use self::error::told;
 use self::raw::{Raw, RawServer, Text};
 pub use failover_core::config::VERSION;
 
@@ -331,6 +332,7 @@ impl Reader<'_> {
                 || known.join(", "),
                 |some| format!("{} and more", some.join(", ")),
             );
+            let typed = told(typed);
             let what = format!("no endpoint is called {typed:?}{hint}; there are {shown}");
             self.source.wrong(at, key, what)
         })
@@ -384,6 +386,6 @@ fn word<T: Copy>(words: &[(&'static str, T)], text: &str) -> Result<T, String> {
         let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let near = nearest(text, all.iter().copied());
         let hint = near.map_or(String::new(), |near| format!(" (did you mean {near:?}?)"));
-        format!("{text:?} is none of {}{hint}", all.join(", "))
+        format!("{:?} is none of {}{hint}", told(text), all.join(", "))
     })
 }

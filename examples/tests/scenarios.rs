@@ -56,6 +56,15 @@ fn there_is_one_for_each_source_system_and_a_dozen_in_all() {
 }
 
 #[test]
+fn the_example_of_the_reference_is_a_scenario() {
+    let page = include_str!("../../docs/scenario.md");
+    let example = page.split("```toml\n").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
+    let scenario = Scenario::parse("docs/scenario.md", example).unwrap();
+    assert_eq!(simulate::check(&scenario, 0), Ok(()));
+}
+
+#[test]
 fn every_law_holds_in_every_shipped_scenario() {
     for path in shipped() {
         let scenario = parsed(&path);

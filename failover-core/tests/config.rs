@@ -574,6 +574,47 @@ mod the_reference {
     }
 
     #[test]
+    fn the_pages_name_no_key_that_is_not_there() {
+        let known = |table: &str| match table {
+            "order" => OrderForm::KEYS,
+            "pace" => PaceForm::KEYS,
+            "limits" | "start_up_limits" => LimitsForm::KEYS,
+            "health" => HealthForm::KEYS,
+            "standing" => StandingForm::KEYS,
+            "resume" => ResumeForm::KEYS,
+            "race" => RaceForm::KEYS,
+            "link" => LinkForm::KEYS,
+            "heartbeat" => HeartbeatForm::KEYS,
+            "outbox" => OutboxForm::KEYS,
+            "reply" => ReplyForm::KEYS,
+            "replay" => ReplayForm::KEYS,
+            _ => &[],
+        };
+        let mut seen = 0;
+        for page in [
+            include_str!("../../docs/coming-from-activemq.md"),
+            include_str!("../../docs/coming-from-diffusion.md"),
+            include_str!("../../docs/coming-from-nats.md"),
+            include_str!("../../docs/coming-from-stompit.md"),
+            include_str!("../../docs/coming-from-synapse.md"),
+            include_str!("../../docs/which-policy.md"),
+        ] {
+            for code in page.split('`').skip(1).step_by(2) {
+                let path: Vec<&str> = code.split(' ').next().unwrap().split('.').collect();
+                for pair in path.windows(2) {
+                    let keys = known(pair[0]);
+                    assert!(
+                        keys.is_empty() || pair[1] == "*" || keys.contains(&pair[1]),
+                        "{code}"
+                    );
+                    seen += usize::from(!keys.is_empty());
+                }
+            }
+        }
+        assert!(seen > 40, "{seen}");
+    }
+
+    #[test]
     fn the_examples_of_the_pages_are_read() {
         for page in [
             include_str!("../../docs/coming-from-activemq.md"),

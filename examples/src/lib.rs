@@ -10,17 +10,14 @@
 pub mod cat;
 pub mod demo;
 pub mod explain;
-pub mod form;
 pub mod herd;
 pub mod migrate;
 pub mod nats;
-pub mod near;
 pub mod picture;
 pub mod policy_file;
 mod registry;
 pub mod scenario;
 pub mod simulate;
-pub mod span;
 pub mod stomp;
 pub mod timeline;
 pub mod verify;

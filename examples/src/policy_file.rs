@@ -1,11 +1,13 @@
-//! A policy from a file: `version`, `preset`, `[policy]`, as in a scenario; or a scenario itself.
+//! A policy from a file: a deployment's, a scenario's, or the `[policy]` alone.
 
+use failover_core::config::{Deployment, EndpointForm, LinkForm, PolicyForm, VERSION};
+use failover_core::policy::PolicyError;
 use failover_core::preset::{Preset, PresetName};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use toml::{Spanned, Table};
 
-use crate::form;
-use crate::scenario::{Scenario, ScenarioError, Source, VERSION};
+use crate::scenario::{Scenario, ScenarioError, Source};
 
 /// A policy with its name and what it wants of the link.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,35 +15,33 @@ use crate::scenario::{Scenario, ScenarioError, Source, VERSION};
 pub struct PolicyFile {
     /// What to call it.
     pub name: String,
-    /// The policy, and the link policy of the preset that it is made of.
+    /// The policy, and the link policy that goes with it.
     pub preset: Preset,
 }
 
+/// A deployment with an `about`; it may have no endpoints yet.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
     version: Spanned<u32>,
     #[serde(default)]
     about: String,
-    preset: Option<Spanned<String>>,
-    policy: Option<Spanned<Table>>,
+    endpoints: Option<Spanned<Vec<EndpointForm<IgnoredAny>>>>,
+    policy: Option<Spanned<PolicyForm>>,
+    link: Option<Spanned<LinkForm>>,
+    #[serde(rename = "transport")]
+    _transport: Option<IgnoredAny>,
 }
 
 impl PolicyFile {
-    /// The preset of this name.
+    /// The policy of this preset.
     ///
     /// # Errors
-    /// Which presets there are.
-    pub fn of_preset(name: &str) -> Result<Self, form::FormError> {
-        // Complains of the name.
-        let policy = form::policy(Some(name), &Table::new())?;
-        let preset = Preset {
-            policy,
-            link: link_of(name),
-        };
+    /// When the preset's own policy is refused.
+    pub fn of_preset(name: PresetName) -> Result<Self, PolicyError> {
         Ok(Self {
-            name: name.to_string(),
-            preset,
+            name: name.as_str().to_string(),
+            preset: name.preset()?,
         })
     }
 
@@ -54,49 +54,53 @@ impl PolicyFile {
         let table: Table = text.parse().map_err(|error| source.unreadable(&error))?;
         if table.contains_key("until") {
             let scenario = Scenario::parse(file, text)?;
-            let link = link_of(scenario.preset.as_deref().unwrap_or("default"));
             return Ok(Self {
                 name: file.to_string(),
                 preset: Preset {
                     policy: scenario.policy,
-                    link,
+                    link: scenario.link,
                 },
             });
         }
         let raw: Raw = toml::from_str(text).map_err(|error| source.unreadable(&error))?;
-        if *raw.version.get_ref() != VERSION {
-            let what = format!(
-                "this tool reads version {VERSION}, not {}",
-                raw.version.get_ref()
-            );
-            return Err(source.wrong(raw.version.span().start, "version", what));
-        }
-        let name = raw.preset.as_ref().map(|name| name.get_ref().as_str());
-        let none = Table::new();
-        let own = raw.policy.as_ref();
-        let policy = form::policy(name, own.map_or(&none, |own| own.get_ref()));
-        let policy = policy.map_err(|error| {
-            if error.key == "preset" {
-                let at = raw.preset.as_ref().map_or(0, |preset| preset.span().start);
-                return source.wrong(at, "preset", error.what);
-            }
-            source.in_policy(own.map_or(0, |own| own.span().start), &error)
-        })?;
-        let about = raw.about.trim();
-        Ok(Self {
-            name: match about {
-                "" => file.to_string(),
-                about => format!("{file} ({about})"),
-            },
-            preset: Preset {
-                policy,
-                link: link_of(name.unwrap_or("default")),
-            },
-        })
+        source.version(&raw.version)?;
+        let name = match raw.about.trim() {
+            "" => file.to_string(),
+            about => format!("{file} ({about})"),
+        };
+        let preset = raw.preset(source)?;
+        Ok(Self { name, preset })
     }
 }
 
-fn link_of(preset: &str) -> failover_core::link::LinkPolicy {
-    let preset = preset.parse().map(PresetName::preset);
-    preset.ok().and_then(Result::ok).unwrap_or_default().link
+impl Raw {
+    fn preset(self, source: Source<'_>) -> Result<Preset, ScenarioError> {
+        fn apart<T>(part: Option<Spanned<T>>) -> (usize, Option<T>) {
+            let at = part.as_ref().map_or(0, |part| part.span().start);
+            (at, part.map(Spanned::into_inner))
+        }
+        let (policy_at, policy) = apart(self.policy);
+        let (link_at, link) = apart(self.link);
+        let (endpoints_at, endpoints) = apart(self.endpoints);
+        let mut deployment = Deployment::<IgnoredAny>::default();
+        deployment.version = Some(VERSION);
+        deployment.policy = policy;
+        deployment.link = link;
+        deployment.endpoints = endpoints;
+        let wrong = |at, table| {
+            move |error: failover_core::config::ConfigError| {
+                source.in_table(at, table, &error.to_string())
+            }
+        };
+        let preset = Preset {
+            policy: deployment.policy().map_err(wrong(policy_at, "policy"))?,
+            link: deployment.link().map_err(wrong(link_at, "link"))?,
+        };
+        if deployment.endpoints.is_some() {
+            deployment
+                .check()
+                .map_err(wrong(endpoints_at, "endpoints"))?;
+        }
+        Ok(preset)
+    }
 }

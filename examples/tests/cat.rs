@@ -178,7 +178,7 @@ fn bad_arguments_are_named_and_exit_with_2() {
         ),
         (
             "tcp://h:1 --wait 9",
-            "'9' for '--wait <TIME>': a duration is a number and a unit",
+            "'9' for '--wait <TIME>': `9` is not a duration: write a number with a unit",
         ),
         (
             "tcp://h:1 --jitter 200%",

@@ -8,9 +8,19 @@ use examples::policy_file::PolicyFile;
 use examples::scenario::Scenario;
 use examples::simulate;
 use examples::verify::{Verdict, Verify};
+use failover_core::policy::{Limits, MaxAge, Policy, Standing};
+use failover_core::testing::Case;
 
 fn preset(name: &str) -> PolicyFile {
-    PolicyFile::of_preset(name).unwrap()
+    PolicyFile::of_preset(name.parse().unwrap()).unwrap()
+}
+
+fn verify(worlds: u32) -> Verify {
+    Verify {
+        worlds,
+        seed: 7,
+        survive: None,
+    }
 }
 
 fn risks(name: &str) -> Vec<&'static str> {
@@ -63,17 +73,43 @@ fn every_law_holds_of_every_preset() {
         "nats",
         "diffusion_failover",
     ] {
-        let verify = Verify {
-            worlds: 60,
-            seed: 7,
-            survive: None,
-        };
-        let verdict = verify.run(&preset(name).preset.policy);
+        let verdict = verify(60).run(&preset(name).preset.policy).unwrap();
         assert!(
             matches!(verdict, Verdict::Holds { .. }),
             "{name}: {verdict:?}"
         );
     }
+}
+
+#[test]
+fn a_policy_with_every_odd_value_is_verified_in_worlds_that_can_be_read() {
+    for bytes in 0..40_u8 {
+        let bytes: Vec<u8> = (0..120).map(|n: u8| n.wrapping_mul(bytes)).collect();
+        let policy = Case::policy_from_bytes(&bytes).build().unwrap();
+        // A random policy may well give up; that is no error here.
+        verify(2).run(&policy).unwrap();
+    }
+    let policy = Policy::builder()
+        .stable_after(Duration::MAX)
+        .limits(Limits::UNLIMITED.elapsed(Duration::MAX))
+        .turn_deadline(None)
+        .resume(None)
+        .build()
+        .unwrap();
+    verify(2).run(&policy).unwrap();
+}
+
+#[test]
+fn worlds_in_which_too_much_happens_are_counted() {
+    // A connection that is too old after 2 ms, all the time.
+    let max_age = MaxAge::new(Duration::from_millis(2)).spread(Duration::ZERO);
+    let standing = Standing::default().max_age(max_age);
+    let policy = Policy::builder().standing(standing).build().unwrap();
+    let verdict = verify(6).run(&policy).unwrap();
+    let Verdict::Holds { cut, .. } = verdict else {
+        panic!("{verdict:?}");
+    };
+    assert!((1..=6).contains(&cut), "{cut}");
 }
 
 #[test]
@@ -83,12 +119,12 @@ fn an_outage_that_is_not_survived_is_a_scenario_that_can_be_played() {
         seed: 1,
         survive: Some(Duration::from_secs(3600)),
     };
-    let survived = verify.run(&preset("default").preset.policy);
+    let survived = verify.run(&preset("default").preset.policy).unwrap();
     assert!(matches!(survived, Verdict::Holds { .. }), "{survived:?}");
     let Verdict::Broken {
         violation,
         scenario: Some(text),
-    } = verify.run(&preset("nats").preset.policy)
+    } = verify.run(&preset("nats").preset.policy).unwrap()
     else {
         panic!("nats gives up");
     };

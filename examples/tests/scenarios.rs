@@ -56,6 +56,15 @@ fn there_is_one_for_each_source_system_and_a_dozen_in_all() {
 }
 
 #[test]
+fn the_example_of_the_reference_is_a_scenario() {
+    let page = include_str!("../../docs/scenario.md");
+    let example = page.split("```toml\n").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
+    let scenario = Scenario::parse("docs/scenario.md", example).unwrap();
+    assert_eq!(simulate::check(&scenario, 0), Ok(()));
+}
+
+#[test]
 fn every_law_holds_in_every_shipped_scenario() {
     for path in shipped() {
         let scenario = parsed(&path);
@@ -88,8 +97,9 @@ fn a_full_server_refuses_and_a_busy_one_lets_wait() {
         version = 1
         clients = 3
         until = \"10s\"
-        [[endpoint]]
+        [[endpoints]]
         url = \"tcp://a:1\"
+        [servers.\"a:1\"]
         connections = 2
         work = \"1s\"
     ";
@@ -117,13 +127,13 @@ const SENSELESS: [(&str, &str, &str); 20] = [
     ("", "clinets = 2", "did you mean `clients`?"),
     (
         "",
-        "preset = \"nuts\"",
-        "preset: no preset is called \"nuts\"",
+        "[policy]\npreset = \"nuts\"",
+        "t:8: policy.preset: there is no `nuts` here: did you mean `nats`?",
     ),
     (
         "",
         "[policy]\ndeadline = \"5\"",
-        "t:8: policy.deadline: a duration is a number and a unit",
+        "t:8: policy.deadline: `5` is not a duration",
     ),
     (
         "",
@@ -204,7 +214,7 @@ fn what_makes_no_sense_is_refused_with_its_line_and_key() {
         };
         let (top, below) = if table { ("", wrong) } else { (wrong, "") };
         let text = format!(
-            "{version}\n{top}\nuntil = \"10s\"\n[[endpoint]]\nname = \"a\"\nurl = \"tcp://a:1\"\n{before}{below}\n"
+            "{version}\n{top}\nuntil = \"10s\"\n[[endpoints]]\nname = \"a\"\nurl = \"tcp://a:1\"\n{before}{below}\n"
         );
         // Where the table follows the endpoint, its first line is the seventh.
         let error = Scenario::parse("t", &text).unwrap_err().to_string();
@@ -217,10 +227,10 @@ fn what_makes_no_sense_is_refused_with_its_line_and_key() {
 
 #[test]
 fn a_url_of_an_endpoint_is_checked_and_its_password_is_not_told() {
-    let text = |url: &str| format!("version = 1\nuntil = \"1s\"\n[[endpoint]]\nurl = \"{url}\"\n");
+    let text = |url: &str| format!("version = 1\nuntil = \"1s\"\n[[endpoints]]\nurl = \"{url}\"\n");
     let error = Scenario::parse("t", &text("tcp://a:70000")).unwrap_err();
     assert!(
-        error.to_string().starts_with("t:4: endpoint.url: "),
+        error.to_string().starts_with("t:4: endpoints.url: "),
         "{error}"
     );
     let scenario = Scenario::parse("t", &text("tcp://me:secret@a:1")).unwrap();

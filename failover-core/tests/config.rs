@@ -211,7 +211,8 @@ mod round_trip {
 
 mod overrides {
     use super::*;
-    use failover_core::policy::{Backoff, Ratio};
+    use failover_core::endpoint::Security;
+    use failover_core::policy::{Backoff, Jitter, Ratio};
 
     fn policy(text: &str) -> Policy {
         toml::from_str::<PolicyForm>(text)
@@ -226,6 +227,14 @@ mod overrides {
         let changed = policy("preset = \"nats\"\nlimits = { per_endpoint = \"unlimited\" }");
         let limits = nats.limits().per_endpoint(Limit::Unlimited);
         assert_eq!(changed, nats.to_builder().limits(limits).build().unwrap());
+    }
+
+    #[test]
+    fn the_jitter_of_plain_dials_says_nothing_about_tls() {
+        let nats = PresetName::Nats.preset().unwrap().policy;
+        let changed = policy("preset = \"nats\"\njitter = \"none\"");
+        assert_eq!(changed.jitter(Security::Plain), Jitter::None);
+        assert_eq!(changed.jitter(Security::Tls), nats.jitter(Security::Tls));
     }
 
     #[test]
@@ -358,6 +367,10 @@ mod bad_input {
             "version = 1\nendpoints = [\"tcp://a:1\"]\npolicy.deadline = \"tcp://joe:secret@h\"",
             "version = 1\nendpoints = [\"tcp://a:1\"]\npolicy.start = \"joe:secret@h\"",
             "version = 1\nendpoints = [\"tcp://a:1\"]\n\"joe:secret@h\" = 1",
+            "version = \"tcp://joe:secret@h\"",
+            "version = 1\nendpoints = \"tcp://joe:secret@h:1\"",
+            "version = 1\nendpoints = [{ url = \"tcp://a:1\", tier = \"tcp://joe:secret@h:1\" }]",
+            "version = 1\nendpoints = [\"tcp://joe:secret@h:1\", \"tcp://joe:secret@h:1\"]",
         ] {
             let error = refused(text);
             assert!(!error.contains("secret"), "{error}");
@@ -475,6 +488,18 @@ mod uri {
         let uri = read("failover:(tcp://joe:secret@a:1?password=secret)?randomize=true");
         assert!(!format!("{uri} {uri:?}").contains("secret"));
         assert!(uri.expose().contains("joe:secret@a"));
+        for options in [
+            "priorityURIs=tcp://joe:secret@b:1",
+            "password=secret",
+            "tcp://joe:secret@b:1=x",
+        ] {
+            let uri = read(&format!("failover:(tcp://a:1)?{options}&randomize=true"));
+            let shown = format!("{uri} {uri:?}");
+            assert!(
+                !shown.contains("secret") && shown.contains("randomize=true"),
+                "{shown}"
+            );
+        }
         let error = "failover:(tcp://joe:secret@a:x)"
             .parse::<FailoverUri>()
             .unwrap_err();
@@ -577,6 +602,47 @@ mod the_reference {
             let described: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
             assert_eq!(described, keys, "{title}");
         }
+    }
+
+    #[test]
+    fn the_pages_name_no_key_that_is_not_there() {
+        let known = |table: &str| match table {
+            "order" => OrderForm::KEYS,
+            "pace" => PaceForm::KEYS,
+            "limits" | "start_up_limits" => LimitsForm::KEYS,
+            "health" => HealthForm::KEYS,
+            "standing" => StandingForm::KEYS,
+            "resume" => ResumeForm::KEYS,
+            "race" => RaceForm::KEYS,
+            "link" => LinkForm::KEYS,
+            "heartbeat" => HeartbeatForm::KEYS,
+            "outbox" => OutboxForm::KEYS,
+            "reply" => ReplyForm::KEYS,
+            "replay" => ReplayForm::KEYS,
+            _ => &[],
+        };
+        let mut seen = 0;
+        for page in [
+            include_str!("../../docs/coming-from-activemq.md"),
+            include_str!("../../docs/coming-from-diffusion.md"),
+            include_str!("../../docs/coming-from-nats.md"),
+            include_str!("../../docs/coming-from-stompit.md"),
+            include_str!("../../docs/coming-from-synapse.md"),
+            include_str!("../../docs/which-policy.md"),
+        ] {
+            for code in page.split('`').skip(1).step_by(2) {
+                let path: Vec<&str> = code.split(' ').next().unwrap().split('.').collect();
+                for pair in path.windows(2) {
+                    let keys = known(pair[0]);
+                    assert!(
+                        keys.is_empty() || pair[1] == "*" || keys.contains(&pair[1]),
+                        "{code}"
+                    );
+                    seen += usize::from(!keys.is_empty());
+                }
+            }
+        }
+        assert!(seen > 40, "{seen}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use failover_core::config::SpreadText;
 use failover_core::endpoint::Security;
 use failover_core::link::{Bounds, LinkPolicy, Outbox, Overflow, Replay, Reply};
 use failover_core::policy::{
@@ -9,7 +10,6 @@ use failover_core::policy::{
     Ratio, Shuffle, Start, Walk,
 };
 
-use crate::form;
 use crate::timeline::short;
 
 pub(super) fn policy(policy: &Policy) -> Vec<String> {
@@ -129,8 +129,8 @@ fn jitter(policy: &Policy) -> String {
         Jitter::Equal => "drawn from half of that up to that".to_string(),
         Jitter::UpTo(width) => format!("that and up to {} more", short(width)),
         other @ (Jitter::Proportional(_) | _) => {
-            let text = form::jitter_text(other).unwrap_or_default();
-            format!("that, give or take {text}")
+            let text = serde_json::to_value(SpreadText(other)).unwrap_or_default();
+            format!("that, give or take {}", text.as_str().unwrap_or_default())
         }
     };
     let plain = words(policy.jitter(Security::Plain));

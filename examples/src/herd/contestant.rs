@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use failover_core::config::nearest;
 use failover_core::policy::{
     Backoff, Every, Jitter, Order, Pace, Policy, PolicyError, Ratio, Shuffle, Walk,
 };
@@ -76,7 +77,7 @@ impl Contestant {
 
 impl NoSuchContestant {
     fn of(name: &str) -> Self {
-        let near = crate::near::nearest(name, Contestant::NAMES.iter().copied());
+        let near = nearest(name, Contestant::NAMES.iter().copied());
         Self {
             name: name.to_string(),
             hint: near.map_or(String::new(), |near| format!(" (did you mean {near:?}?)")),

@@ -2,10 +2,24 @@
 
 use std::time::Duration;
 
+use failover_core::config::PolicyForm;
 use failover_core::policy::{Backoff, Jitter, Pace, Policy, PolicyError, Ratio};
+use serde::Serialize;
 
 use super::{Contestant, Herd};
 use crate::scenario::Scenario;
+
+/// A candidate that cannot be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CandidateError {
+    /// Its policy was refused.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// It cannot be written.
+    #[error("a candidate cannot be written as TOML: {0}")]
+    Unwritten(#[from] toml::ser::Error),
+}
 
 /// What is asked of a policy.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,11 +102,11 @@ impl Goal {
 
 /// What is tried: laws, how far they spread at first, where they end.
 ///
-/// All else is the scenario's policy.
+/// All else is the scenario's policy. Each comes with the keys to write into its `[policy]`.
 ///
 /// # Errors
-/// A policy that cannot be built, which would be a defect here.
-pub fn candidates(scenario: &Scenario) -> Result<Vec<(Contestant, String)>, PolicyError> {
+/// A policy that cannot be built or written, which would be a defect here.
+pub fn candidates(scenario: &Scenario) -> Result<Vec<(Contestant, String)>, CandidateError> {
     let mut all = Vec::new();
     for cap in [2_000, 5_000, 10_000, 20_000, 40_000, 80_000] {
         for base in [100, 500, 1_000, 2_500, 5_000] {
@@ -102,7 +116,8 @@ pub fn candidates(scenario: &Scenario) -> Result<Vec<(Contestant, String)>, Poli
             for law in Law::ALL {
                 let name = format!("{} {base}ms cap {}s", law.name(), cap / 1000);
                 let policy = law.policy(&scenario.policy, base, cap)?;
-                all.push((Contestant::new(name, policy), law.toml(base, cap)));
+                let keys = keys(&policy)?;
+                all.push((Contestant::new(name, policy), keys));
             }
         }
     }
@@ -176,18 +191,19 @@ impl Law {
             .tls_jitter(jitter)
             .build()
     }
+}
 
-    /// What to write into a configuration.
-    fn toml(self, base: u64, cap: u64) -> String {
-        let (law, rest, jitter) = match self {
-            Self::Ladder => ("phase-ladder", format!(", tls_base = \"{base}ms\""), "none"),
-            Self::FullJitter => ("exponential", ", factor = \"2\"".to_string(), "full"),
-            Self::EqualJitter => ("exponential", ", factor = \"2\"".to_string(), "equal"),
-            Self::Decorrelated => ("decorrelated", String::new(), "none"),
-        };
-        format!(
-            "[policy]\npace = {{ law = \"{law}\", base = \"{base}ms\"{rest}, cap = \"{cap}ms\" }}\n\
-             jitter = \"{jitter}\"\ntls_jitter = \"{jitter}\"\n"
-        )
-    }
+/// The keys that make this policy of any other that differs from it in its waits alone.
+fn keys(policy: &Policy) -> Result<String, toml::ser::Error> {
+    let whole = PolicyForm::from(policy);
+    let mut form = PolicyForm::default();
+    form.jitter = whole.jitter;
+    form.tls_jitter = whole.tls_jitter;
+    form.pace = whole.pace;
+    toml::to_string(&Pasted { policy: form })
+}
+
+#[derive(Serialize)]
+struct Pasted {
+    policy: PolicyForm,
 }

@@ -11,20 +11,22 @@ mod span;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use failover_core::directory::{Url, UrlError};
-use failover_core::endpoint::{EndpointId, MAX_ROUTES, Security, Traits};
+use failover_core::config::{FormError, PolicyForm, nearest, parse_duration};
+use failover_core::directory::{Directory, Endpoint, Url};
+use failover_core::endpoint::{EndpointId, Security, Traits};
+use failover_core::link::LinkPolicy;
 use failover_core::policy::{Limit, Policy, Seed};
+use failover_core::preset::PresetName;
 use failover_core::sim::{Capacity, Deed, Fleet, Meets, Server, Whom, Word};
 use failover_core::time::Time;
-use toml::{Spanned, Table};
+use toml::Spanned;
 
 pub use self::error::ScenarioError;
 pub(crate) use self::error::Source;
-use self::raw::{Raw, RawEndpoint, Text};
-use crate::{form, span as text};
+use self::error::told;
+use self::raw::{Raw, RawServer, Text};
+pub use failover_core::config::VERSION;
 
-/// The version of the format that this tool reads.
-pub const VERSION: u32 = 1;
 /// The most clients of one scenario.
 pub const MOST_CLIENTS: u32 = 1_000_000;
 
@@ -38,6 +40,8 @@ pub struct Scenario {
     pub preset: Option<String>,
     /// The policy of every client.
     pub policy: Policy,
+    /// What every client does over its connection. Not enforced yet.
+    pub link: LinkPolicy,
     /// The seed of the first client, from which all others follow.
     pub seed: Seed,
     /// How many clients there are.
@@ -146,6 +150,28 @@ impl Scenario {
     }
 }
 
+impl Named {
+    fn of(endpoint: &Endpoint) -> Self {
+        let own = endpoint.overrides();
+        let mut traits = Traits::new(EndpointId::new(0))
+            .tier(own.tier)
+            .weight(own.weight)
+            .class(own.class);
+        for route in endpoint.routes() {
+            traits = traits.route(security(route));
+        }
+        if let Some(deadline) = own.deadline {
+            traits = traits.deadline(deadline);
+        }
+        Self {
+            name: endpoint.name().to_string(),
+            routes: endpoint.routes().iter().map(Url::to_string).collect(),
+            server: Server::new(traits),
+            latency: Duration::ZERO,
+        }
+    }
+}
+
 fn security(url: &Url) -> Security {
     match url.scheme() {
         "tls" | "wss" | "https" | "ssl" => Security::Tls,
@@ -161,13 +187,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn scenario(mut self, raw: Raw) -> Result<Scenario, ScenarioError> {
-        if *raw.version.get_ref() != VERSION {
-            let what = format!(
-                "this tool reads version {VERSION}, not {}",
-                raw.version.get_ref()
-            );
-            return Err(self.source.wrong(raw.version.span().start, "version", what));
-        }
+        self.source.version(&raw.version)?;
         let clients = match &raw.clients {
             None => 1,
             Some(clients) => match *clients.get_ref() {
@@ -178,22 +198,20 @@ impl Reader<'_> {
                 }
             },
         };
-        let policy = self.policy(raw.preset.as_ref(), raw.policy.as_ref())?;
+        let at = |span: Option<std::ops::Range<usize>>| span.map_or(0, |span| span.start);
+        let policy_at = at(raw.policy.as_ref().map(Spanned::span));
+        let form = raw.policy.as_ref().map(Spanned::get_ref);
+        let policy = form.map_or_else(|| Ok(Policy::default()), PolicyForm::policy);
+        let policy = policy.map_err(|error| self.policy_error(policy_at, &error))?;
+        let preset = form.and_then(|form| form.preset);
+        let link = self.link(preset.map_or(PresetName::Default, |name| name.0), &raw)?;
         let until = self.time("until", Some(&raw.until))?.unwrap_or_default();
-        let mut endpoints = Vec::new();
-        for endpoint in &raw.endpoint {
-            let named = self.endpoint(endpoint, policy.classes().len())?;
-            self.names.insert(named.name.clone(), endpoints.len());
-            endpoints.push(named);
-        }
-        if !endpoints.iter().any(|named| named.server.configured) {
-            let what = "there must be at least one that is listed from the start";
-            return Err(self.source.wrong(0, "endpoint", what));
-        }
+        let endpoints = self.endpoints(&raw, policy.classes().len())?;
         Ok(Scenario {
             about: raw.about.trim().to_string(),
-            preset: raw.preset.as_ref().map(|name| name.get_ref().clone()),
+            preset: preset.map(|name| name.0.as_str().to_string()),
             policy,
+            link,
             seed: Seed::new(raw.seed.unwrap_or(1)),
             clients,
             start_over: self
@@ -206,95 +224,78 @@ impl Reader<'_> {
         })
     }
 
-    fn policy(
-        &self,
-        preset: Option<&Spanned<String>>,
-        own: Option<&Spanned<Table>>,
-    ) -> Result<Policy, ScenarioError> {
-        let name = preset.map(|name| name.get_ref().as_str());
-        let none = Table::new();
-        let table = own.map_or(&none, |own| own.get_ref());
-        form::policy(name, table).map_err(|error| {
-            if error.key == "preset" {
-                let at = preset.map_or(0, |preset| preset.span().start);
-                return self.source.wrong(at, "preset", error.what);
-            }
-            let at = own.map_or(0, |own| own.span().start);
-            self.source.in_policy(at, &error)
-        })
-    }
-
-    fn endpoint(&self, raw: &Spanned<RawEndpoint>, classes: usize) -> Result<Named, ScenarioError> {
-        let at = raw.span().start;
-        let raw = raw.get_ref();
-        let routes: Vec<&Spanned<String>> = raw.url.iter().chain(&raw.routes).collect();
-        let Some(first) = routes.first() else {
-            let what = "it needs a url, such as \"tcp://a:4222\", or routes, a list of them";
-            return Err(self.source.wrong(at, "endpoint.url", what));
+    fn link(&self, preset: PresetName, raw: &Raw) -> Result<LinkPolicy, ScenarioError> {
+        let base = preset.preset().map_err(FormError::from);
+        let base = base.map_err(|error| self.policy_error(0, &error))?.link;
+        let Some(form) = &raw.link else {
+            return Ok(base);
         };
-        if routes.len() > MAX_ROUTES {
-            let what = format!("at most {MAX_ROUTES}");
-            return Err(self.source.wrong(at, "endpoint.routes", what));
-        }
-        let mut traits = Traits::new(EndpointId::new(0)).tier(raw.tier.unwrap_or(0));
-        let mut written = Vec::new();
-        let mut name = String::new();
-        for route in &routes {
-            let url = self.url(route)?;
-            if name.is_empty() {
-                name = url.authority();
-            }
-            traits = traits.route(security(&url));
-            written.push(url.to_string());
-        }
-        if let Some(given) = &raw.name {
-            name.clone_from(given.get_ref());
-        }
-        let named_at = raw.name.as_ref().unwrap_or(first).span().start;
-        if name.is_empty() || self.names.contains_key(&name) {
-            let what = format!("each endpoint has a name of its own, and {name:?} is taken");
-            return Err(self.source.wrong(named_at, "endpoint.name", what));
-        }
-        if let Some(weight) = &raw.weight {
-            traits = traits.weight(*weight.get_ref());
-        }
-        if let Some(class) = &raw.class {
-            if usize::from(*class.get_ref()) > classes {
-                let what = format!("the policy has {classes} classes, numbered from 1");
-                return Err(self
-                    .source
-                    .wrong(class.span().start, "endpoint.class", what));
-            }
-            traits = traits.class(*class.get_ref());
-        }
-        if let Some(deadline) = self.duration("endpoint.deadline", raw.deadline.as_ref())? {
-            traits = traits.deadline(deadline);
-        }
-        let capacity = self.capacity(
-            "endpoint",
-            raw.connections.as_ref(),
-            raw.work.as_ref(),
-            raw.queue.as_ref(),
-        )?;
-        let server = Server::new(traits).capacity(capacity);
-        Ok(Named {
-            name,
-            routes: written,
-            server: match raw.listed {
-                Some(false) => server.unlisted(),
-                Some(true) | None => server,
-            },
-            latency: self
-                .duration("endpoint.latency", raw.latency.as_ref())?
-                .unwrap_or_default(),
+        form.get_ref().link(base).map_err(|error| {
+            let at = form.span().start;
+            self.source.in_table(at, "link", &error.to_string())
         })
     }
 
-    fn url(&self, route: &Spanned<String>) -> Result<Url, ScenarioError> {
-        route.get_ref().parse().map_err(|error: UrlError| {
-            let what = crate::timeline::chain(&error);
-            self.source.wrong(route.span().start, "endpoint.url", what)
-        })
+    /// What is wrong with the policy, whose table begins here.
+    fn policy_error(&self, at: usize, error: &FormError) -> ScenarioError {
+        self.source.in_table(at, "policy", &error.to_string())
+    }
+
+    /// The endpoints in the order of the file, with what their servers are like.
+    fn endpoints(&mut self, raw: &Raw, classes: usize) -> Result<Vec<Named>, ScenarioError> {
+        let mut all = Vec::new();
+        for form in &raw.endpoints {
+            let at = form.span().start;
+            let wrong = |key, what: String| Err(self.source.wrong(at, key, what));
+            let endpoint = match form.get_ref().endpoint() {
+                Ok(endpoint) => endpoint,
+                Err(error) => return wrong("endpoints", error.to_string()),
+            };
+            let class = endpoint.overrides().class;
+            if usize::from(class) > classes {
+                let what =
+                    format!("there is no class {class}: the policy has {classes}, numbered from 1");
+                return wrong("endpoints.class", what);
+            }
+            if self.names.contains_key(endpoint.name()) {
+                let what = format!(
+                    "each endpoint has a name of its own, and {:?} is taken",
+                    endpoint.name()
+                );
+                return wrong("endpoints.name", what);
+            }
+            self.names.insert(endpoint.name().to_string(), all.len());
+            all.push(endpoint);
+        }
+        let mut named: Vec<Named> = all.iter().map(Named::of).collect();
+        let at = raw.endpoints.first().map_or(0, |form| form.span().start);
+        if let Err(error) = Directory::new(all) {
+            return Err(self.source.wrong(at, "endpoints", error.to_string()));
+        }
+        for (name, raw) in &raw.servers {
+            let server = self.known("servers", name, raw.span().start)?;
+            if let Some(named) = named.get_mut(server) {
+                self.server(raw.get_ref(), named)?;
+            }
+        }
+        if !named.iter().any(|named| named.server.configured) {
+            let what = "there must be at least one that is listed from the start";
+            return Err(self.source.wrong(at, "endpoints", what));
+        }
+        Ok(named)
+    }
+
+    fn server(&self, raw: &RawServer, named: &mut Named) -> Result<(), ScenarioError> {
+        let (work, queue) = (raw.work.as_ref(), raw.queue.as_ref());
+        let capacity = self.capacity("servers", raw.connections.as_ref(), work, queue)?;
+        named.server = named.server.capacity(capacity);
+        if raw.listed == Some(false) {
+            named.server = named.server.unlisted();
+        }
+        if let Some(latency) = self.duration("servers.latency", raw.latency.as_ref())? {
+            named.latency = latency;
+        }
+        Ok(())
     }
 
     fn capacity(
@@ -319,17 +320,21 @@ impl Reader<'_> {
 
     /// The number of the endpoint that is named.
     fn named(&self, key: &str, name: &Spanned<String>) -> Result<usize, ScenarioError> {
-        let typed = name.get_ref();
+        self.known(key, name.get_ref(), name.span().start)
+    }
+
+    fn known(&self, key: &str, typed: &str, at: usize) -> Result<usize, ScenarioError> {
         self.names.get(typed).copied().ok_or_else(|| {
             let known: Vec<&str> = self.names.keys().map(String::as_str).collect();
-            let near = crate::near::nearest(typed, known.iter().copied());
+            let near = nearest(typed, known.iter().copied());
             let hint = near.map_or(String::new(), |near| format!(" (did you mean {near:?}?)"));
             let shown = known.get(..20).map_or_else(
                 || known.join(", "),
                 |some| format!("{} and more", some.join(", ")),
             );
+            let typed = told(typed);
             let what = format!("no endpoint is called {typed:?}{hint}; there are {shown}");
-            self.source.wrong(name.span().start, key, what)
+            self.source.wrong(at, key, what)
         })
     }
 
@@ -340,10 +345,9 @@ impl Reader<'_> {
     ) -> Result<Option<Duration>, ScenarioError> {
         given
             .map(|given| {
-                text::duration(given.get_ref()).map_err(|what| {
-                    let what = format!("{:?}: {what}", given.get_ref());
-                    self.source.wrong(given.span().start, key, what)
-                })
+                let place = given.span().start;
+                parse_duration(given.get_ref())
+                    .map_err(|error| self.source.wrong(place, key, error.to_string()))
             })
             .transpose()
     }
@@ -368,9 +372,20 @@ impl Reader<'_> {
         let Some(given) = given else {
             return Ok(None);
         };
-        let found = form::word(words, given.get_ref());
+        let found = word(words, given.get_ref());
         found
             .map(Some)
             .map_err(|what| self.source.wrong(given.span().start, key, what))
     }
+}
+
+/// What a word stands for, or which words there are.
+fn word<T: Copy>(words: &[(&'static str, T)], text: &str) -> Result<T, String> {
+    let found = words.iter().find(|(word, _)| *word == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let near = nearest(text, all.iter().copied());
+        let hint = near.map_or(String::new(), |near| format!(" (did you mean {near:?}?)"));
+        format!("{:?} is none of {}{hint}", told(text), all.join(", "))
+    })
 }

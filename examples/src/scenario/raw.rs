@@ -1,7 +1,11 @@
 //! The scenario as it is written, key by key, with its places in the file.
 
+use std::collections::BTreeMap;
+
+use failover_core::config::{EndpointForm, LinkForm, PolicyForm};
 use serde::Deserialize;
-use toml::{Spanned, Table};
+use serde::de::IgnoredAny;
+use toml::Spanned;
 
 pub(super) type Text = Option<Spanned<String>>;
 
@@ -15,27 +19,25 @@ pub(super) struct Raw {
     pub(super) clients: Option<Spanned<u32>>,
     pub(super) start_over: Text,
     pub(super) until: Spanned<String>,
-    pub(super) preset: Text,
-    pub(super) policy: Option<Spanned<Table>>,
+    pub(super) policy: Option<Spanned<PolicyForm>>,
+    pub(super) link: Option<Spanned<LinkForm>>,
+    /// The transports' own: nothing is dialled here.
+    #[serde(rename = "transport")]
+    pub(super) _transport: Option<IgnoredAny>,
     #[serde(default)]
-    pub(super) endpoint: Vec<Spanned<RawEndpoint>>,
+    pub(super) endpoints: Vec<Spanned<EndpointForm<IgnoredAny>>>,
+    #[serde(default)]
+    pub(super) servers: BTreeMap<String, Spanned<RawServer>>,
     #[serde(default)]
     pub(super) world: Vec<Spanned<RawSpan>>,
     #[serde(default)]
     pub(super) command: Vec<Spanned<RawCommand>>,
 }
 
+/// What the server of an endpoint is like.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawEndpoint {
-    pub(super) name: Text,
-    pub(super) url: Text,
-    #[serde(default)]
-    pub(super) routes: Vec<Spanned<String>>,
-    pub(super) tier: Option<u8>,
-    pub(super) weight: Option<Spanned<u16>>,
-    pub(super) class: Option<Spanned<u8>>,
-    pub(super) deadline: Text,
+pub(super) struct RawServer {
     pub(super) listed: Option<bool>,
     pub(super) latency: Text,
     pub(super) connections: Option<Spanned<u32>>,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use failover_core::config::Word;
 use failover_core::failure::{Failure, Kind, Phase, Scope};
 use failover_core::machine::Verdict;
 use failover_core::sim::{Deed, Meets};
@@ -9,8 +10,7 @@ use failover_core::time::Time;
 use toml::Spanned;
 
 use super::raw::RawSpan;
-use super::{Act, Named, Reader, ScenarioError, What};
-use crate::form;
+use super::{Act, Named, Reader, ScenarioError, What, word};
 use crate::timeline::short;
 
 /// What a span may say, and which keys belong to it beside `endpoint`, `endpoints`.
@@ -162,8 +162,8 @@ impl Reader<'_> {
         let words: Vec<(&'static str, &Does)> = DOES.iter().map(|d| (d.word, d)).collect();
         let given = span.does.get_ref();
         let place = span.does.span().start;
-        let does = form::word(&words, given)
-            .map_err(|what| self.source.wrong(place, "world.does", what))?;
+        let does =
+            word(&words, given).map_err(|what| self.source.wrong(place, "world.does", what))?;
         let times: &[&str] = match does.when {
             When::Dials | When::Capacity => &["from", "to"],
             When::Once => &["at"],
@@ -419,13 +419,13 @@ impl Reader<'_> {
             let known = CODES.iter().find(|(known, _)| *known == code);
             failure.kind = known.map_or(Kind::Other, |(_, kind)| *kind);
         }
-        if let Some(kind) = self.word("world.kind", form::KINDS, &span.kind)? {
+        if let Some(kind) = self.word("world.kind", Kind::WORDS, &span.kind)? {
             failure.kind = kind;
         }
         if failure.kind == Kind::Auth {
             failure.scope = Scope::Endpoint;
         }
-        if let Some(scope) = self.word("world.scope", form::SCOPES, &span.scope)? {
+        if let Some(scope) = self.word("world.scope", Scope::WORDS, &span.scope)? {
             failure.scope = scope;
         }
         if let Some(after) = self.duration("world.retry_after", span.retry_after.as_ref())? {

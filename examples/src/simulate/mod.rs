@@ -88,14 +88,14 @@ pub fn heading(scenario: &Scenario) -> String {
 /// The whole life of one client of a scenario.
 #[must_use]
 pub fn trace(scenario: &Scenario, client: usize) -> Trace {
-    trace_of(scenario, client, MOST)
+    trace_of(scenario, client, MOST).0
 }
 
-/// The life of one client of a scenario, as far as it has so many steps.
-pub(crate) fn trace_of(scenario: &Scenario, client: usize, most: u64) -> Trace {
+/// The life of one client of a scenario, until so many things happened; and how many did.
+pub(crate) fn trace_of(scenario: &Scenario, client: usize, most: u64) -> (Trace, u64) {
     let mut fleet = scenario.fleet();
     let mut steps = Vec::new();
-    fleet.run_until(scenario.until, most, &mut |_, moment| {
+    let things = fleet.run_until(scenario.until, most, &mut |_, moment| {
         if moment.client == client {
             steps.push(Step {
                 at: moment.at,
@@ -108,12 +108,13 @@ pub(crate) fn trace_of(scenario: &Scenario, client: usize, most: u64) -> Trace {
             });
         }
     });
-    Trace {
+    let trace = Trace {
         policy: Arc::new(scenario.policy.clone()),
         endpoints: fleet.endpoints().clone(),
         seed: fleet.seed(client).unwrap_or(scenario.seed),
         steps,
-    }
+    };
+    (trace, things)
 }
 
 /// Asks every law about one client of a scenario.

@@ -3,11 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use failover_core::config::{PolicyForm, print_duration};
 use failover_core::policy::Policy;
 use serde::Serialize;
-
-use crate::form::Form;
-use crate::span;
 
 /// When the random part of a world ends.
 const STORM: u64 = 60_000;
@@ -26,7 +24,7 @@ pub(super) struct Draft {
 
 #[derive(Serialize)]
 struct Whole {
-    policy: Form,
+    policy: PolicyForm,
 }
 
 /// The generator of `SplitMix64`.
@@ -52,10 +50,10 @@ impl Dice {
 
 impl Draft {
     /// A world in which anything happens for a minute, and nothing after it.
-    pub(super) fn random(policy: &Policy, seed: u64) -> Self {
+    pub(super) fn random(policy: &Policy, seed: u64) -> Result<Self, toml::ser::Error> {
         let mut dice = Dice(seed);
         let endpoints = 1 + dice.below(4);
-        let mut draft = Self::new(policy, seed, endpoints, Duration::from_millis(STORM));
+        let mut draft = Self::new(policy, seed, endpoints, Duration::from_millis(STORM))?;
         for endpoint in 0..endpoints {
             let mut at = dice.below(10_000);
             while at < STORM {
@@ -88,32 +86,37 @@ impl Draft {
             let piece = format!("[[command]]\nat = \"{at}ms\"\ndo = \"{word}\"\n{endpoint}");
             draft.pieces.push(piece);
         }
-        draft
+        Ok(draft)
     }
 
     /// A world in which all servers are away for this long, after a connection proved stable.
-    pub(super) fn outage(policy: &Policy, outage: Duration) -> Self {
+    pub(super) fn outage(policy: &Policy, outage: Duration) -> Result<Self, toml::ser::Error> {
         let from = policy.stable_after().min(Duration::from_secs(3600)) + Duration::from_secs(1);
         let to = from.saturating_add(outage);
-        let mut draft = Self::new(policy, 1, 2, to);
+        let mut draft = Self::new(policy, 1, 2, to)?;
         draft.pieces.push(format!(
             "[[world]]\nfrom = \"{}\"\nto = \"{}\"\ndoes = \"down\"\n",
-            span::text(from),
-            span::text(to)
+            print_duration(from),
+            print_duration(to)
         ));
-        draft
+        Ok(draft)
     }
 
-    fn new(policy: &Policy, seed: u64, endpoints: u64, healed: Duration) -> Self {
+    fn new(
+        policy: &Policy,
+        seed: u64,
+        endpoints: u64,
+        healed: Duration,
+    ) -> Result<Self, toml::ser::Error> {
         let whole = Whole {
-            policy: Form::from(policy),
+            policy: PolicyForm::from(policy),
         };
         let mut list = String::new();
         for number in 0..endpoints {
             let scheme = if number % 2 == 1 { "tls" } else { "tcp" };
             let _ = write!(
                 list,
-                "[[endpoint]]\nname = \"e{number}\"\nurl = \"{scheme}://e{number}:1\"\n\n"
+                "[[endpoints]]\nname = \"e{number}\"\nurl = \"{scheme}://e{number}:1\"\n\n"
             );
         }
         let count = u32::try_from(endpoints).unwrap_or(u32::MAX);
@@ -122,15 +125,15 @@ impl Draft {
             .saturating_add(policy.recovery_bound(count))
             .saturating_add(rest * 2)
             .min(Duration::from_secs(30 * 86_400));
-        Self {
-            policy: toml::to_string(&whole).unwrap_or_default(),
+        Ok(Self {
+            policy: toml::to_string(&whole)?,
             seed,
             endpoints: list,
             pieces: Vec::new(),
             healed,
             until,
             heals: policy.health().maximum <= Duration::from_secs(86_400),
-        }
+        })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -161,7 +164,7 @@ impl Draft {
         format!(
             "version = 1\nabout = {about}\nseed = {}\nuntil = \"{}\"\n\n{}\n{}{}",
             self.seed & (u64::MAX >> 1),
-            span::text(self.until),
+            print_duration(self.until),
             self.policy,
             self.endpoints,
             self.pieces.join("\n")

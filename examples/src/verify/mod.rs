@@ -9,9 +9,10 @@ use failover_core::machine::Status;
 use failover_core::policy::{Backoff, Policy, Ratio, Seed};
 use failover_core::testing::laws::{self, Violation};
 use failover_core::time::Time;
+use thiserror::Error;
 
 use self::generate::Draft;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, ScenarioError};
 use crate::simulate;
 use crate::timeline::short;
 
@@ -37,6 +38,9 @@ pub enum Verdict {
     Holds {
         /// How many steps of the machine were watched.
         steps: usize,
+        /// How many worlds were left before their end, because too much happened in them: there, it
+        /// was not asked whether the client recovers.
+        cut: u32,
     },
     /// One does not.
     Broken {
@@ -48,31 +52,52 @@ pub enum Verdict {
     },
 }
 
+/// Why nothing can be said of a policy: a defect here, never the policy's.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The policy cannot be written as TOML.
+    #[error("the policy cannot be written as TOML: {0}")]
+    Unwritten(#[from] toml::ser::Error),
+    /// A generated world cannot be read.
+    #[error("a generated world cannot be read: {error}\n{text}")]
+    Unreadable {
+        /// Why.
+        error: ScenarioError,
+        /// Its text.
+        text: String,
+    },
+}
+
 impl Verify {
     /// Asks the laws of this policy.
-    #[must_use]
-    pub fn run(&self, policy: &Policy) -> Verdict {
+    ///
+    /// # Errors
+    /// When a world cannot be made of the policy. No law was asked there.
+    pub fn run(&self, policy: &Policy) -> Result<Verdict, VerifyError> {
         if let Err(violation) = waits(policy) {
-            return Verdict::Broken {
+            return Ok(Verdict::Broken {
                 violation,
                 scenario: None,
-            };
+            });
         }
         if let Some(outage) = self.survive
-            && let Some(broken) = survives(policy, outage)
+            && let Some(broken) = survives(policy, outage)?
         {
-            return broken;
+            return Ok(broken);
         }
-        let mut steps = 0;
+        let (mut steps, mut cut) = (0, 0);
         for world in 0..self.worlds {
             let seed = self.seed.wrapping_add(u64::from(world));
-            let draft = Draft::random(policy, seed);
-            match holds(&draft) {
-                Ok(more) => steps += more,
-                Err(violation) => return broken(draft, violation),
+            let draft = Draft::random(policy, seed)?;
+            let watched = watch(&draft)?;
+            if let Some(violation) = watched.violation {
+                return broken(draft, violation);
             }
+            steps += watched.steps;
+            cut += u32::from(watched.cut);
         }
-        Verdict::Holds { steps }
+        Ok(Verdict::Holds { steps, cut })
     }
 }
 
@@ -99,62 +124,75 @@ fn waits(policy: &Policy) -> Result<(), Violation> {
     Ok(())
 }
 
-/// How many steps were watched, if every law holds.
-fn holds(draft: &Draft) -> Result<usize, Violation> {
-    let Ok(scenario) = Scenario::parse("generated", &draft.text()) else {
-        return Ok(0);
+/// What was seen in one world.
+struct Watched {
+    steps: usize,
+    cut: bool,
+    violation: Option<Violation>,
+}
+
+fn watch(draft: &Draft) -> Result<Watched, VerifyError> {
+    let scenario = read(draft)?;
+    let (trace, things) = simulate::trace_of(&scenario, 0, MOST);
+    let cut = things >= MOST;
+    let all = || {
+        for (_, law) in laws::ALL {
+            law(&trace)?;
+        }
+        if !cut && draft.heals() {
+            laws::l17_recovery(&trace, Time::ZERO + draft.healed())?;
+        }
+        Ok(())
     };
-    let trace = simulate::trace_of(&scenario, 0, MOST);
-    for (_, law) in laws::ALL {
-        law(&trace)?;
-    }
-    let whole = trace.steps.len() < usize::try_from(MOST).unwrap_or(usize::MAX) / 2;
-    if whole && draft.heals() {
-        laws::l17_recovery(&trace, Time::ZERO + draft.healed())?;
-    }
-    Ok(trace.steps.len())
+    let violation = all().err();
+    Ok(Watched {
+        steps: trace.steps.len(),
+        cut,
+        violation,
+    })
+}
+
+fn read(draft: &Draft) -> Result<Scenario, VerifyError> {
+    let text = draft.text();
+    Scenario::parse("generated", &text).map_err(|error| VerifyError::Unreadable { error, text })
 }
 
 /// What is not needed for the violation is left out of its world.
-fn broken(mut draft: Draft, mut violation: Violation) -> Verdict {
+fn broken(mut draft: Draft, mut violation: Violation) -> Result<Verdict, VerifyError> {
     let mut at = 0;
     while at < draft.len() {
         let smaller = draft.without(at);
-        match holds(&smaller) {
-            Err(again) if again.law == violation.law => {
+        match watch(&smaller)?.violation {
+            Some(again) if again.law == violation.law => {
                 draft = smaller;
                 violation = again;
             }
-            Ok(_) | Err(_) => at += 1,
+            Some(_) | None => at += 1,
         }
     }
-    Verdict::Broken {
+    Ok(Verdict::Broken {
         scenario: Some(draft.described(&violation.to_string())),
         violation,
-    }
+    })
 }
 
 /// An outage of all servers: is the client connected again afterwards?
-fn survives(policy: &Policy, outage: Duration) -> Option<Verdict> {
-    let draft = Draft::outage(policy, outage);
-    let scenario = Scenario::parse("generated", &draft.text()).ok()?;
-    let trace = simulate::trace(&scenario, 0);
-    let last = trace.steps.last()?;
-    if let Status::Connected { .. } = last.status {
-        return None;
-    }
-    let what = if let Status::Closed(reason) = last.status {
-        format!("closed: {reason}")
-    } else {
-        format!("not connected again: {:?}", last.status)
+fn survives(policy: &Policy, outage: Duration) -> Result<Option<Verdict>, VerifyError> {
+    let draft = Draft::outage(policy, outage)?;
+    let trace = simulate::trace(&read(&draft)?, 0);
+    let what = match trace.steps.last().map(|last| last.status) {
+        Some(Status::Connected { .. }) => return Ok(None),
+        Some(Status::Closed(reason)) => format!("closed: {reason}"),
+        Some(other) => format!("not connected again: {other:?}"),
+        None => "nothing happened".to_string(),
     };
     let what = format!("an outage of {} is not survived: {what}", short(outage));
-    Some(Verdict::Broken {
+    Ok(Some(Verdict::Broken {
         scenario: Some(draft.described(&what)),
         violation: Violation {
             law: "L17",
-            at: trace.steps.len() - 1,
+            at: trace.steps.len().saturating_sub(1),
             what,
         },
-    })
+    }))
 }

@@ -91,8 +91,18 @@ pub(crate) fn put<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
             "the key `{key}` stands here twice"
         )));
     }
-    *place = Some(map.next_value()?);
+    *place = Some(map.next_value().map_err(|error| discreet(error, key))?);
     Ok(())
+}
+
+/// The same error, unless it shows what may hold credentials: serde tells a value of the wrong kind.
+fn discreet<E: de::Error>(error: E, key: &str) -> E {
+    match error.to_string().contains('@') {
+        true => E::custom(format_args!(
+            "the value of `{key}` is wrong; it holds an `@` and perhaps a password, so no more is told"
+        )),
+        false => error,
+    }
 }
 
 /// There is no such key.

@@ -33,8 +33,16 @@ pub use self::uri::{FailoverUri, UriError, UriProblem};
 #[cfg(feature = "serde")]
 pub use self::value::{Bound, Factor, Span, SpreadText, Switch, Word, Worded};
 
-/// The known word nearest to this one, if it is near enough to be meant.
-pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The known word nearest to this one, if it is near enough to be meant; for errors of one's own.
+///
+/// ```
+/// use failover_core::config::nearest;
+///
+/// assert_eq!(nearest("dedline", ["deadline", "jitter"]), Some("deadline"));
+/// assert_eq!(nearest("colour", ["deadline", "jitter"]), None);
+/// ```
+#[must_use]
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_ascii_lowercase().replace(['-', '_'], "");
     let word = plain(word);
     known

@@ -22,7 +22,7 @@ form! {
     pub struct PolicyForm {
         /// The preset that the other keys change.
         preset: Worded<PresetName>,
-        /// [`Policy::jitter`] before plain dials.
+        /// [`Policy::jitter`] before plain dials. It says nothing about TLS dials.
         jitter: SpreadText,
         /// [`Policy::jitter`] before TLS dials.
         tls_jitter: SpreadText,

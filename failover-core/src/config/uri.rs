@@ -164,15 +164,17 @@ impl FailoverUri {
     /// The whole URI, credentials included; it parses back to an equal one.
     #[must_use]
     pub fn expose(&self) -> String {
-        self.spell(Url::expose)
+        self.spell(Url::expose, |text, _| encode(text))
     }
 
-    fn spell(&self, url: impl Fn(&Url) -> String) -> String {
+    /// The text, with the servers and the names and values of the options spelt so; with each of
+    /// these comes the name of its option.
+    fn spell(&self, url: impl Fn(&Url) -> String, word: impl Fn(&str, &str) -> String) -> String {
         let servers: Vec<String> = self.servers.iter().map(url).collect();
         let mut text = format!("{SCHEME}({})", servers.join(","));
         for (at, (name, value)) in self.options.iter().enumerate() {
             text.push(if at == 0 { '?' } else { '&' });
-            text += &format!("{}={}", encode(name), encode(value));
+            text += &format!("{}={}", word(name, name), word(value, name));
         }
         text
     }
@@ -242,13 +244,22 @@ impl FailoverUri {
 
 impl fmt::Display for FailoverUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.spell(Url::to_string))
+        f.write_str(&self.spell(Url::to_string, hidden))
     }
 }
 
 impl fmt::Debug for FailoverUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// Of an option, what cannot be a credential: names, and the values of those that are known.
+fn hidden(text: &str, option: &str) -> String {
+    let known = STOMPIT.contains(&option) || ACTIVEMQ.contains(&option);
+    match text == option || known {
+        true if !text.contains('@') => encode(text),
+        _ => "***".to_string(),
     }
 }
 

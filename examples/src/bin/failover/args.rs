@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use examples::span::{duration, jitter, limit};
 use failover_core::policy::{Jitter, Limit, Ratio};
+
+use crate::values::{duration, jitter, limit};
 
 /// Stay connected to one of several servers, over tcp, tls, ws, wss or a Unix socket.
 #[derive(Debug, Parser)]
@@ -237,7 +238,7 @@ pub(crate) struct ExplainArguments {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 pub(crate) struct WhichPolicy {
-    /// A file with `version`, `preset` and `[policy]`, as in a scenario; or a scenario
+    /// A deployment with `version` and `[policy]`; or a scenario
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     /// A preset with its defaults: default, stompit, activemq, nats, diffusion_reconnect,

@@ -10,6 +10,7 @@ mod nats;
 mod policy;
 mod simulate;
 mod stomp;
+mod values;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::values::duration;
 use clap::{Args, Subcommand};
 use examples::nats::{Incoming, Nats, Publish, dialer, subscribe};
-use examples::span::duration;
 use failover_core::directory::Endpoint;
 use failover_core::drive::{Connector, Events};
 use failover_core::heartbeat::Heartbeat;

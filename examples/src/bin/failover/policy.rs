@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use examples::explain;
 use examples::policy_file::PolicyFile;
 use examples::verify::{Verdict, Verify};
+use failover_core::config::nearest;
+use failover_core::preset::PresetName;
 
 use crate::Problem;
 use crate::args::{ExplainArguments, VerifyArguments, WhichPolicy};
@@ -34,10 +36,18 @@ pub(crate) fn verify(arguments: &VerifyArguments) -> Result<(), Problem> {
         seed: arguments.seed,
         survive: arguments.survive,
     };
-    match verify.run(&policy.preset.policy) {
-        Verdict::Holds { steps } => {
+    let verdict = verify.run(&policy.preset.policy);
+    match verdict.map_err(|error| Problem::failed(&error))? {
+        Verdict::Holds { steps, cut } => {
+            let cut = match cut {
+                0 => String::new(),
+                _ => format!(
+                    "; {cut} of them were left before their end, because too much happened there: \
+                     whether the client recovers was not asked in these"
+                ),
+            };
             said(&format!(
-                "{}: every law holds in {} worlds, {steps} steps of the machine",
+                "{}: every law holds in {} worlds, {steps} steps of the machine{cut}",
                 policy.name, arguments.worlds
             ));
             Ok(())
@@ -66,7 +76,16 @@ fn said(text: &str) {
 
 fn read(which: &WhichPolicy) -> Result<PolicyFile, Problem> {
     if let Some(name) = &which.preset {
-        return PolicyFile::of_preset(name).map_err(|error| Problem::bad(&error));
+        let known = PresetName::ALL.map(PresetName::as_str);
+        let preset = name.parse().map_err(|_| {
+            let near = nearest(name, known);
+            let hint = near.map_or(String::new(), |near| format!(" (did you mean {near:?}?)"));
+            let all = known.join(", ");
+            Problem::BadInput(format!(
+                "no preset is called {name:?}{hint}; there are {all}"
+            ))
+        })?;
+        return PolicyFile::of_preset(preset).map_err(|error| Problem::bad(&error));
     }
     let Some(path) = &which.file else {
         return Err(Problem::BadInput("name a file, or --preset".to_string()));

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::values::duration;
 use clap::{Args, Subcommand, ValueEnum};
-use examples::span::duration;
 use examples::stomp::{
     AckMode, Credentials, Incoming, Send, Stomp, StompError, Subscribe, dialer, subscribe,
 };

@@ -1,0 +1,209 @@
+//! What makes no sense is refused by the tool as a whole: exit code 2, an error that says where and
+//! what would be right, nothing on the standard output, no file written, no password told.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+/// A scenario that makes no sense, from its second line on, and what is said of it.
+const SCENARIOS: [(&str, &str); 16] = [
+    ("untill = \"10s\"", "did you mean `until`?"),
+    ("until = \"10\"", "file.toml:2: until: "),
+    (
+        "until = 10",
+        "file.toml:2: until: invalid type: integer `10`, expected a string; a time or a duration is one with its unit",
+    ),
+    (
+        "until = \"9s\"\nendpoints = [\"tcp://a:1\"]\n[[world]]\nendpoint = \"joe:secret@a\"\nfrom = \"1s\"\ndoes = \"mute\"",
+        "file.toml:5: world.endpoint: no endpoint",
+    ),
+    (
+        "until = \"9s\"\nendpoints = [\"tcp://a:1\"]\n[[world]]\nfrom = \"1s\"\ndoes = \"joe:secret@a\"",
+        "file.toml:6: world.does: ",
+    ),
+    (
+        "until = \"1s\"\nendpoints = [\"tcp://a:70000\"]",
+        "file.toml:3: endpoints: ",
+    ),
+    ("until = \"1s\"\nendpoints = []", "at least one"),
+    (
+        "until = \"1s\"\nendpoints = [\"tcp://a:1\"]\n[[world]]\nendpoint = \"b:1\"\nfrom = \"1s\"\ndoes = \"mute\"",
+        "file.toml:5: world.endpoint: no endpoint is called \"b:1\"",
+    ),
+    (
+        "until = \"1s\"\nendpoints = [\"tcp://a:1\"]\n[servers.b]\nlisted = false",
+        "no endpoint is called \"b\"",
+    ),
+    (
+        "until = \"9s\"\nendpoints = [\"tcp://a:1\"]\n[[world]]\nfrom = \"2s\"\nto = \"1s\"\ndoes = \"mute\"",
+        "times are out of order",
+    ),
+    (
+        "until = \"9s\"\nendpoints = [\"tcp://a:1\"]\n[[world]]\nfrom = \"1s\"\nto = \"4s\"\ndoes = \"mute\"\n[[world]]\nfrom = \"3s\"\ndoes = \"refuse\"",
+        "the world contradicts itself",
+    ),
+    ("until = \"9s\"\n[policy\n", "file.toml:3: "),
+    (
+        "until = \"9s\"\n[policy]\nreactions = [{ kind = \"auth\" }]",
+        "policy: reactions: the key `reaction` is missing",
+    ),
+    (
+        "until = \"9s\"\nseed = \"tcp://joe:secret@a\"",
+        "file.toml:3: seed: ",
+    ),
+    (
+        "until = \"9s\"\npolicy = \"tcp://joe:secret@a\"",
+        "file.toml:3: policy: ",
+    ),
+    (
+        "until = \"9s\"\n[link]\nheartbeat = { interval = 30 }",
+        "link.heartbeat: the duration 30 has no unit",
+    ),
+];
+
+#[test]
+fn a_scenario_that_makes_no_sense_is_not_played_at_all() {
+    let folder = Folder::new("scenarios");
+    for (rest, said) in SCENARIOS {
+        let file = folder.write(format!("version = 1\n{rest}\n").as_bytes());
+        let trace = folder.0.join("trace.jsonl");
+        let out = tool(&["simulate", &file, "--trace", &trace.to_string_lossy()]);
+        refused(&out, said, rest);
+        assert!(!trace.exists(), "{rest}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_text_or_not_there_is_named() {
+    let folder = Folder::new("files");
+    let deep = "[".repeat(100_000);
+    for (text, said) in [
+        (&b"\xff\xfe\x00"[..], "file.toml: "),
+        (&b""[..], "file.toml:1: missing field `version`"),
+        (&b"\0\0\0"[..], "file.toml:1: "),
+        (deep.as_bytes(), "file.toml:1: "),
+    ] {
+        let file = folder.write(text);
+        for command in ["simulate", "explain", "verify", "herd"] {
+            refused(&tool(&[command, &file]), said, command);
+        }
+    }
+    for command in ["simulate", "explain", "verify", "herd"] {
+        refused(
+            &tool(&[command, "/nowhere/at-all.toml"]),
+            "/nowhere/at-all.toml: ",
+            command,
+        );
+    }
+}
+
+#[test]
+fn a_policy_that_makes_no_sense_is_refused_by_explain_and_by_verify() {
+    let folder = Folder::new("policies");
+    for (text, said) in [
+        (
+            "version = 1\n[policy]\ndeadline = 5",
+            "file.toml:3: policy.deadline: the duration 5 has no unit",
+        ),
+        (
+            "version = 1\n[policy]\ndeadline = \"5\"",
+            "file.toml:3: policy.deadline: `5` is not a duration",
+        ),
+        (
+            "version = 1\n[policy]\ndedline = \"5s\"",
+            "did you mean `deadline`?",
+        ),
+        (
+            "version = 1\n[policy]\npreset = \"stomp\"",
+            "did you mean `stompit`?",
+        ),
+        ("version = 1\nversion = 1", "file.toml:2: "),
+        ("[policy]\npreset = \"nats\"", "missing field `version`"),
+        (
+            "version = 1\nendpoints = [{ url = \"tcp://a:1\", class = 2 }]",
+            "file.toml:2: endpoints: ",
+        ),
+    ] {
+        let file = folder.write(text.as_bytes());
+        for command in ["explain", "verify"] {
+            refused(&tool(&[command, &file]), said, text);
+        }
+    }
+}
+
+#[test]
+fn options_of_other_systems_that_make_no_sense_are_not_migrated() {
+    let evil = "<!DOCTYPE x [<!ENTITY a SYSTEM \"file:///etc/passwd\">]><endpoint><address uri=\"&a;\"/></endpoint>";
+    for (from, text, said) in [
+        ("stompit", "failover:(tcp://a:1", "has no partner"),
+        ("stompit", "failover:tcp://a:1)", "has no partner"),
+        (
+            "activemq",
+            "failover:(tcp://a:1)?randomize=true&randomize=true",
+            "twice",
+        ),
+        (
+            "activemq",
+            "failover:(tcp://a:1)?randomize=%zz",
+            "bad escape",
+        ),
+        ("activemq", "failover:(tcp://a:70000)", "from 1 to 65535"),
+        (
+            "activemq",
+            "failover:(tcp://joe:secret@a:70000)",
+            "from 1 to 65535",
+        ),
+        ("synapse", evil, "DTD"),
+        (
+            "synapse",
+            "<endpoint><adress uri='tcp://a:1'/></endpoint>",
+            "adress",
+        ),
+        ("nats", "Servers=nats://a\nReconnectWait=2", "ReconnectWait"),
+    ] {
+        let out = tool(&["migrate", "--from", from, "--text", text]);
+        refused(&out, said, text);
+    }
+}
+
+fn refused(out: &Output, said: &str, of: &str) {
+    let error = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{of}\n{error}");
+    assert!(
+        error.starts_with("failover: ") && error.contains(said),
+        "{of}\n{error}"
+    );
+    assert!(!error.contains("secret"), "{of}\n{error}");
+    assert!(error.trim_end().lines().count() <= 1, "{error}");
+    assert_eq!(out.stdout, b"", "{of}");
+}
+
+fn tool(arguments: &[&str]) -> Output {
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_failover"));
+    tool.args(arguments).output().unwrap()
+}
+
+/// A folder of its own, which goes with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path =
+            std::env::temp_dir().join(format!("failover-bad-input-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, text: &[u8]) -> String {
+        let path = self.0.join("file.toml");
+        fs::write(&path, text).unwrap();
+        path.to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -139,7 +139,7 @@ fn a_blip_of_a_second_is_over_in_little_more_than_a_second() {
 #[test]
 fn who_does_not_come_back_is_told_and_the_play_ends() {
     let text = "version = 1\nuntil = \"2m\"\nclients = 50\n\
-        [[endpoint]]\nurl = \"tcp://a:1\"\n[[world]]\nfrom = \"10s\"\ndoes = \"down\"\n";
+        [[endpoints]]\nurl = \"tcp://a:1\"\n[[world]]\nfrom = \"10s\"\ndoes = \"down\"\n";
     let world = Scenario::parse("endless.toml", text).unwrap();
     let herd = play(&world, &herd::own(&world));
     assert!(!herd.recovered());
@@ -195,7 +195,7 @@ fn scenario(clients: u32, scheme: &str, outage: &str, after: &str, capacity: &st
     let (healed, until) = (start + span(outage), start + span(outage) + span(after));
     let text = format!(
         "version = 1\nuntil = \"{}ms\"\nclients = {clients}\nstart_over = \"20s\"\n\
-         [[endpoint]]\nurl = \"{scheme}://a:1\"\n{capacity}\
+         [[endpoints]]\nname = \"a\"\nurl = \"{scheme}://a:1\"\n[servers.a]\n{capacity}\
          [[world]]\nfrom = \"{}ms\"\nto = \"{}ms\"\ndoes = \"down\"\n",
         until.as_millis(),
         start.as_millis(),

@@ -29,7 +29,7 @@ pub(super) fn predict(
     };
     let text = format!(
         "version = 1\nseed = {}\nclients = {count}\nstart_over = \"{}ms\"\nuntil = \"{}ms\"\n\
-         [[endpoint]]\nname = \"a\"\nurl = \"{url}\"\nwork = \"{}us\"\n\
+         [[endpoints]]\nname = \"a\"\nurl = \"{url}\"\n[servers.a]\nwork = \"{}us\"\n\
          [[world]]\nfrom = \"{}ms\"\nto = \"{}ms\"\ndoes = \"down\"\n",
         run.seed,
         start_over.as_millis(),

@@ -66,4 +66,4 @@ pub use self::request::ConfigError;
 pub use self::session::{Breach, SessionError, TRY_AGAIN_PAUSE, close_failure};
 pub use self::stream::WsStream;
 #[cfg(feature = "serde")]
-pub use self::table::{EnvForm, FileForm, HeaderForm, TableError, WsTable};
+pub use self::table::{TableError, WsTable};

@@ -11,9 +11,11 @@ use examples::stomp::{
 };
 use failover_core::config::FailoverUri;
 use failover_core::directory::Endpoint;
-use failover_core::drive::{Connector, Events};
+use failover_core::drive::{Connector, Events, What};
+use failover_core::failure::Kind;
 use failover_core::heartbeat::Heartbeat;
 use failover_core::link::{AtLoss, Bounds, Late, LinkPolicy, Outbox, Overflow, Replay, Reply};
+use failover_core::machine::Why;
 use failover_core::messaging::{Inbox, Link, Login, News, Room, open};
 use failover_core::policy::{Limit, Limits, Policy, Reactions};
 use serde_json::json;
@@ -153,7 +155,7 @@ pub(crate) fn run(arguments: &StompArguments) -> Result<(), Problem> {
         .policy(policy)
         .build()
         .map_err(|error| Problem::bad(&error))?;
-    let events = connector.events();
+    let (events, losses) = (connector.events(), connector.events());
     let link_policy = link_policy(&arguments.command)?;
 
     let runtime = runtime()?;
@@ -162,7 +164,10 @@ pub(crate) fn run(arguments: &StompArguments) -> Result<(), Problem> {
         let news = link.news();
         let driving = tokio::spawn(driver.run());
         let telling = tokio::spawn(tell(arguments.verbose, arguments.json, events, news));
-        let done = talk(&link, &arguments.command, arguments.json).await;
+        let done = tokio::select! {
+            done = talk(&link, &arguments.command, arguments.json) => done,
+            problem = refused(&link, losses) => Err(problem),
+        };
         drop(link);
         let gave_up = driving.await.ok().and_then(Result::err);
         let _ = telling.await;
@@ -273,6 +278,37 @@ async fn talk(link: &Link<Stomp>, command: &StompCommand, json: bool) -> Result<
         }
     }
 }
+
+/// When broker after broker answers what we say with an `ERROR` at once, there is no use in saying it again: a
+/// destination that is none, one that we may not use. They do not tell which message they mean.
+async fn refused(link: &Link<Stomp>, mut events: Events) -> Problem {
+    let (mut in_a_row, mut confirmed) = (0, 0);
+    while let Some(event) = events.next().await {
+        let What::Disconnected {
+            why: Why::Lost(failure),
+            error: Some(error),
+            lived,
+            ..
+        } = event.what
+        else {
+            continue;
+        };
+        let before = std::mem::replace(&mut confirmed, link.counters().confirmed);
+        if failure.kind != Kind::Other || lived > AT_ONCE || confirmed > before {
+            in_a_row = 0;
+            continue;
+        }
+        in_a_row += 1;
+        if in_a_row == MOST_ERRORS {
+            return Problem::failed(&error);
+        }
+    }
+    std::future::pending().await
+}
+
+/// A connection that lived longer did some good.
+const AT_ONCE: Duration = Duration::from_secs(10);
+const MOST_ERRORS: u32 = 3;
 
 /// What was received and not printed yet.
 const ROOM: Room = Room {

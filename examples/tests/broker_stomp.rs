@@ -200,6 +200,20 @@ fn tool(place: &Place, broker: &Broker) {
         said.contains("Access refused") && !said.contains("wrong"),
         "{said}"
     );
+
+    // A destination that is none is no reason to go on for ever.
+    for nowhere in [
+        &["send", "/nowhere/x", "y"][..],
+        &["subscribe", "/nowhere/x"],
+    ] {
+        let refused = stomp(&[&tcp], nowhere).wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains("the broker says Unknown destination"),
+            "{said}"
+        );
+    }
 }
 
 const LONG: Duration = Duration::from_secs(30);

@@ -119,6 +119,9 @@ fn headers(head: &[u8]) -> Result<Head<'_>, StompError> {
         .split_terminator('\n')
         .map(|line| line.strip_suffix('\r').unwrap_or(line));
     let command = lines.next().unwrap_or_default();
+    if command.is_empty() || !command.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        return Err(StompError::garbage("no command", command.as_bytes()));
+    }
     // Only these two are not escaped: STOMP 1.0 did not know how.
     let is_escaped = !matches!(command, "CONNECT" | "CONNECTED");
     let headers = lines.map(|line| {
@@ -251,7 +254,8 @@ mod tests {
     #[test]
     fn nonsense_is_an_error_and_never_a_wait_for_more() {
         for wire in [
-            "HTTP/1.1 400 Bad Request\r\n\r\n\0".replace("400", "400\nno header"),
+            "HTTP/1.1 400 Bad Request\r\n\r\n".into(),
+            "MESSAGE\nno header\n\n\0".into(),
             "MESSAGE\na:\\t\n\n\0".into(),
             "MESSAGE\na:\\\n\n\0".into(),
             "MESSAGE\ncontent-length:-1\n\n\0".into(),

@@ -1,27 +1,25 @@
 //! `failover stomp`.
 
-use std::io::{self, Write};
+mod talk;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::values::duration;
 use clap::{Args, Subcommand, ValueEnum};
-use examples::stomp::{
-    AckMode, Credentials, Incoming, Send, Stomp, StompError, Subscribe, dialer, subscribe,
-};
+use crate::values::duration;
+use examples::stomp::{AckMode, Credentials, Stomp, dialer};
 use failover_core::config::FailoverUri;
 use failover_core::directory::Endpoint;
-use failover_core::drive::{Connector, Events};
+use failover_core::drive::Connector;
 use failover_core::heartbeat::Heartbeat;
 use failover_core::link::{AtLoss, Bounds, Late, LinkPolicy, Outbox, Overflow, Replay, Reply};
-use failover_core::messaging::{Inbox, Link, Login, News, Room, open};
+use failover_core::messaging::{Login, open};
 use failover_core::policy::{Limit, Limits, Policy, Reactions};
-use serde_json::json;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use transport_tcp::TokioClock;
 use transport_tls::{Pem, Roots, TlsConfig};
 
-use crate::{Problem, runtime, style};
+use crate::stomp::talk::{refused, talk, tell};
+use crate::{Problem, runtime};
 
 /// Send to and subscribe at STOMP 1.2 brokers (RabbitMQ, ActiveMQ, …), failing over while it runs.
 ///
@@ -153,7 +151,7 @@ pub(crate) fn run(arguments: &StompArguments) -> Result<(), Problem> {
         .policy(policy)
         .build()
         .map_err(|error| Problem::bad(&error))?;
-    let events = connector.events();
+    let (events, losses) = (connector.events(), connector.events());
     let link_policy = link_policy(&arguments.command)?;
 
     let runtime = runtime()?;
@@ -162,7 +160,10 @@ pub(crate) fn run(arguments: &StompArguments) -> Result<(), Problem> {
         let news = link.news();
         let driving = tokio::spawn(driver.run());
         let telling = tokio::spawn(tell(arguments.verbose, arguments.json, events, news));
-        let done = talk(&link, &arguments.command, arguments.json).await;
+        let done = tokio::select! {
+            done = talk(&link, &arguments.command, arguments.json) => done,
+            problem = refused(&link, losses) => Err(problem),
+        };
         drop(link);
         let gave_up = driving.await.ok().and_then(Result::err);
         let _ = telling.await;
@@ -230,152 +231,3 @@ fn link_policy(command: &StompCommand) -> Result<LinkPolicy, Problem> {
 }
 
 const WRITE_DEADLINE: Duration = Duration::from_secs(30);
-
-async fn talk(link: &Link<Stomp>, command: &StompCommand, json: bool) -> Result<(), Problem> {
-    match command {
-        StompCommand::Send {
-            destination,
-            text,
-            header,
-            ..
-        } => {
-            let message = |text: String| {
-                let message = Send::to(destination, text.into_bytes());
-                let headers = header.iter();
-                headers.fold(message, |message, (name, value)| {
-                    message.header(name, value)
-                })
-            };
-            send(link, message, text.as_deref()).await?;
-            let drained = link.drain().await;
-            drained.map_err(|error| Problem::failed(&error))?;
-            let counters = link.counters();
-            match counters.accepted - counters.confirmed {
-                0 => Ok(()),
-                some => Err(Problem::Failed(format!(
-                    "{some} messages were not confirmed"
-                ))),
-            }
-        }
-        StompCommand::Subscribe {
-            destination,
-            ack,
-            header,
-            count,
-        } => {
-            let what = Subscribe::to(destination, AckMode::from(*ack));
-            let headers = header.iter();
-            let what = headers.fold(what, |what, (name, value)| what.header(name, value));
-            let reader = subscribe(link, what, ROOM).map_err(|error| Problem::bad(&error))?;
-            read(link, reader, *count, json).await?;
-            let drained = link.drain().await;
-            drained.map_err(|error| Problem::failed(&error))
-        }
-    }
-}
-
-/// What was received and not printed yet.
-const ROOM: Room = Room {
-    items: 1024,
-    bytes: 8 << 20,
-};
-
-async fn send(
-    link: &Link<Stomp>,
-    message: impl Fn(String) -> Send,
-    text: Option<&str>,
-) -> Result<(), Problem> {
-    let send = async |text: String| {
-        let sent = link.send(message(text)).await;
-        sent.map(|_| ()).map_err(|error| Problem::failed(&error))
-    };
-    if let Some(text) = text {
-        return send(text.to_string()).await;
-    }
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    while let Some(line) = lines
-        .next_line()
-        .await
-        .map_err(|error| Problem::failed(&error))?
-    {
-        send(line).await?;
-    }
-    Ok(())
-}
-
-/// Prints and then acknowledges. An acknowledgement that comes too late is the broker's to repair: it
-/// delivers the message again.
-async fn read(
-    link: &Link<Stomp>,
-    mut reader: Inbox<Incoming>,
-    count: Option<u64>,
-    json: bool,
-) -> Result<(), Problem> {
-    let mut left = count.unwrap_or(u64::MAX);
-    while left > 0 {
-        tokio::select! {
-            Some(mut incoming) = reader.next() => {
-                print(&incoming, json)?;
-                if let Some(token) = incoming.token.take() {
-                    let _ = token.ack();
-                }
-            }
-            ended = link.ended() => return Err(Problem::failed(&ended)),
-        }
-        left -= 1;
-    }
-    Ok(())
-}
-
-fn print(incoming: &Incoming, json: bool) -> Result<(), Problem> {
-    let mut out = io::stdout().lock();
-    let written = if json {
-        let body = String::from_utf8_lossy(&incoming.body);
-        let headers: serde_json::Map<_, _> = incoming
-            .headers
-            .iter()
-            .rev()
-            .map(|(name, value)| (name.clone(), json!(value)))
-            .collect();
-        writeln!(out, "{}", json!({"headers": headers, "body": body}))
-    } else {
-        out.write_all(&incoming.body)
-            .and_then(|()| out.write_all(b"\n"))
-    };
-    written
-        .and_then(|()| out.flush())
-        .map_err(|error| Problem::failed(&error))
-}
-
-/// What is lost is told in any case.
-async fn tell(verbose: bool, json: bool, mut events: Events, mut news: Inbox<News<StompError>>) {
-    let style = style(json, &io::stderr());
-    loop {
-        let line = tokio::select! {
-            Some(event) = events.next(), if verbose => style.event(&event),
-            next = news.next() => match next {
-                Some(news) => of_news(&news),
-                None => return,
-            },
-        };
-        if let Some(line) = line {
-            let _ = writeln!(io::stderr(), "{line}");
-        }
-    }
-}
-
-fn of_news(news: &News<StompError>) -> Option<String> {
-    match news {
-        News::Dropped { messages, why } => Some(format!(
-            "{} messages were not sent ({})",
-            messages.count,
-            why.as_str()
-        )),
-        News::Refused { messages } => Some(format!("{} messages were refused", messages.count)),
-        News::Unconfirmed { messages } => {
-            Some(format!("{} messages were not confirmed", messages.count))
-        }
-        News::Error(error) => Some(error.to_string()),
-        News::Connected { .. } | News::Late { .. } | News::Unexpected { .. } | _ => None,
-    }
-}

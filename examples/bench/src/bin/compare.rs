@@ -1,6 +1,5 @@
 //! Writes the comparison page to the standard output.
 
-use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -16,7 +15,7 @@ fn main() -> ExitCode {
         Some(part) => part,
         None => {
             let Arguments {} = Arguments::parse();
-            page()
+            compare::page().map(|page| print!("{page}"))
         }
     };
     match done {
@@ -26,13 +25,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn page() -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let page = runtime.block_on(compare::page())?;
-    print!("{page}");
-    Ok(())
 }

@@ -130,9 +130,10 @@ fn print(arguments: &Arguments, over: Over, rows: &[Row]) {
     };
     let longest = |figure: fn(&Figures) -> Duration| rounds().map(figure).max().unwrap_or_default();
     println!(
-        "{clients} clients over {name}; the server was away for {:.2} s; at first it took at most {:.0} µs \
-         for each; rounds: {}\n",
+        "{clients} clients over {name}; the server was away for up to {:.2} s, and half of them knew after up \
+         to {:.2} s; at first it took at most {:.0} µs for each; rounds: {}\n",
         longest(|f| f.away).as_secs_f64(),
+        longest(|f| f.noticed).as_secs_f64(),
         longest(|f| f.work).as_secs_f64() * 1e6,
         arguments.rounds,
     );

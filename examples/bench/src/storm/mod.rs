@@ -68,6 +68,9 @@ pub struct Figures {
     pub connected: usize,
     /// From the server's death until it listened again.
     pub away: Duration,
+    /// From its death until half of the clients had noticed: the system closes one connection after
+    /// the other.
+    pub noticed: Duration,
     /// From when it listened until 50, 90, 99 and 100 % of the clients were greeted by it; nothing
     /// where they were not.
     pub back: [Option<Duration>; 4],
@@ -87,7 +90,8 @@ pub struct Figures {
     pub memory: u64,
     /// What a connection cost when all came for the first time, one after the other.
     pub work: Duration,
-    /// What the simulator says of the same storm, with a server that takes this long for each.
+    /// What the simulator says of the same storm: the server is away from when half of the clients had
+    /// noticed, and takes this long for each.
     pub predicted: Predicted,
 }
 

@@ -21,8 +21,7 @@ use super::tally::Tally;
 /// stubborn-io over a connection that is opened by hand; for ever.
 pub(crate) async fn stubborn(to: To, options: ReconnectOptions) {
     let (tally, lost) = (Arc::clone(&to.2), Arc::clone(&to.2));
-    // A connection may be lost before it was greeted: only one that was up goes down.
-    let options = options.with_on_disconnect_callback(move || lost.down_if_up());
+    let options = options.with_on_disconnect_callback(move || lost.down());
     let Ok(mut conn) = StubbornIo::<Opened, _>::connect_with_options(to, options).await else {
         return;
     };

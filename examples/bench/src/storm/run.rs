@@ -69,9 +69,13 @@ pub(super) async fn run(run: Run) -> io::Result<Figures> {
     let cpu = process::cpu()?.saturating_sub(cpu);
     let accepts = server.seen().await?.accepts;
     let returns = tally.take_returns();
+    let noticed = shares(&tally.take_losses(), died, run.clients)[0].unwrap_or_default();
+    let away = listened.duration_since(died);
+    let without = away.saturating_sub(noticed);
     let figures = Figures {
         connected: tally.connected(),
-        away: listened.duration_since(died),
+        away,
+        noticed,
         back: shares(&returns, listened, run.clients),
         peak_accepts: accepts.into_iter().max().unwrap_or_default(),
         dials: tally.dials() - dials,
@@ -81,7 +85,7 @@ pub(super) async fn run(run: Run) -> io::Result<Figures> {
         cpu,
         memory,
         work,
-        predicted: predict::predict(&run, listened - died, &who.policy()?, work)?,
+        predicted: predict::predict(&run, without, &who.policy()?, work)?,
         run,
     };
     server.kill().await?;
@@ -102,11 +106,11 @@ async fn ramp(run: &Run, maker: &Maker, servers: &[SocketAddr]) -> io::Result<()
     Ok(())
 }
 
-/// When 50, 90, 99 and 100 % were back.
-fn shares(returns: &[Instant], since: Instant, clients: usize) -> [Option<Duration>; 4] {
+/// When this had happened to 50, 90, 99 and 100 %.
+fn shares(times: &[Instant], since: Instant, clients: usize) -> [Option<Duration>; 4] {
     [50, 90, 99, 100].map(|percent| {
         let wanted = (clients * percent).div_ceil(100);
-        let at = returns.get(wanted.checked_sub(1)?)?;
+        let at = times.get(wanted.checked_sub(1)?)?;
         Some(at.saturating_duration_since(since))
     })
 }

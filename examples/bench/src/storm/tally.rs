@@ -18,6 +18,8 @@ pub(crate) struct Tally {
     failed: AtomicU64,
     /// When clients came to be connected, in order.
     returns: Mutex<Vec<Instant>>,
+    /// When clients saw that they were not any more, in order.
+    losses: Mutex<Vec<Instant>>,
     changed: Notify,
 }
 
@@ -37,6 +39,10 @@ impl Tally {
 
     pub(crate) fn connected(&self) -> usize {
         self.up.load(Relaxed)
+    }
+
+    pub(crate) fn take_losses(&self) -> Vec<Instant> {
+        std::mem::take(&mut self.losses.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn take_returns(&self) -> Vec<Instant> {
@@ -70,15 +76,15 @@ impl Tally {
         self.changed.notify_one();
     }
 
+    /// A connection is lost. One that was lost before it was greeted was never counted.
     pub(crate) fn down(&self) {
-        self.up.fetch_sub(1, Relaxed);
-    }
-
-    /// The same where it may not have been counted.
-    pub(crate) fn down_if_up(&self) {
-        let _ = self
+        let lost = self
             .up
             .fetch_update(Relaxed, Relaxed, |up| up.checked_sub(1));
+        if lost.is_ok() {
+            let mut losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
+            losses.push(Instant::now());
+        }
     }
 
     /// Waits until a client is connected; says when the last one was.

@@ -10,6 +10,7 @@ mod name;
 mod pem;
 mod pin;
 mod provider;
+mod session;
 mod stream;
 mod tls;
 mod upgrade;
@@ -27,6 +28,7 @@ pub use self::name::{Alpn, ServerName, ServerNameError};
 pub use self::pem::Pem;
 pub use self::pin::{SpkiPin, SpkiPinError};
 pub use self::provider::Provider;
+pub use self::session::SessionInfo;
 pub use self::stream::{Cause, SessionError, TlsStream};
 pub use self::tls::Tls;
 pub use self::upgrade::{

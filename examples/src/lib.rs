@@ -1,7 +1,8 @@
 //! What the `failover` tool and the stories are made of.
 //!
 //! Nothing here reconnects: there is one loop, the connector's. [`demo`] takes servers away from
-//! it, [`cat`] gives it standard input and output, [`timeline`] prints its events; [`simulate`] plays a
+//! it, [`cat`] gives it standard input and output, [`probe`]
+//! dials without it, [`timeline`] prints its events; [`simulate`] plays a
 //! [`scenario`] with the machine alone, [`herd`] with a million of them, [`explain`] and [`verify`] ask it
 //! about a policy.
 
@@ -15,6 +16,7 @@ pub mod migrate;
 pub mod nats;
 pub mod picture;
 pub mod policy_file;
+pub mod probe;
 mod registry;
 pub mod scenario;
 pub mod simulate;

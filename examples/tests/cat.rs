@@ -163,31 +163,63 @@ fn bad_arguments_are_named_and_exit_with_2() {
         ("h:4222", "`h:4222` is not an endpoint's URL"),
         (
             "tcp://joe:hunter2@h:99999",
-            "`tcp://***@h:99999` is not an endpoint's URL: the port must be a number from 1 to 65535",
+            "`tcp://***@h:99999` is not an endpoint's URL: the port is `99999`, it must be a number from 1 to 65535",
         ),
         ("tcp://h", "names no port: write `tcp://h:PORT`"),
         ("tcp://h:1 tcp://H:1", "`tcp://h:1` is in the list twice"),
         (
             "tcp://h:1 --deadline 0s",
-            "deadline: 0ns is below a millisecond",
+            "--deadline 0ns is below a millisecond",
         ),
-        ("tcp://h:1 --min 9s", "min is 9s, which is above cap (8s)"),
         (
-            "tcp://h:1 --wait 9s",
-            "--wait is 9s, which is above --cap (8s)",
+            "tcp://h:1 --min 5s --wait 1s --cap 2s",
+            "--min 5s is above --cap 2s",
         ),
+        (
+            "tcp://h:1 --wait 0s",
+            "--wait 0s: waits that are multiplied never grow",
+        ),
+        (
+            "tcp://h:1 --factor 0.5",
+            "--factor 0.5 would make each wait shorter",
+        ),
+        (
+            "tcp://h:1 --jitter 3s --cap 2s",
+            "--jitter 3s has no room between --min 0ns and --cap 2s",
+        ),
+        (
+            "tcp://h:1 --tls-jitter 200%",
+            "--tls-jitter 200% is more than the whole wait",
+        ),
+        (
+            "tcp://h:1/feed",
+            "`tcp://h:1/feed` has a path, which tcp cannot ask for: write `tcp://h:1`, or `ws://…`",
+        ),
+        ("tls://h:1?q", "write `tls://h:1`, or `wss://…`"),
+        (
+            "tcp://h:1 --server-name a.example",
+            "--server-name says whose certificate is good, but no URL has one",
+        ),
+        (
+            "ws://h:1 --ca no/such/file",
+            "--ca says whose certificate is good, but no URL has one",
+        ),
+        ("tcp://h:1 --wait 9s", "--wait 9s is above --cap 8s"),
         (
             "tcp://h:1 --wait 9",
             "'9' for '--wait <TIME>': `9` is not a duration: write a number with a unit",
         ),
         (
             "tcp://h:1 --jitter 200%",
-            "the proportion is 2, it must lie between 0 and 1",
+            "--jitter 200% is more than the whole wait",
         ),
-        ("tcp://h:1 --start-sweeps 0", "use at least 1"),
-        ("tcp://h:1 --ca Cargo.toml", "expected PEM certificates"),
         (
-            "tcp://h:1 --ca no/such/file",
+            "tcp://h:1 --start-sweeps 0",
+            "--start-sweeps 0 would give up",
+        ),
+        ("tls://h:1 --ca Cargo.toml", "expected PEM certificates"),
+        (
+            "tls://h:1 --ca no/such/file",
             "cannot read the CA file `no/such/file`",
         ),
         (
@@ -203,6 +235,49 @@ fn bad_arguments_are_named_and_exit_with_2() {
         assert!(!stderr.contains("hunter2"), "{stderr}");
         assert!(!stderr.contains("panicked"), "{stderr}");
     }
+}
+
+#[test]
+fn json_is_honoured_for_bad_input_too() {
+    for (arguments, told) in [
+        (
+            "cat --json",
+            "the following required arguments were not provided: <URL>...",
+        ),
+        ("cat --json tcp://h", "names no port"),
+        (
+            "cat tcp://h:1 --json --min 9s",
+            "--min 9s is above --cap 8s",
+        ),
+        (
+            "cat tcp://h:1 --json --wait 9",
+            "a duration is a number and a unit",
+        ),
+        ("probe --json tcp://h:1/x", "has a path"),
+        (
+            "probe --json --deadline 0s tcp://h:1",
+            "--deadline 0ns is below a millisecond",
+        ),
+        ("explain --json --preset natz", "natz"),
+        ("herd --json no/such/file", "no/such/file"),
+        ("tune --json no/such/file --within 1s", "no/such/file"),
+        ("nats --json -s tcp sub a", "is not an endpoint's URL"),
+        ("demo --json --seed x", "invalid value 'x'"),
+    ] {
+        let ran = failover(arguments.split_whitespace(), b"");
+        let stderr = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(2), "{arguments}: {stderr}");
+        let line: serde_json::Value = serde_json::from_str(&stderr).unwrap();
+        assert_eq!(
+            (&line["event"], &line["exit_code"]),
+            (&"failed".into(), &2.into())
+        );
+        let error = line["error"].as_str().unwrap();
+        assert!(error.contains(told), "{arguments}: {error}");
+    }
+    // What follows `--` is no flag.
+    let ran = failover(["cat", "--", "--json"], b"");
+    assert!(ran.stderr.starts_with(b"failover: `--json` is not"));
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! What can be told of a certificate.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, UnixTime};
+use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::X509Name;
 
@@ -15,6 +17,8 @@ use x509_parser::x509::X509Name;
 pub struct CertificateInfo {
     /// Whose it is: the common name of its subject, or the whole subject.
     pub subject: String,
+    /// The DNS names and addresses that it is for, at most [`CertificateInfo::MOST_NAMES`].
+    pub names: Vec<String>,
     /// Who issued it, likewise.
     pub issuer: String,
     /// From when on it is valid.
@@ -27,6 +31,9 @@ pub struct CertificateInfo {
 const LONGEST_NAME: usize = 100;
 
 impl CertificateInfo {
+    /// The most names of a certificate that are told.
+    pub const MOST_NAMES: usize = 32;
+
     /// What this certificate says; nothing if it is broken.
     #[must_use]
     pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
@@ -36,6 +43,7 @@ impl CertificateInfo {
         };
         Some(Self {
             subject: name(parsed.subject()),
+            names: names(&parsed),
             issuer: name(parsed.issuer()),
             not_before: time(parsed.validity().not_before.timestamp()),
             not_after: time(parsed.validity().not_after.timestamp()),
@@ -55,7 +63,34 @@ fn name(name: &X509Name<'_>) -> String {
         Some(common) => common.to_string(),
         None => name.to_string(),
     };
-    told.chars()
+    bounded(&told)
+}
+
+fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(extension)) = certificate.subject_alternative_name() else {
+        return Vec::new();
+    };
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign, growing enum")]
+    let told = extension
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(bounded(name)),
+            GeneralName::IPAddress(bytes) => address(bytes).map(|address| address.to_string()),
+            _ => None,
+        });
+    told.take(CertificateInfo::MOST_NAMES).collect()
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .ok()
+}
+
+fn bounded(text: &str) -> String {
+    text.chars()
         .map(|c| if c.is_control() { '?' } else { c })
         .take(LONGEST_NAME)
         .collect()
@@ -68,6 +103,7 @@ impl fmt::Display for CertificateInfo {
             issuer,
             not_before,
             not_after,
+            ..
         } = self;
         let (from, until) = (Day(*not_before), Day(*not_after));
         write!(

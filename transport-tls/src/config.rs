@@ -1,5 +1,6 @@
 //! Which authorities are trusted, and what else a client says in its hello.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -86,6 +87,15 @@ pub enum TlsVersion {
     V1_2,
     /// TLS 1.3.
     V1_3,
+}
+
+impl fmt::Display for TlsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V1_2 => "TLS 1.2",
+            Self::V1_3 => "TLS 1.3",
+        })
+    }
 }
 
 impl TlsConfig {

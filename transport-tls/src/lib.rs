@@ -10,6 +10,7 @@ mod name;
 mod pem;
 mod pin;
 mod provider;
+mod session;
 mod stream;
 #[cfg(feature = "serde")]
 mod table;
@@ -29,6 +30,7 @@ pub use self::name::{Alpn, ServerName, ServerNameError};
 pub use self::pem::Pem;
 pub use self::pin::{SpkiPin, SpkiPinError};
 pub use self::provider::Provider;
+pub use self::session::SessionInfo;
 pub use self::stream::{Cause, SessionError, TlsStream};
 #[cfg(feature = "serde")]
 pub use self::table::{RootsName, TableError, TlsTable};

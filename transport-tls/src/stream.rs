@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client;
 
 use crate::error::ClientRefusal;
+use crate::session::SessionInfo;
 
 /// A TLS connection over another stream.
 ///
@@ -32,6 +33,12 @@ impl<S> TlsStream<S> {
     #[must_use]
     pub fn get_ref(&self) -> (&S, &ClientConnection) {
         self.0.get_ref()
+    }
+
+    /// What was agreed in the handshake, in words.
+    #[must_use]
+    pub fn session(&self) -> SessionInfo {
+        SessionInfo::of(self.0.get_ref().1)
     }
 
     /// tokio-rustls's own stream.

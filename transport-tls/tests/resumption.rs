@@ -15,7 +15,7 @@ use peers::Ca;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use transport_tcp::Tcp;
 use transport_tls::rustls::{HandshakeKind, ServerConfig};
-use transport_tls::{Pem, Roots, ServerName, Tls, TlsConfig};
+use transport_tls::{Alpn, Pem, Roots, ServerName, Tls, TlsConfig, TlsVersion};
 
 const NAME: &str = "broker.example";
 const SERVERS: usize = 8;
@@ -68,6 +68,37 @@ async fn tickets_that_the_server_forgot_cost_a_full_handshake_and_no_failure() {
     let tls = Tls::new(Tcp::new(), TlsConfig::new().roots(roots).client().unwrap());
     for _ in 0..3 {
         assert_eq!(connect(&tls, &to).await, HandshakeKind::Full);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_tells_what_was_agreed() {
+    let ca = Ca::new();
+    check_session(ca.server(NAME), &ca, TlsVersion::V1_3, "TLS13_").await;
+    check_session(ca.server_of_1_2(NAME), &ca, TlsVersion::V1_2, "TLS_ECDHE_").await;
+}
+
+async fn check_session(mut server: ServerConfig, ca: &Ca, version: TlsVersion, cipher: &str) {
+    server.alpn_protocols = vec![b"mqtt".to_vec()];
+    let (address, _log) = peers::echo(server).await;
+    let name: ServerName = NAME.parse().unwrap();
+    let endpoint = Endpoint::parse(&format!("tls://{address}"))
+        .unwrap()
+        .with(name)
+        .with(Alpn::new(["stomp", "mqtt"]).unwrap());
+    let to = Target::new(Arc::new(endpoint), 0);
+    let roots = Roots::Only(Pem::Bytes(ca.pem()));
+    let tls = Tls::new(Tcp::new(), TlsConfig::new().roots(roots).client().unwrap());
+    for handshake in [HandshakeKind::Full, HandshakeKind::Resumed] {
+        let mut stream = tls.dial(&to, &DialContext::unbounded()).await.unwrap();
+        stream.write_all(b"x").await.unwrap();
+        stream.read_u8().await.unwrap();
+        let session = stream.session();
+        assert_eq!(session.version, Some(version));
+        assert!(session.cipher.unwrap().starts_with(cipher), "{session:?}");
+        assert_eq!(session.alpn.as_deref(), Some("mqtt"));
+        assert_eq!(session.handshake, Some(handshake));
+        assert_eq!(session.certificates[0].names, [NAME]);
     }
 }
 

@@ -215,8 +215,11 @@ pub enum UrlProblem {
     #[error("an IPv6 address stands in brackets, as in `tcp://[::1]:4222`")]
     Ipv6,
     /// Not a port.
-    #[error("the port must be a number from 1 to 65535")]
-    Port,
+    #[error("the port is `{port}`, it must be a number from 1 to 65535")]
+    Port {
+        /// What stands in its place, at most 20 characters of it.
+        port: String,
+    },
     /// A `/`, `?` or `#` inside the userinfo.
     #[error("its userinfo holds a `/`, `?` or `#`: percent-encode it")]
     Userinfo,
@@ -326,12 +329,15 @@ fn parse_port(text: &str) -> Result<Option<u16>, UrlProblem> {
     if text.is_empty() {
         return Ok(None);
     }
-    let digits = text.strip_prefix(':').ok_or(UrlProblem::Port)?;
+    let wrong = |port: &str| UrlProblem::Port {
+        port: port.chars().take(20).collect(),
+    };
+    let digits = text.strip_prefix(':').ok_or_else(|| wrong(text))?;
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(UrlProblem::Port);
+        return Err(wrong(digits));
     }
     match digits.parse() {
-        Ok(0) | Err(_) => Err(UrlProblem::Port),
+        Ok(0) | Err(_) => Err(wrong(digits)),
         Ok(port) => Ok(Some(port)),
     }
 }
@@ -382,10 +388,13 @@ mod tests {
         assert_eq!(problem("localhost:4222"), UrlProblem::Slashes);
         assert_eq!(problem("tcp://"), UrlProblem::Host);
         assert_eq!(problem("tcp://:4222"), UrlProblem::Host);
-        assert_eq!(problem("tcp://a:70000"), UrlProblem::Port);
-        assert_eq!(problem("tcp://a:0"), UrlProblem::Port);
-        assert_eq!(problem("tcp://a:"), UrlProblem::Port);
-        assert_eq!(problem("tcp://a:+1"), UrlProblem::Port);
+        for text in ["70000", "0", "", "+1"] {
+            let port = text.to_string();
+            assert_eq!(
+                problem(&format!("tcp://a:{text}")),
+                UrlProblem::Port { port }
+            );
+        }
         assert_eq!(problem("tcp://::1:4222"), UrlProblem::Ipv6);
         assert_eq!(problem("tcp://[::1:4222"), UrlProblem::Ipv6);
         assert_eq!(problem("tcp://a b:1"), UrlProblem::Character { at: 7 });

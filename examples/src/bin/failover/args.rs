@@ -6,6 +6,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use failover_core::policy::{Jitter, Limit, Ratio};
 
+use crate::Form;
+use crate::probe::ProbeArguments;
+use crate::servers::TrustArguments;
 use crate::values::{duration, jitter, limit};
 
 /// Stay connected to one of several servers, over tcp, tls, ws, wss or a Unix socket.
@@ -27,6 +30,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     Demo(DemoArguments),
     Cat(CatArguments),
+    Probe(ProbeArguments),
     Migrate(MigrateArguments),
     Nats(crate::nats::NatsArguments),
     Simulate(SimulateArguments),
@@ -35,6 +39,24 @@ pub(crate) enum Command {
     Tune(TuneArguments),
     Explain(ExplainArguments),
     Verify(VerifyArguments),
+}
+
+impl Command {
+    /// In what form failures are told.
+    pub(crate) fn json(&self) -> Form {
+        let json = match self {
+            Self::Demo(arguments) => arguments.json,
+            Self::Cat(arguments) => arguments.json,
+            Self::Probe(arguments) => arguments.json,
+            Self::Nats(arguments) => arguments.json,
+            Self::Stomp(arguments) => arguments.json,
+            Self::Herd(arguments) => arguments.json,
+            Self::Tune(arguments) => arguments.json,
+            Self::Explain(arguments) => arguments.json,
+            Self::Migrate(_) | Self::Simulate(_) | Self::Verify(_) => false,
+        };
+        if json { Form::Json } else { Form::Text }
+    }
 }
 
 /// Turn another system's options into our TOML, and say what has no equal.
@@ -343,12 +365,8 @@ pub(crate) struct CatArguments {
     #[arg(long)]
     pub(crate) resend: bool,
 
-    /// Trust the authorities in this PEM file, and no others [default: the system's]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ca: Option<PathBuf>,
-    /// The name in the servers' certificates [default: the URL's host]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) server_name: Option<String>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArguments,
 
     /// Tell everything that happens on standard error
     #[arg(short, long)]

@@ -1,28 +1,22 @@
 //! `failover cat`.
 
-use std::collections::BTreeSet;
-use std::io::{self, Write};
-use std::sync::Arc;
+use std::io;
 
 use examples::cat::{Cat, CatError, Told, Unconfirmed};
 use examples::registry;
-use examples::timeline::{Style, chain};
-use failover_core::directory::{Endpoint, Url};
 use failover_core::drive::Connector;
-use failover_core::policy::{Backoff, Limits, Order, Pace, Policy, Shuffle, Walk};
-use serde_json::json;
+use failover_core::policy::{
+    Backoff, Jitter, Limits, Order, Pace, Policy, PolicyError, Shuffle, Walk,
+};
 use transport_tcp::{ByteStream, TokioClock};
-use transport_tls::rustls::crypto::ring;
-use transport_tls::rustls::{ClientConfig, RootCertStore};
-use transport_tls::{Pem, Roots, ServerName, TlsConfig};
 
 use crate::args::{CatArguments, OrderArgument};
 use crate::{Problem, runtime, style};
 
 pub(crate) fn run(arguments: &CatArguments) -> Result<(), Problem> {
-    let endpoints = endpoints(arguments)?;
+    let endpoints = arguments.trust.endpoints(&arguments.urls)?;
     let policy = policy(arguments)?;
-    let tls = tls(arguments, &endpoints)?;
+    let tls = arguments.trust.config(&endpoints)?;
     let connector = Connector::builder(registry(tls), TokioClock::new())
         .endpoints(endpoints)
         .policy(policy)
@@ -62,48 +56,15 @@ fn carry(cat: Cat, connector: Client) -> Result<(), Problem> {
         Ok(_) => Ok(()),
         // Whoever reads has enough, as in `failover cat … | head`.
         Err(CatError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(failed(cat.style, &error)),
+        Err(error) => Err(Problem::failed(&error)),
     }
-}
-
-fn failed(style: Style, error: &CatError) -> Problem {
-    if style == Style::Json {
-        let line = json!({"event": "failed", "error": chain(error)});
-        let _ = writeln!(io::stderr(), "{line}");
-        return Problem::Told;
-    }
-    Problem::failed(error)
-}
-
-/// Each server is named after its URL, without credentials.
-fn endpoints(arguments: &CatArguments) -> Result<Vec<Endpoint>, Problem> {
-    let mut names = BTreeSet::new();
-    let mut endpoints = Vec::new();
-    for text in &arguments.urls {
-        let url: Url = text.parse().map_err(|error| Problem::bad(&error))?;
-        let shown = url.to_string();
-        let mut name = shown.clone();
-        // Two URLs may differ in what is not shown.
-        let mut number = 2;
-        while !names.insert(name.clone()) {
-            name = format!("{shown} ({number})");
-            number += 1;
-        }
-        let mut endpoint = Endpoint::new(url).named(name);
-        if let Some(name) = &arguments.server_name {
-            let name: ServerName = name.parse().map_err(|error| Problem::bad(&error))?;
-            endpoint = endpoint.with(name);
-        }
-        endpoints.push(endpoint);
-    }
-    Ok(endpoints)
 }
 
 fn policy(arguments: &CatArguments) -> Result<Policy, Problem> {
     let (wait, cap) = (arguments.wait, arguments.cap);
     if wait > cap {
         return Err(Problem::BadInput(format!(
-            "--wait is {wait:?}, which is above --cap ({cap:?}): raise --cap or lower --wait"
+            "--wait {wait:?} is above --cap {cap:?}: raise --cap or lower --wait"
         )));
     }
     let walk = match arguments.order {
@@ -124,26 +85,63 @@ fn policy(arguments: &CatArguments) -> Result<Policy, Problem> {
         .start_up_limits(Limits::UNLIMITED.sweeps(arguments.start_sweeps))
         .deadline(arguments.deadline)
         .build()
-        .map_err(|error| Problem::bad(&error))
+        .map_err(|error| Problem::BadInput(by_flags(&error, arguments)))
 }
 
-/// The platform's authorities are read only when a server needs them.
-fn tls(arguments: &CatArguments, endpoints: &[Endpoint]) -> Result<Arc<ClientConfig>, Problem> {
-    let config = TlsConfig::new();
-    if let Some(file) = &arguments.ca {
-        let only = Roots::Only(Pem::File(file.clone()));
-        let built = config.roots(only).build();
-        return built.map_err(|error| Problem::bad(&error));
+/// The policy's refusal in the words of the flags.
+fn by_flags(error: &PolicyError, arguments: &CatArguments) -> String {
+    let flag = |jitter: &Jitter| match *jitter == arguments.jitter {
+        true => format!("--jitter {}", spelt(jitter)),
+        false => format!("--tls-jitter {}", spelt(jitter)),
+    };
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "no flag leads to the others"
+    )]
+    match error {
+        PolicyError::ZeroBase => {
+            "--wait 0s: waits that are multiplied never grow from nothing; use --wait 1ms or more"
+                .to_string()
+        }
+        PolicyError::FactorBelowOne { factor } => {
+            format!("--factor {factor} would make each wait shorter: use at least 1")
+        }
+        PolicyError::MinAboveCap { min, cap } => {
+            format!("--min {min:?} is above --cap {cap:?}: raise --cap or lower --min")
+        }
+        PolicyError::MinTooLong { min } => {
+            format!("--min {min:?}: no wait is longer than 584 years")
+        }
+        PolicyError::Proportion { p } => format!(
+            "{} is more than the whole wait: use at most 100%",
+            flag(&Jitter::Proportional(*p))
+        ),
+        PolicyError::NoRoomForJitter { jitter, min, cap } => format!(
+            "{} has no room between --min {min:?} and --cap {cap:?}: raise --cap, lower --min, or take less jitter",
+            flag(jitter)
+        ),
+        PolicyError::MinSwallowsJitter { jitter, wait, min } => format!(
+            "of {} over waits of {wait:?} nothing lies above --min {min:?}, so that all clients would wait alike: lower --min, or wait longer",
+            flag(jitter)
+        ),
+        PolicyError::ZeroStartUpLimit { .. } => {
+            "--start-sweeps 0 would give up before the first try: use at least 1".to_string()
+        }
+        PolicyError::ZeroDeadline { deadline } => {
+            format!("--deadline {deadline:?} is below a millisecond: give a try at least that")
+        }
+        other => other.to_string(),
     }
-    let mut urls = endpoints.iter().flat_map(Endpoint::routes);
-    if urls.any(|url| ["tls", "wss"].contains(&url.scheme())) {
-        return config.build().map_err(|error| Problem::failed(&error));
+}
+
+/// As it is written after a flag.
+fn spelt(jitter: &Jitter) -> String {
+    match jitter {
+        Jitter::None => "none".to_string(),
+        Jitter::Full => "full".to_string(),
+        Jitter::Equal => "equal".to_string(),
+        Jitter::UpTo(width) => format!("{width:?}"),
+        Jitter::Proportional(p) => format!("{}%", p.ppm() / 10_000),
+        other => format!("{other:?}"),
     }
-    let provider = Arc::new(ring::default_provider());
-    let trusting_nobody = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Problem::failed(&error))?
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth();
-    Ok(Arc::new(trusting_nobody))
 }

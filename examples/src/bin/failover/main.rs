@@ -1,4 +1,4 @@
-//! `failover`: see it work (`demo`), use it (`cat`), take over what you had (`migrate`), try a policy
+//! `failover`: see it work (`demo`), use it (`cat`), look at servers (`probe`), take over what you had (`migrate`), try a policy
 //! (`simulate`), see a million clients run it (`herd`, `tune`), read it (`explain`), prove it (`verify`).
 
 mod args;
@@ -8,6 +8,8 @@ mod herd;
 mod migrate;
 mod nats;
 mod policy;
+mod probe;
+mod servers;
 mod simulate;
 mod stomp;
 mod values;
@@ -17,17 +19,22 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use examples::timeline::{Style, chain};
+use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{Arguments, Command};
 
 fn main() -> ExitCode {
-    // Bad arguments end here, with exit code 2.
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refused(&error),
+    };
+    let json = arguments.command.json();
     let done = match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Cat(arguments) => cat::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
+        Command::Probe(arguments) => probe::run(&arguments),
         Command::Nats(arguments) => nats::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Stomp(arguments) => stomp::run(&arguments),
@@ -39,10 +46,8 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            if let Problem::BadInput(text) | Problem::Failed(text) = &problem {
-                let _ = writeln!(io::stderr(), "failover: {text}");
-            }
-            problem.code()
+            problem.tell(json);
+            ExitCode::from(problem.code())
         }
     }
 }
@@ -66,12 +71,51 @@ impl Problem {
         Self::BadInput(chain(error))
     }
 
-    fn code(&self) -> ExitCode {
-        ExitCode::from(match self {
+    fn code(&self) -> u8 {
+        match self {
             Self::Failed(_) | Self::Told => 1,
             Self::BadInput(_) => 2,
-        })
+        }
     }
+
+    fn tell(&self, form: Form) {
+        if let Self::BadInput(text) | Self::Failed(text) = self {
+            let line = match form {
+                Form::Text => format!("failover: {text}"),
+                Form::Json => failed_as_json(text, self.code()),
+            };
+            let _ = writeln!(io::stderr(), "{line}");
+        }
+    }
+}
+
+/// In what form a failure is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Text,
+    Json,
+}
+
+/// What clap makes of the arguments: a request for help, or a refusal.
+fn refused(error: &clap::Error) -> ExitCode {
+    let code = u8::try_from(error.exit_code()).unwrap_or(2);
+    let mut arguments = std::env::args_os().skip(1).take_while(|word| word != "--");
+    if error.use_stderr() && arguments.any(|word| word == "--json") {
+        let text = error.render().to_string();
+        let said = text.split("\n\n").next().unwrap_or(&text);
+        let words: Vec<&str> = said
+            .trim_start_matches("error: ")
+            .split_whitespace()
+            .collect();
+        let _ = writeln!(io::stderr(), "{}", failed_as_json(&words.join(" "), code));
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(code)
+}
+
+fn failed_as_json(text: &str, code: u8) -> String {
+    json!({"event": "failed", "error": text, "exit_code": code}).to_string()
 }
 
 fn runtime() -> Result<Runtime, Problem> {

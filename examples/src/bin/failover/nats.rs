@@ -51,7 +51,7 @@ pub(crate) struct NatsArguments {
     verbose: bool,
     /// Write JSON lines
     #[arg(long, global = true)]
-    json: bool,
+    pub(crate) json: bool,
     #[command(subcommand)]
     command: NatsCommand,
 }

@@ -5,8 +5,8 @@ mod talk;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
 use crate::values::duration;
+use clap::{Args, Subcommand, ValueEnum};
 use examples::stomp::{AckMode, Credentials, Stomp, dialer};
 use failover_core::config::FailoverUri;
 use failover_core::directory::Endpoint;
@@ -63,7 +63,7 @@ pub(crate) struct StompArguments {
     verbose: bool,
     /// Write JSON lines
     #[arg(long, global = true)]
-    json: bool,
+    pub(crate) json: bool,
     #[command(subcommand)]
     command: StompCommand,
 }

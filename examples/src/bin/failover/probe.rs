@@ -1,0 +1,100 @@
+//! `failover probe`.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::values::duration;
+use clap::Args;
+use examples::probe::{Probe, Report, Verdict, table};
+use failover_core::directory::Target;
+use indicatif::{ProgressBar, ProgressDrawTarget};
+
+use crate::servers::TrustArguments;
+use crate::{Problem, runtime};
+
+/// Look at servers: dial each once, and say how long each step took, what its certificate says, and
+/// what to do where something is wrong.
+///
+/// TLS servers are dialled twice: the second handshake shows whether sessions are resumed. At most
+/// eight servers are dialled at a time. After each dial the server may speak for a moment; one that
+/// closes at once is bad.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  failover probe tcp://127.0.0.1:4222 wss://b.example/feed
+  failover probe --ca ca.pem --json tls://10.0.0.7:7443 | jq 'select(.verdict != \"good\")'
+
+Exit codes: 0 every server is good (a warning is good), 1 one is bad, 2 the arguments make no sense.")]
+pub(crate) struct ProbeArguments {
+    /// Servers: tcp://host:port, tls://host:port, ws://host:port/path, wss://host:port/path
+    #[arg(value_name = "URL", required = true)]
+    urls: Vec<String>,
+    /// How long one dial may take: name, connect, TLS and upgrade together
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
+    deadline: Duration,
+    /// Warn of certificates that are good for no more than so many days
+    #[arg(long, value_name = "DAYS", default_value_t = Probe::EXPIRING)]
+    expiring: u32,
+    #[command(flatten)]
+    trust: TrustArguments,
+    /// Write a line of JSON for each server instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+pub(crate) fn run(arguments: &ProbeArguments) -> Result<(), Problem> {
+    let least = Duration::from_millis(1);
+    if arguments.deadline < least {
+        return Err(Problem::BadInput(format!(
+            "--deadline {:?} is below a millisecond: give a dial at least that",
+            arguments.deadline
+        )));
+    }
+    let endpoints = arguments.trust.endpoints(&arguments.urls)?;
+    let tls = arguments.trust.tls().client();
+    let tls = tls.map_err(|error| Problem::bad(&error))?;
+    let probe = Probe::new(tls)
+        .deadline(arguments.deadline)
+        .expiring(arguments.expiring);
+    let targets: Vec<Target> = endpoints
+        .into_iter()
+        .map(|endpoint| Target::new(Arc::new(endpoint), 0))
+        .collect();
+    for target in &targets {
+        probe.check(target).map_err(Problem::BadInput)?;
+    }
+    let reports = look(arguments, &probe, targets)?;
+    // Nobody may be listening any more; the exit code still speaks.
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        for report in &reports {
+            let _ = writeln!(out, "{}", report.json());
+        }
+    } else {
+        let _ = write!(out, "{}", table(&reports));
+    }
+    match reports.iter().any(|report| report.verdict == Verdict::Bad) {
+        true => Err(Problem::Told),
+        false => Ok(()),
+    }
+}
+
+fn look(
+    arguments: &ProbeArguments,
+    probe: &Probe,
+    targets: Vec<Target>,
+) -> Result<Vec<Report>, Problem> {
+    // Draws on a terminal only.
+    let draw = match arguments.json {
+        true => ProgressDrawTarget::hidden(),
+        false => ProgressDrawTarget::stderr(),
+    };
+    let bar = ProgressBar::with_draw_target(u64::try_from(targets.len()).ok(), draw);
+    let runtime = runtime()?;
+    let reports = runtime.block_on(probe.run(targets, |_| bar.inc(1)));
+    // A look-up may still be under way on another thread; nobody waits for it.
+    runtime.shutdown_background();
+    bar.finish_and_clear();
+    Ok(reports)
+}

@@ -268,6 +268,8 @@ impl Record {
                 Some(event) => event,
                 None => return,
             },
+            // No word of the machine's: the gate stands before it.
+            What::Held { .. } => return,
             What::Connected(link) => Event::Connected(self.stands(&link)),
             What::Reconnected(link) => Event::Reconnected(self.stands(&link)),
             What::FailedOver { to, from } => Event::FailedOver {
@@ -393,7 +395,7 @@ impl Record {
             NamedStatus::Waiting { target, until } => {
                 id(&target).map(|endpoint| Status::Waiting { endpoint, until })
             }
-            NamedStatus::Dialing { target } => {
+            NamedStatus::Dialing { target } | NamedStatus::Held { target, .. } => {
                 id(&target).map(|endpoint| Status::Dialing { endpoint })
             }
             NamedStatus::Connected { since, .. } => {

@@ -49,11 +49,13 @@ fn main() -> Outcome {
             pin_to_one_cpu()?;
             let parts = if words.is_empty() { PARTS } else { &words[..] };
             let mut table = Table::default();
+            let mut measured = Ok(());
             for part in parts {
                 eprintln!("measuring: {part}");
-                runtime.block_on(measure(part, &mut table))?;
+                measured = measured.and(runtime.block_on(measure(part, &mut table)));
             }
             print!("{table}");
+            measured?;
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use failover_core::drive::Clock;
 use failover_core::failure::{Failure, Kind};
 use failover_core::heartbeat::{Action, Heartbeat, Monitor};
-use failover_core::policy::Policy;
+use failover_core::policy::{Order, Policy, Walk};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -60,7 +60,10 @@ async fn replaced_after(heartbeat: &Heartbeat, under_way: UnderWay) -> Outcome<D
     let listener = TcpListener::bind(ANY).await?;
     let second = listener.local_addr()?;
     let other = tokio::spawn(echo_on(listener));
-    let policy = Policy::builder().stable_after(Duration::ZERO).build()?;
+    let policy = Policy::builder()
+        .order(Order::new(Walk::Listed))
+        .stable_after(Duration::ZERO)
+        .build()?;
     let mut client = client(&[first, second], policy)?;
     let mut link = client.connect().await?;
     let peer = link.conn.peer_addr()?;

@@ -57,6 +57,28 @@ fn the_client_is_back_after_every_outage_and_json_says_so() {
 }
 
 #[tokio::test]
+async fn a_spare_is_promoted_when_its_server_was_not_taken_away() {
+    let demo = Demo {
+        seed: 7,
+        standby: 1,
+        style: Style::Plain,
+        fault: None,
+    };
+    let mut told = Vec::new();
+    let report = demo.run(&mut told).await.unwrap();
+    let told = String::from_utf8(told).unwrap();
+    assert!(report.is_ok(), "{told}{}", report.text(Style::Plain));
+    let outage = |name| report.outages.iter().find(|row| row.outage == name);
+    for name in ["server stopped", "reset mid-stream"] {
+        let row = outage(name).unwrap();
+        assert!(row.promoted_after.is_some(), "{row:?}\n{told}");
+        assert_eq!(row.attempts, 0, "{row:?}\n{told}");
+    }
+    assert!(told.contains("promoted"), "{told}");
+    assert!(report.text(Style::Plain).contains(" µs"));
+}
+
+#[tokio::test]
 async fn one_wrong_bit_fails() {
     let report = run(Fault::FlipBit(500)).await;
     let failure = only(&report);
@@ -94,6 +116,7 @@ async fn a_transport_that_was_never_used_fails() {
 async fn run(fault: Fault) -> Report {
     let demo = Demo {
         seed: 7,
+        standby: 0,
         style: Style::Plain,
         fault: Some(fault),
     };

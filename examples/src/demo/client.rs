@@ -25,6 +25,10 @@ pub(crate) const ECHO_WITHIN: Duration = Duration::from_millis(750);
 pub(crate) struct Tally {
     /// The connection in use, or used last.
     pub(crate) link: Option<AttemptId>,
+    /// When the session before it ended.
+    pub(crate) ended: Option<Instant>,
+    /// How long after that end it was handed to its own session.
+    pub(crate) handed_after: Option<Duration>,
     /// Lines whose echo came back on it.
     pub(crate) on_link: u64,
     /// Lines sent, on all connections.
@@ -87,6 +91,7 @@ pub(crate) async fn exchange(
 ) -> Result<(), EchoError> {
     let id = established.id();
     tally.send_modify(|tally| {
+        tally.handed_after = tally.ended.take().map(|ended| ended.elapsed());
         tally.link = Some(id);
         tally.on_link = 0;
     });
@@ -94,6 +99,7 @@ pub(crate) async fn exchange(
     if let Err(EchoError::Wrong(wrong)) = &ended {
         tally.send_modify(|tally| tally.wrong = tally.wrong.or(Some(*wrong)));
     }
+    tally.send_modify(|tally| tally.ended = Some(Instant::now()));
     ended
 }
 

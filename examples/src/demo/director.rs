@@ -6,6 +6,7 @@ use std::io::Write;
 use std::pin::pin;
 use std::time::Duration;
 
+use failover_core::attempt::{AttemptId, Purpose};
 use failover_core::dial::Dial;
 use failover_core::drive::{Clock, Connector, Event, Events, GiveUp, Handle, Link, What};
 use failover_core::time::Time;
@@ -37,6 +38,8 @@ pub(crate) struct Director<'a> {
     lost: Option<(Time, String)>,
     /// Dials since the outage began.
     attempts: u32,
+    /// The connections that were kept as spares.
+    spares: BTreeSet<AttemptId>,
     /// The endpoints on which an echo came back.
     visited: BTreeSet<String>,
 }
@@ -61,11 +64,15 @@ impl<'a> Director<'a> {
             clock,
             tally,
             out,
-            report: Report::default(),
+            report: Report {
+                standby: demo.standby,
+                ..Report::default()
+            },
             here: None,
             here_since: Time::ZERO,
             lost: None,
             attempts: 0,
+            spares: BTreeSet::new(),
             visited: BTreeSet::new(),
         }
     }
@@ -169,6 +176,7 @@ impl<'a> Director<'a> {
             back_after: None,
             attempts: 0,
             on: None,
+            promoted_after: None,
         };
 
         let noticed = self
@@ -194,6 +202,7 @@ impl<'a> Director<'a> {
         if back.is_ok() {
             row.back_after = Some(self.here_since.since(began));
             row.on = self.here.as_ref().map(name_of);
+            row.promoted_after = self.promoted();
         }
         self.report.outages.push(row);
         if back.is_err() {
@@ -241,6 +250,7 @@ impl<'a> Director<'a> {
                 continue;
             };
             let back = self.settle().await?.is_ok();
+            let promoted_after = self.promoted();
             self.report.outages.push(Row {
                 outage: "not caused here".to_string(),
                 server: what,
@@ -248,6 +258,7 @@ impl<'a> Director<'a> {
                 back_after: back.then(|| self.here_since.since(lost_at)),
                 attempts: self.attempts,
                 on: self.here.as_ref().map(name_of),
+                promoted_after,
             });
         }
     }
@@ -309,10 +320,12 @@ impl<'a> Director<'a> {
         }
         #[expect(
             clippy::wildcard_enum_match_arm,
-            reason = "the demo's policy moves nowhere by itself and keeps no spares"
+            reason = "the demo's policy moves nowhere by itself"
         )]
         match &event.what {
+            What::Attempt(attempt) if attempt.purpose == Purpose::Spare => {}
             What::Attempt(_) => self.attempts += 1,
+            What::SpareReady(link) => drop(self.spares.insert(link.id)),
             What::Connected(link) | What::Reconnected(link) | What::FailedOver { to: link, .. } => {
                 self.here = Some(link.clone());
                 self.here_since = event.at;
@@ -324,6 +337,26 @@ impl<'a> Director<'a> {
             }
             _ => {}
         }
+    }
+
+    /// How soon the connection that stands was handed out, if it was a spare. Told when it is settled.
+    fn promoted(&mut self) -> Option<Duration> {
+        let link = self
+            .here
+            .clone()
+            .filter(|link| self.spares.contains(&link.id))?;
+        let after = self.tally.borrow().handed_after?;
+        let (now, name) = (self.clock.now(), name_of(&link));
+        let micros = after.as_secs_f64() * 1e6;
+        let line = match self.demo.style {
+            Style::Json => json!({"at_ms": millis_at(now), "event": "promoted", "endpoint": name, "after_us": micros}).to_string(),
+            style @ (Style::Plain | Style::Coloured) => {
+                let text = format!("the spare on {name}, in use {micros:.0} µs after the loss was seen");
+                style.line(now, Mark::Good, "promoted", &text)
+            }
+        };
+        self.write(&line);
+        Some(after)
     }
 
     fn turn(&mut self, numbers: &[usize], mode: Mode) {

@@ -34,6 +34,8 @@ use crate::timeline::{Style, Table, millis, short};
 pub struct Demo {
     /// The seed of the client's jitter and of the lines that it sends.
     pub seed: u64,
+    /// How many spare connections the client keeps.
+    pub standby: u8,
     /// How its story is told.
     pub style: Style,
     /// Something that is made to go wrong, to see that the demo says so.
@@ -80,6 +82,8 @@ pub struct Report {
     /// What failed. Empty: the client was connected again after every outage, over each of the
     /// four transports at least once, and no byte of the echo was wrong.
     pub failures: Vec<String>,
+    /// How many spare connections the client kept.
+    pub standby: u8,
     /// Lines sent.
     pub sent: u64,
     /// Lines that came back right.
@@ -106,6 +110,8 @@ pub struct Row {
     pub attempts: u32,
     /// On which endpoint it was connected again.
     pub on: Option<String>,
+    /// If that was a spare: how long after the end of the session before it was handed out.
+    pub promoted_after: Option<Duration>,
 }
 
 impl Demo {
@@ -137,7 +143,7 @@ impl Demo {
 
         let mut connector = Connector::builder(registry(authority.client), clock)
             .endpoints(endpoints)
-            .policy(policy()?)
+            .policy(policy(self.standby)?)
             .seed(Seed::new(self.seed))
             .build()?;
         let tally = watch::Sender::new(Tally::default());
@@ -158,7 +164,7 @@ impl Demo {
 pub const LONGEST: Duration = Duration::from_secs(14);
 
 /// One walk down the list after the other; short waits, because everything is near.
-fn policy() -> Result<Policy, PolicyError> {
+fn policy(standby: u8) -> Result<Policy, PolicyError> {
     let backoff = Backoff::Exponential {
         base: Duration::from_millis(100),
         factor: Ratio::TWO,
@@ -172,7 +178,7 @@ fn policy() -> Result<Policy, PolicyError> {
         .stable_after(Duration::from_millis(300))
         .deadline(Duration::from_millis(600))
         // The client says goodbye to nobody.
-        .standing(Standing::default().grace(Duration::ZERO))
+        .standing(Standing::default().grace(Duration::ZERO).spares(standby))
         .build()
 }
 
@@ -197,23 +203,32 @@ impl Report {
     fn in_words(&self, style: Style) -> String {
         use crate::timeline::Mark;
         let or_never = |time: Option<Duration>| time.map_or_else(|| "never".to_string(), short);
-        let mut table = Table::new([
+        let mut heads = vec![
             "outage",
             "of",
             "detected after",
             "back after",
             "attempts",
             "on",
-        ]);
+        ];
+        if self.standby > 0 {
+            heads.push("promoted in");
+        }
+        let mut table = Table::new(heads);
         for row in &self.outages {
-            table.row([
+            let mut cells = vec![
                 row.outage.clone(),
                 row.server.clone(),
                 or_never(row.detected_after),
                 or_never(row.back_after),
                 row.attempts.to_string(),
                 row.on.clone().unwrap_or_else(|| "-".to_string()),
-            ]);
+            ];
+            if self.standby > 0 {
+                let promoted = row.promoted_after;
+                cells.push(promoted.map_or_else(|| "not a spare".to_string(), micros));
+            }
+            table.row(cells);
         }
         let lost = self.sent.saturating_sub(self.echoed);
         let mut text = format!(
@@ -240,14 +255,19 @@ impl Report {
 
     fn as_json(&self) -> serde_json::Value {
         let outages = self.outages.iter().map(|row| {
-            serde_json::json!({
+            let mut told = serde_json::json!({
                 "outage": row.outage,
                 "server": row.server,
                 "detected_after_ms": row.detected_after.map(millis),
                 "back_after_ms": row.back_after.map(millis),
                 "attempts": row.attempts,
                 "on": row.on,
-            })
+            });
+            if self.standby > 0 {
+                let promoted = row.promoted_after.map(|after| after.as_secs_f64() * 1e6);
+                told["promoted_after_us"] = promoted.into();
+            }
+            told
         });
         serde_json::json!({
             "event": "summary",
@@ -260,4 +280,9 @@ impl Report {
             "took_ms": millis(self.took),
         })
     }
+}
+
+/// For people, in microseconds: a promotion takes a few.
+fn micros(duration: Duration) -> String {
+    format!("{:.0} µs", duration.as_secs_f64() * 1e6)
 }

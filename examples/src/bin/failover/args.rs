@@ -102,11 +102,15 @@ pub(crate) enum SystemArgument {
 #[command(after_help = "\
 Examples:
   failover demo
+  failover demo --standby 1
   failover demo --seed 7 --json | jq 'select(.event == \"summary\")'")]
 pub(crate) struct DemoArguments {
     /// The seed of jitter and data [default: a random one, which is shown]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    /// Keep this many connections warm on other servers, and show how soon one is promoted
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=3))]
+    pub(crate) standby: u8,
     /// Write JSON lines instead of text
     #[arg(long)]
     pub(crate) json: bool,

@@ -11,6 +11,7 @@ use crate::{Problem, runtime, style};
 pub(crate) fn run(arguments: &DemoArguments) -> Result<(), Problem> {
     let demo = Demo {
         seed: arguments.seed.unwrap_or_else(short_seed),
+        standby: arguments.standby,
         style: style(arguments.json, &io::stdout()),
         fault: None,
     };

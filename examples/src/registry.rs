@@ -2,28 +2,24 @@
 
 use std::sync::Arc;
 
-use failover_core::dial::{Dial, Registry};
+use failover_core::dial::Registry;
 use rustls::ClientConfig;
 use transport_tcp::{ByteStream, Tcp};
 use transport_tls::Tls;
-use transport_ws::Ws;
+use transport_ws::{WsConfig, deploy};
 
-/// A dialer for `tcp`, `tls`, `ws` and `wss`, so that one list mixes them.
+/// A dialer for all schemes with the transports' defaults, so that one list mixes them.
 ///
 /// ```
 /// use transport_tls::TlsConfig;
 ///
 /// # if let Ok(config) = TlsConfig::new().build() {
 /// let registry = examples::registry(config);
-/// assert_eq!(registry.schemes().collect::<Vec<_>>(), ["tcp", "tls", "ws", "wss"]);
+/// assert!(["tcp", "tls", "ws", "wss"].iter().all(|one| registry.schemes().any(|it| it == *one)));
 /// # }
 /// ```
 #[must_use]
 pub fn registry(tls: Arc<ClientConfig>) -> Registry<ByteStream> {
     let tls = Tls::new(Tcp::new(), tls);
-    Registry::default()
-        .with("tcp", Tcp::new().map(ByteStream::new))
-        .with("tls", tls.clone().map(ByteStream::new))
-        .with("ws", Ws::new(Tcp::new()).map(ByteStream::new))
-        .with("wss", Ws::new(tls).map(ByteStream::new))
+    deploy::registry_over(Tcp::new(), tls, WsConfig::default())
 }

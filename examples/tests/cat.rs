@@ -158,7 +158,7 @@ fn bad_arguments_are_named_and_exit_with_2() {
         ("", "<URL>..."),
         (
             "tpc://h:1",
-            "no transport for scheme `tpc`: known are tcp, tls, ws, wss",
+            "no transport for scheme `tpc`: known are tcp, tls, unix, ws, wss",
         ),
         ("h:4222", "`h:4222` is not an endpoint's URL"),
         (

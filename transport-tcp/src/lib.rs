@@ -23,7 +23,7 @@ pub use self::resolve::{Resolve, Resolving};
 pub use self::stream::ByteStream;
 pub use self::system::SystemResolver;
 #[cfg(feature = "serde")]
-pub use self::table::{EnvForm, FileForm, KeepAliveForm, ProxyForm, TableError, TcpTable};
+pub use self::table::{KeepAliveForm, TableError, TcpTable};
 pub use self::tcp::Tcp;
 #[cfg(unix)]
 pub use self::unix::{Unix, UnixError};

@@ -1,13 +1,10 @@
 //! The TCP table of a deployment's file.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::{env, fs, io};
 
-use failover_core::config::{Span, Switch};
-use failover_core::directory::Secret;
+use failover_core::config::{SecretError, SecretForm, Span, Switch};
 use failover_core::race::{Race, RaceError, Stagger};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use thiserror::Error;
 
 use crate::options::{KeepAlive, TcpOptions};
@@ -56,8 +53,9 @@ pub struct TcpTable {
     pub receive_buffer: Option<usize>,
     /// The size of the send buffer, in bytes.
     pub send_buffer: Option<usize>,
-    /// The way to the target.
-    pub proxy: Option<ProxyForm>,
+    /// The way to the target: a URL without login, `environment`, `off`, or where a URL is to be
+    /// read when the table becomes [`Proxies`].
+    pub proxy: Option<SecretForm>,
     /// What is reached directly.
     pub no_proxy: Option<String>,
     /// The time between two starts in a race of addresses.
@@ -76,40 +74,6 @@ pub struct KeepAliveForm {
     pub interval: Option<Span>,
     /// How many stay unanswered before the connection ends.
     pub probes: Option<u32>,
-}
-
-/// A proxy in a file: its URL, or where that is to be read.
-///
-/// Environment and files are read when the table becomes [`Proxies`].
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "a proxy's URL, { env = \"NAME\" }, { file = \"path\" }, \"environment\" or \"off\""
-)]
-#[non_exhaustive]
-pub enum ProxyForm {
-    /// A URL without login, `environment` or `off`. Not shown: a login may stand there by mistake.
-    Text(#[serde(deserialize_with = "secret")] Secret),
-    /// An environment variable that holds the URL.
-    Env(EnvForm),
-    /// A file that holds the URL.
-    File(FileForm),
-}
-
-/// `{ env = "NAME" }`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EnvForm {
-    /// The variable's name.
-    pub env: String,
-}
-
-/// `{ file = "path" }`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileForm {
-    /// The file's path.
-    pub file: PathBuf,
 }
 
 /// Why a table cannot be used. Logins are never shown.
@@ -142,20 +106,9 @@ pub enum TableError {
     /// It is not a proxy's URL.
     #[error("tcp.proxy: {0}")]
     Proxy(#[from] ProxyUrlError),
-    /// The environment variable is not set, or is no text.
-    #[error("tcp.proxy: the environment variable `{variable}` is not set, or no text")]
-    Env {
-        /// The variable.
-        variable: String,
-    },
-    /// The file cannot be read.
-    #[error("tcp.proxy: the file `{}` cannot be read", file.display())]
-    File {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    /// Where its URL should be, it cannot be read.
+    #[error("tcp.proxy: {0}")]
+    Secret(#[from] SecretError),
 }
 
 impl TcpTable {
@@ -220,7 +173,7 @@ impl TcpTable {
             };
         };
         let except = self.no_proxy.as_deref().unwrap_or_default();
-        Ok(Some(form.proxies()?.except(except)))
+        Ok(Some(proxies(form)?.except(except)))
     }
 
     /// The race of a name's addresses, if the table speaks of it.
@@ -249,30 +202,17 @@ impl KeepAliveForm {
     }
 }
 
-impl ProxyForm {
-    fn proxies(&self) -> Result<Proxies, TableError> {
-        let text = match self {
-            Self::Text(text) => match text.expose() {
-                "off" => return Ok(Proxies::none()),
-                "environment" => return Ok(Proxies::from_env()?),
-                url if url.contains('@') => return Err(TableError::LoginInClear),
-                url => url.to_string(),
-            },
-            Self::Env(EnvForm { env: variable }) => {
-                env::var(variable).map_err(|_| TableError::Env {
-                    variable: variable.clone(),
-                })?
-            }
-            Self::File(FileForm { file }) => {
-                fs::read_to_string(file).map_err(|source| TableError::File {
-                    file: file.clone(),
-                    source,
-                })?
-            }
-        };
-        let proxy: Proxy = text.trim().parse()?;
-        Ok(Proxies::all(proxy))
+fn proxies(form: &SecretForm) -> Result<Proxies, TableError> {
+    if let SecretForm::Text(text) = form {
+        match text.expose() {
+            "off" => return Ok(Proxies::none()),
+            "environment" => return Ok(Proxies::from_env()?),
+            url if url.contains('@') => return Err(TableError::LoginInClear),
+            _ => {}
+        }
     }
+    let proxy: Proxy = form.read()?.expose().trim().parse()?;
+    Ok(Proxies::all(proxy))
 }
 
 /// What has a zero that makes no sense.
@@ -302,13 +242,10 @@ fn above_zero<T: Zero + PartialEq>(
     Ok(value)
 }
 
-fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
-    String::deserialize(from).map(Secret::new)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+    use std::{env, fs};
 
     use super::*;
 

@@ -12,6 +12,8 @@ mod pin;
 mod provider;
 mod session;
 mod stream;
+#[cfg(feature = "serde")]
+mod table;
 mod tls;
 mod upgrade;
 mod verify;
@@ -30,6 +32,8 @@ pub use self::pin::{SpkiPin, SpkiPinError};
 pub use self::provider::Provider;
 pub use self::session::SessionInfo;
 pub use self::stream::{Cause, SessionError, TlsStream};
+#[cfg(feature = "serde")]
+pub use self::table::{RootsName, TableError, TlsTable};
 pub use self::tls::Tls;
 pub use self::upgrade::{
     MaybeTls, Offer, Prelude, PreludeError, Upgrade, UpgradeError, Upgraded, read_line,

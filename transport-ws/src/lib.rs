@@ -34,6 +34,8 @@
 
 mod ask;
 mod config;
+#[cfg(feature = "deploy")]
+pub mod deploy;
 mod dialer;
 mod error;
 mod handshake;
@@ -64,4 +66,4 @@ pub use self::request::ConfigError;
 pub use self::session::{Breach, SessionError, TRY_AGAIN_PAUSE, close_failure};
 pub use self::stream::WsStream;
 #[cfg(feature = "serde")]
-pub use self::table::{EnvForm, FileForm, HeaderForm, TableError, WsTable};
+pub use self::table::{TableError, WsTable};

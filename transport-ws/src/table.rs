@@ -1,14 +1,13 @@
 //! The WebSocket table of a deployment's file.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::{env, fmt, fs, io};
 
-use failover_core::config::{HeartbeatForm, LinkForm, LinkFormError, Span, Switch};
-use failover_core::directory::Secret;
+use failover_core::config::{
+    HeartbeatForm, LinkForm, LinkFormError, SecretError, SecretForm, Span, Switch,
+};
 use failover_core::heartbeat::Heartbeat;
 use failover_core::link::LinkPolicy;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::config::WsConfig;
@@ -46,9 +45,10 @@ pub struct WsTable {
     /// The subprotocols to offer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subprotocols: Option<Vec<String>>,
-    /// Headers of the request, beside those of the upgrade.
+    /// Headers of the request, beside those of the upgrade. Environment and files are read when
+    /// the table becomes a configuration, so a changed one counts from the next reload on.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, HeaderForm>,
+    pub headers: BTreeMap<String, SecretForm>,
     /// The largest message received.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_message_size: Option<usize>,
@@ -78,41 +78,6 @@ pub struct WsTable {
     pub close_grace: Option<Span>,
 }
 
-/// The value of a header in a file: written there, or where it is to be read.
-///
-/// Environment and files are read when the table becomes a configuration, so a changed one counts
-/// from the next reload on. The line break at a file's end is no part of the value.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "a text, { env = \"NAME\" } or { file = \"path\" }"
-)]
-#[non_exhaustive]
-pub enum HeaderForm {
-    /// The value itself. It is a secret: not shown, and not written back.
-    Text(#[serde(deserialize_with = "secret")] Secret),
-    /// The value of an environment variable.
-    Env(EnvForm),
-    /// The content of a file.
-    File(FileForm),
-}
-
-/// `{ env = "NAME" }`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EnvForm {
-    /// The variable's name.
-    pub env: String,
-}
-
-/// `{ file = "path" }`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileForm {
-    /// The file's path.
-    pub file: PathBuf,
-}
-
 /// Why a table is no configuration.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -123,23 +88,13 @@ pub enum TableError {
     /// The keepalive makes no sense.
     #[error("ws.keepalive: {0}")]
     Keepalive(#[source] LinkFormError),
-    /// A header's environment variable is not set, or is no text.
-    #[error("ws.headers.{header}: the environment variable `{variable}` is not set, or no text")]
-    Env {
+    /// A header's value cannot be read.
+    #[error("ws.headers.{header}: {source}")]
+    Header {
         /// The header.
         header: String,
-        /// The variable.
-        variable: String,
-    },
-    /// A header's file cannot be read.
-    #[error("ws.headers.{header}: the file `{}` cannot be read", file.display())]
-    File {
-        /// The header.
-        header: String,
-        /// The file.
-        file: PathBuf,
         /// Why.
-        source: io::Error,
+        source: SecretError,
     },
     /// A key that is not for one endpoint alone.
     #[error("ws.{key}: not for one endpoint alone, only for all")]
@@ -203,7 +158,11 @@ impl WsTable {
             options.keepalive = Some(heartbeat(keepalive)?);
         }
         for (name, value) in &self.headers {
-            options.headers.set(name.clone(), value.read(name)?);
+            let value = value.read().map_err(|source| TableError::Header {
+                header: name.clone(),
+                source,
+            })?;
+            options.headers.set(name.clone(), value);
         }
         Ok(options)
     }
@@ -216,61 +175,11 @@ fn heartbeat(form: &Switch<HeartbeatForm>) -> Result<Option<Heartbeat>, TableErr
     Ok(link.heartbeat)
 }
 
-impl HeaderForm {
-    fn read(&self, header: &str) -> Result<Secret, TableError> {
-        let header = header.to_owned();
-        match self {
-            Self::Text(value) => Ok(value.clone()),
-            Self::Env(EnvForm { env: variable }) => match env::var(variable) {
-                Ok(value) => Ok(Secret::new(value)),
-                Err(_) => Err(TableError::Env {
-                    header,
-                    variable: variable.clone(),
-                }),
-            },
-            Self::File(FileForm { file }) => match fs::read_to_string(file) {
-                Ok(text) => Ok(Secret::new(text.trim_end_matches(['\r', '\n']))),
-                Err(source) => Err(TableError::File {
-                    header,
-                    file: file.clone(),
-                    source,
-                }),
-            },
-        }
-    }
-}
-
-impl Serialize for HeaderForm {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Text(_) => to.serialize_str("***"),
-            Self::Env(form) => form.serialize(to),
-            Self::File(form) => form.serialize(to),
-        }
-    }
-}
-
-fn secret<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
-    struct Text;
-
-    impl serde::de::Visitor<'_> for Text {
-        type Value = Secret;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a text")
-        }
-
-        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Secret, E> {
-            Ok(Secret::new(text))
-        }
-    }
-    from.deserialize_str(Text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
+    use std::{env, fs};
 
     fn table(text: &str) -> Result<WsTable, serde_json::Error> {
         serde_json::from_str(text)

@@ -13,6 +13,8 @@ mod link;
 #[cfg(feature = "serde")]
 mod policy;
 #[cfg(feature = "serde")]
+mod secret;
+#[cfg(feature = "serde")]
 mod value;
 
 use std::string::{String, ToString};
@@ -29,6 +31,8 @@ pub use self::policy::{
     ClassForm, FailbackForm, FormError, HealthForm, LawName, LimitsForm, MaxAgeForm, OrderForm,
     PaceForm, PolicyForm, RaceForm, RawReaction, ResumeForm, StandingForm,
 };
+#[cfg(feature = "serde")]
+pub use self::secret::{SecretError, SecretForm};
 pub use self::uri::{FailoverUri, UriError, UriProblem};
 #[cfg(feature = "serde")]
 pub use self::value::{Bound, Factor, Span, SpreadText, Switch, Word, Worded};

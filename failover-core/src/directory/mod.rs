@@ -142,8 +142,9 @@ impl Directory {
     }
 
     /// Replaces the configured endpoints by these, and says what the machine is to be told. Those
-    /// that were there before (by their first URL) keep id and state, and take over the new name
-    /// and options. Learned endpoints stay; one that is now configured becomes so.
+    /// that were there before (by their first URL) keep id and state, and take over the new name,
+    /// options and userinfo; one with other routes or [`Overrides`] begins anew, under a new id.
+    /// Learned endpoints stay; one that is now configured becomes so.
     ///
     /// # Errors
     /// When two of them have one name or one first URL, or one has too many routes. The directory
@@ -155,9 +156,12 @@ impl Directory {
     ) -> Result<Vec<Change>, DirectoryError> {
         let endpoints = checked(endpoints)?;
         let mut stay = BTreeSet::new();
+        let mut anew = BTreeSet::new();
         let mut changes = Vec::new();
         for endpoint in endpoints {
-            let id = match self.find_url(&identity(&endpoint)) {
+            let old = self.find_url(&identity(&endpoint));
+            let same = old.filter(|id| is_same(&self.entries[id].endpoint, &endpoint));
+            let id = match same {
                 Some(id) => {
                     let entry = Entry {
                         endpoint: Arc::new(endpoint),
@@ -167,6 +171,7 @@ impl Directory {
                     id
                 }
                 None => {
+                    anew.extend(old);
                     let id = self.insert(endpoint, Origin::Configured);
                     changes.push(Change::Add(traits(
                         id,
@@ -179,7 +184,8 @@ impl Directory {
             stay.insert(id);
         }
         self.entries.retain(|id, entry| {
-            let stays = entry.origin == Origin::Learned || stay.contains(id);
+            let stays =
+                stay.contains(id) || (entry.origin == Origin::Learned && !anew.contains(id));
             if !stays {
                 changes.push(Change::Remove(*id));
             }
@@ -244,9 +250,13 @@ fn checked(endpoints: impl IntoIterator<Item = Endpoint>) -> Result<Vec<Endpoint
     Ok(list)
 }
 
-/// What makes two spellings the same endpoint: the first URL, normalised, without credentials.
+/// What makes two spellings the same endpoint: the first URL.
 fn identity(endpoint: &Endpoint) -> String {
-    let url = endpoint.routes()[0].clone();
+    address(&endpoint.routes()[0])
+}
+
+/// A URL, normalised, without credentials.
+fn address(url: &Url) -> String {
     let default = match url.scheme() {
         "ws" => Some(80),
         "wss" => Some(443),
@@ -258,6 +268,12 @@ fn identity(endpoint: &Endpoint) -> String {
     };
     let port = url.port().or(default);
     format!("{}|{}|{port:?}|{rest}", url.scheme(), url.host())
+}
+
+/// Whether both are the same to the machine, which is told of an endpoint only once.
+fn is_same(a: &Endpoint, b: &Endpoint) -> bool {
+    let routes = a.routes().iter().map(address);
+    a.overrides() == b.overrides() && routes.eq(b.routes().iter().map(address))
 }
 
 fn traits(
@@ -377,6 +393,43 @@ mod tests {
         assert_eq!(directory.find("b:1"), Some(b));
         directory.replace(list(&["tcp://a:1"]), plain).unwrap();
         assert_eq!(directory.find("a:1"), Some(EndpointId::new(3)));
+    }
+
+    #[test]
+    fn what_the_machine_knows_of_an_endpoint_never_changes_behind_its_back() {
+        let list = |texts: &[&str]| -> Endpoint {
+            let mut urls = texts.iter().map(|url| url.parse::<Url>().unwrap());
+            let first = Endpoint::new(urls.next().unwrap()).named("x");
+            urls.fold(first, Endpoint::or_via)
+        };
+        let security = |to: &Target| match to.url().scheme() {
+            "tls" => Security::Tls,
+            _ => Security::Plain,
+        };
+        let old = list(&["tls://joe:old@a:1", "tls://a:2"]);
+        let replaced = |new: Endpoint| {
+            let mut directory = Directory::new([old.clone()]).unwrap();
+            let changes = directory.replace([new], security).unwrap();
+            assert_eq!(directory.iter().count(), 1);
+            changes
+        };
+        // Another password, another name: the same server.
+        let same = list(&["tls://joe:new@a:1", "tls://a:2"]).named("y");
+        assert_eq!(replaced(same), []);
+        for new in [
+            list(&["tls://joe:old@a:1", "tcp://a:2"]),
+            list(&["tls://joe:old@a:1"]),
+            list(&["tls://joe:old@a:1", "tls://a:2"]).tier(1),
+            list(&["tls://joe:old@a:1", "tls://a:2"]).class(1),
+        ] {
+            let [Change::Add(traits), Change::Remove(gone)] = replaced(new)[..] else {
+                panic!("it begins anew");
+            };
+            assert_eq!(
+                (traits.id(), gone),
+                (EndpointId::new(1), EndpointId::new(0))
+            );
+        }
     }
 
     #[test]

@@ -98,8 +98,8 @@ impl Handle {
         self.change(Change::Remove(name.into()))
     }
 
-    /// Replaces the configured endpoints by these; those that stay keep their state. Supersedes the
-    /// changes that still wait. A list that contradicts itself changes nothing and is told as
+    /// Replaces the configured endpoints by these; those that stay keep their state, unless their
+    /// routes, tier, weight, deadline or class have changed. Supersedes the changes that still wait. A list that contradicts itself changes nothing and is told as
     /// [`What::ListRefused`](crate::drive::What::ListRefused).
     pub fn replace(&self, endpoints: impl IntoIterator<Item = Endpoint>) {
         let endpoints = endpoints.into_iter().collect();

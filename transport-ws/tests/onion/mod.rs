@@ -58,6 +58,11 @@ impl Authority {
         }
     }
 
+    /// Its certificate, as PEM.
+    pub(crate) fn pem(&self) -> &[u8] {
+        &self.pem
+    }
+
     /// TLS over this, trusting the authority alone.
     pub(crate) fn tls(&self, tcp: Tcp) -> Tls<Tcp> {
         let roots = Roots::Only(Pem::Bytes(self.pem.clone()));

@@ -11,7 +11,7 @@ use crate::Form;
 use crate::probe::ProbeArguments;
 use crate::servers::TrustArguments;
 
-/// Stay connected to one of several servers, over tcp, tls, ws or wss.
+/// Stay connected to one of several servers, over tcp, tls, ws, wss or a Unix socket.
 #[derive(Debug, Parser)]
 #[command(name = "failover", version, propagate_version = true)]
 #[command(after_help = "\
@@ -310,7 +310,7 @@ Examples:
 
 Exit codes: 0 it worked, 1 it failed, 2 the arguments make no sense.")]
 pub(crate) struct CatArguments {
-    /// Servers: tcp://host:port, tls://host:port, ws://host:port/path, wss://host:port/path
+    /// Servers: tcp://host:port, tls://host:port, ws://host:port/path, wss://host:port/path, unix:/path
     #[arg(value_name = "URL", required = true)]
     pub(crate) urls: Vec<String>,
 

@@ -10,6 +10,7 @@
 
 pub mod cat;
 pub mod demo;
+pub mod deployment;
 pub mod explain;
 pub mod herd;
 pub mod migrate;

@@ -251,7 +251,7 @@ fn json_is_honoured_for_bad_input_too() {
         ),
         (
             "cat tcp://h:1 --json --wait 9",
-            "a duration is a number and a unit",
+            "is not a duration: write a number with a unit",
         ),
         ("probe --json tcp://h:1/x", "has a path"),
         (
@@ -295,6 +295,58 @@ fn the_first_server_that_answers_is_used() {
         stderr.contains(&format!("connected    {alive}")),
         "{stderr}"
     );
+}
+
+#[test]
+fn a_deployment_in_a_file_is_read_and_flags_and_environment_change_it() {
+    let folder = std::env::temp_dir().join(format!("failover-cat-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("deploy.toml");
+    let path = file.to_str().unwrap();
+    let (dead, alive) = (refusing(), echoing_once());
+    let text = format!(
+        "version = 1\nendpoints = [\"{dead}\", {{ name = \"second\", url = \"{alive}\" }}]\n\
+         [policy]\ndeadline = \"2s\"\n[transport.tcp]\nnodelay = true\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let ran = failover(["cat", "-v", "--config", path], b"hello\n");
+    let stderr = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(0), "{stderr}");
+    assert_eq!(ran.stdout, b"hello\n");
+    assert!(stderr.contains("connected    second"), "{stderr}");
+
+    let set = ["cat", "--config", path, "--set", "policy.dedline=1s"];
+    let refused = [
+        (failover(set, b""), "did you mean `deadline`?"),
+        (
+            failover(
+                ["cat", "--config", path, "--set", "policy.deadline=0s"],
+                b"",
+            ),
+            "deadline",
+        ),
+        (
+            failover(["cat", "--config", path, &alive], b""),
+            "cannot be used with",
+        ),
+        (
+            failover(["cat", "--set", "policy.deadline=1s", &alive], b""),
+            "--config",
+        ),
+        (
+            command(["cat", "--config", path])
+                .env("FAILOVER__POLICY__ORDR", "x")
+                .output()
+                .unwrap(),
+            "FAILOVER__POLICY__ORDR",
+        ),
+    ];
+    for (ran, told) in refused {
+        let stderr = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(told), "{stderr}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

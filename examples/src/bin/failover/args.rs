@@ -320,12 +320,21 @@ Examples:
   printf 'PING\\r\\n' | failover cat tcp://127.0.0.1:1 tcp://127.0.0.1:4222
   failover cat -v --order rotate --wait 100ms --cap 2s tls://a.example:7443 wss://b.example/feed
   failover cat --ca ca.pem --server-name broker.internal tls://10.0.0.7:7443 < commands
+  failover cat --config examples/deployments/mixed.toml --set policy.deadline=2s
 
 Exit codes: 0 it worked, 1 it failed, 2 the arguments make no sense.")]
 pub(crate) struct CatArguments {
     /// Servers: tcp://host:port, tls://host:port, ws://host:port/path, wss://host:port/path, unix:/path
-    #[arg(value_name = "URL", required = true)]
+    #[arg(value_name = "URL", required_unless_present = "config")]
     pub(crate) urls: Vec<String>,
+    /// Instead of URLs and of what is said below about servers and waits: a deployment's file, see
+    /// docs/reference.md
+    #[arg(long, value_name = "FILE.toml", conflicts_with_all = ["urls", "order", "wait", "factor", "min", "cap", "jitter", "tls_jitter", "max_reconnects", "start_sweeps", "deadline", "ca", "server_name"])]
+    pub(crate) config: Option<PathBuf>,
+    /// Change a key of that file: `policy.pace.cap=5s`. The variable FAILOVER__POLICY__PACE__CAP of the
+    /// environment does the same; the flag beats it
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
 
     /// Which server is next: from the top of the list each time, from behind the last one, or
     /// shuffled once

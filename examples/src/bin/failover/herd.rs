@@ -7,17 +7,19 @@ use std::time::Duration;
 
 use examples::herd::tune::{Goal, Tried, candidates, rank};
 use examples::herd::{self, Contestant, Herd};
-use examples::scenario::{Command, Scenario};
-use failover_core::policy::Seed;
-use failover_core::sim::Whom;
+use examples::scenario::Scenario;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use crate::args::{HerdArguments, HerdWorld, TuneArguments};
+use crate::args::{HerdArguments, TuneArguments};
 use crate::{Problem, simulate};
 
 pub(crate) fn run(arguments: &HerdArguments) -> Result<(), Problem> {
-    let scenario = world(&arguments.scenario, &arguments.world)?;
+    let scenario = simulate::changed(
+        &arguments.scenario,
+        arguments.world.seed,
+        arguments.world.clients,
+    )?;
     let contestants = match arguments.compare.as_slice() {
         [] => vec![herd::own(&scenario)],
         names => contestants(names)?,
@@ -50,7 +52,11 @@ pub(crate) fn run(arguments: &HerdArguments) -> Result<(), Problem> {
 }
 
 pub(crate) fn tune(arguments: &TuneArguments) -> Result<(), Problem> {
-    let scenario = world(&arguments.scenario, &arguments.world)?;
+    let scenario = simulate::changed(
+        &arguments.scenario,
+        arguments.world.seed,
+        arguments.world.clients,
+    )?;
     let share = arguments.share.parse().unwrap_or(99);
     let mut goal = Goal::new(share, arguments.within);
     if let Some(peak) = arguments.peak {
@@ -114,25 +120,6 @@ fn print_tuned(goal: &Goal, tried: &[Tried], best: usize) {
     for tried in tried.iter().take(best) {
         said(&format!("# {}\n{}", tried.herd.policy, tried.toml));
     }
-}
-
-fn world(path: &Path, world: &HerdWorld) -> Result<Scenario, Problem> {
-    let mut scenario = simulate::read(path)?;
-    if let Some(seed) = world.seed {
-        scenario.seed = Seed::new(seed);
-    }
-    if let Some(clients) = world.clients {
-        scenario.clients = usize::try_from(clients).unwrap_or(usize::MAX);
-    }
-    let gone =
-        |command: &&Command| matches!(command.whom, Whom::Client(n) if n >= scenario.clients);
-    if let Some(command) = scenario.commands.iter().find(gone) {
-        return Err(Problem::BadInput(format!(
-            "--clients {}: the scenario says {:?} to a client beyond that",
-            scenario.clients, command.words
-        )));
-    }
-    Ok(scenario)
 }
 
 fn contestants(names: &[String]) -> Result<Vec<Contestant>, Problem> {

@@ -14,7 +14,7 @@ use crate::args::SimulateArguments;
 use crate::{Problem, style};
 
 pub(crate) fn run(arguments: &SimulateArguments) -> Result<(), Problem> {
-    let scenario = scenario(arguments)?;
+    let scenario = changed(&arguments.scenario, arguments.seed, arguments.clients)?;
     let client = client(arguments, &scenario)?;
     let told = match &arguments.trace {
         Some(path) if path.as_os_str() == "-" => Told::Lines,
@@ -54,12 +54,17 @@ enum Told {
     Lines,
 }
 
-fn scenario(arguments: &SimulateArguments) -> Result<Scenario, Problem> {
-    let mut scenario = read(&arguments.scenario)?;
-    if let Some(seed) = arguments.seed {
+/// The scenario in this file, with another seed and another number of clients where they are given.
+pub(crate) fn changed(
+    path: &Path,
+    seed: Option<u64>,
+    clients: Option<u32>,
+) -> Result<Scenario, Problem> {
+    let mut scenario = read(path)?;
+    if let Some(seed) = seed {
         scenario.seed = Seed::new(seed);
     }
-    if let Some(clients) = arguments.clients {
+    if let Some(clients) = clients {
         scenario.clients = usize::try_from(clients).unwrap_or(usize::MAX);
     }
     let gone =
@@ -74,7 +79,7 @@ fn scenario(arguments: &SimulateArguments) -> Result<Scenario, Problem> {
 }
 
 /// Reads a scenario from a file.
-pub(crate) fn read(path: &Path) -> Result<Scenario, Problem> {
+fn read(path: &Path) -> Result<Scenario, Problem> {
     let name = path.display().to_string();
     let text =
         fs::read_to_string(path).map_err(|error| Problem::BadInput(format!("{name}: {error}")))?;

@@ -116,7 +116,12 @@ fn a_full_server_refuses_and_a_busy_one_lets_wait() {
 }
 
 /// What makes no sense, and what is said of it.
-const SENSELESS: [(&str, &str, &str); 20] = [
+const SENSELESS: [(&str, &str, &str); 21] = [
+    (
+        "",
+        "[servers.a]\nconnections = 0",
+        "t:8: servers.connections: a server that holds no connection is one that refuses",
+    ),
     (
         "",
         "version = 2",

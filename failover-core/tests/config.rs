@@ -484,6 +484,21 @@ mod uri {
     }
 
     #[test]
+    fn a_server_that_is_wrong_shows_no_piece_of_a_password() {
+        for text in [
+            "failover:(tcp://joe:hunter2,s3cret@a:1)",
+            "failover:(tcp://a`:1?x=1)?nested.y=ssl://joe:hunter2@b",
+            "tcp://joe:hunter2,@a:1",
+            "hunter2?x`y z@b:2tls://joe:hunter2@b:2",
+        ] {
+            let error = text.parse::<FailoverUri>().unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("hunter2"), "{text}: {shown}");
+            assert!(!shown.contains("s3cret"), "{text}: {shown}");
+        }
+    }
+
+    #[test]
     fn credentials_are_not_shown() {
         let uri = read("failover:(tcp://joe:secret@a:1?password=secret)?randomize=true");
         assert!(!format!("{uri} {uri:?}").contains("secret"));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use failover_core::config::parse_duration;
-use failover_core::directory::Url;
+use failover_core::directory::{Url, UrlError};
 use failover_core::policy::CustomDelay;
 use failover_core::preset::{DiffusionFailover, DiffusionReconnect, Nats, PresetName};
 
@@ -73,10 +73,18 @@ impl Line<'_> {
     }
 
     fn urls(&self, scheme: &str) -> Result<Vec<Url>, MigrateError> {
+        let credentials = self.value.contains('@');
         let urls = self.value.split(',').map(str::trim);
-        let urls = urls.map(|url| match url.contains("://") {
-            true => url.parse(),
-            false => format!("{scheme}://{url}").parse(),
+        let urls = urls.map(|url| {
+            let read: Result<Url, UrlError> = match url.contains("://") {
+                true => url.parse(),
+                false => format!("{scheme}://{url}").parse(),
+            };
+            // A comma within a password has cut it into two URLs.
+            read.map_err(|error| match credentials && !url.contains('@') {
+                true => error.without_text(),
+                false => error,
+            })
         });
         Ok(urls.collect::<Result<_, _>>()?)
     }

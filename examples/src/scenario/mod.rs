@@ -307,6 +307,12 @@ impl Reader<'_> {
     ) -> Result<Capacity, ScenarioError> {
         let mut capacity = Capacity::UNLIMITED;
         if let Some(connections) = connections {
+            if *connections.get_ref() == 0 {
+                let at = connections.span().start;
+                let what = "a server that holds no connection is one that refuses: let it `refuse`, or give it at least 1";
+                let key = format!("{table}.connections");
+                return Err(self.source.wrong(at, &key, what));
+            }
             capacity.connections = Limit::AtMost(*connections.get_ref());
         }
         if let Some(work) = self.duration(&format!("{table}.work"), work)? {

@@ -138,11 +138,18 @@ impl FromStr for FailoverUri {
                 add(server, name.trim_start_matches("nested."), value);
             }
         }
-        let servers = servers.iter().map(|server| server.parse::<Url>());
+        let hidden = text.contains('@');
+        let servers = servers.iter().map(|server| {
+            let read = server.parse::<Url>();
+            // A comma within a password has cut it into two servers.
+            let read = read.map_err(|error| match hidden && !server.contains('@') {
+                true => error.without_text(),
+                false => error,
+            });
+            read.map_err(UriError::from)
+        });
         Ok(Self {
-            servers: servers
-                .collect::<Result<_, _>>()
-                .map_err(UriProblem::from)?,
+            servers: servers.collect::<Result<_, _>>()?,
             options,
         })
     }

@@ -187,7 +187,27 @@ impl UrlError {
     pub fn input(&self) -> &str {
         &self.input
     }
+
+    /// The same error without any of the text: for a piece of a list that was split at commas, when
+    /// a piece after it holds an `@`. It may be the first half of a password.
+    ///
+    /// ```
+    /// use failover_core::directory::Url;
+    ///
+    /// let error = "tcp://joe:hun".parse::<Url>().unwrap_err().without_text();
+    /// assert!(!error.to_string().contains("hun"));
+    /// ```
+    #[must_use]
+    pub fn without_text(mut self) -> Self {
+        self.input = HIDDEN.to_string();
+        if let UrlProblem::Port { port } = &mut self.problem {
+            *port = HIDDEN.to_string();
+        }
+        self
+    }
 }
+
+const HIDDEN: &str = "***";
 
 /// What is wrong with a URL, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -330,7 +350,11 @@ fn parse_port(text: &str) -> Result<Option<u16>, UrlProblem> {
         return Ok(None);
     }
     let wrong = |port: &str| UrlProblem::Port {
-        port: port.chars().take(20).collect(),
+        // `tcp://joe:secret%40host`: what looks like a port is a password.
+        port: match port.contains('%') {
+            true => HIDDEN.to_string(),
+            false => port.chars().take(20).collect(),
+        },
     };
     let digits = text.strip_prefix(':').ok_or_else(|| wrong(text))?;
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -343,18 +367,24 @@ fn parse_port(text: &str) -> Result<Option<u16>, UrlProblem> {
 }
 
 /// A text that may be a URL, without what may be its credentials: everything between the scheme
-/// and the *last* `@`, and everything after a `?`.
+/// and the *last* `@`, and everything after a `?`. Of a `?` before the last `@` nobody can say
+/// whether it begins a query or belongs to a password: then all of it is hidden.
 fn redact(input: &str) -> String {
-    let shown: String = input.chars().take(200).collect();
-    let start = input.find("://").map_or(0, |at| at + 3);
-    let visible = match input.rfind('@') {
-        Some(at) if at >= start => format!("{}***{}", &input[..start], &input[at..]),
-        _ => shown,
+    let scheme = input.find("://").filter(|&at| is_scheme(&input[..at]));
+    let start = scheme.map_or(0, |at| at + 3);
+    let (scheme, rest) = input.split_at(start);
+    let last = rest.rfind('@').max(rest.rfind("%40"));
+    let query = rest.find('?');
+    let visible = match (last, query) {
+        (Some(at), Some(query)) if query < at => HIDDEN.to_string(),
+        (Some(at), _) => format!("***{}", &rest[at..]),
+        (None, _) => rest.to_string(),
     };
-    match visible.find('?') {
+    let visible = match visible.find('?') {
         Some(at) => format!("{}?***", &visible[..at]),
         None => visible,
-    }
+    };
+    scheme.chars().chain(visible.chars()).take(200).collect()
 }
 
 #[cfg(test)]
@@ -413,6 +443,10 @@ mod tests {
             "joe:hunter2@a:1",
             "tcp://joe:hunt er2@a:1",
             "wss://a:x/?token=hunter2",
+            "wss://a:x/?user=joe@b&token=hunter2",
+            "tcp://joe:p?ss@a:x/?user=joe@b&token=hunter2",
+            "tcp://joe:hunter2%40a:1",
+            "joe:hunter2@a://ter2@b:2",
         ] {
             let error = input.parse::<Url>().unwrap_err();
             let shown = format!("{error} {error:?}");

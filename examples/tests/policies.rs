@@ -50,6 +50,71 @@ fn a_policy_that_ends_by_itself_is_told_with_the_time() {
 }
 
 #[test]
+fn every_key_that_is_changed_changes_the_words() {
+    let words = |text: &str| {
+        let file = PolicyFile::parse("p", &format!("version = 1\n[policy]\n{text}")).unwrap();
+        let explained = explain("p", &file.preset, 2);
+        [explained.words, explained.link].concat().join("\n")
+    };
+    let default = words("");
+    for change in [
+        "order.walk = 'listed'",
+        "order.lost = 'last'",
+        "pace.law = 'constant'\npace.wait = '1s'",
+        "pace.every = 'attempt'",
+        "pace.cap = '9s'",
+        "pace.first = '1s'",
+        "pace.custom = 'bounded'",
+        "pace.custom = 'unbounded'",
+        "deadline = '6s'",
+        "turn_deadline = '6s'",
+        "stable_after = '6s'",
+        "start = 'first-only'",
+        "start = 'persevere'",
+        "limits.turns = 7",
+        "limits.per_endpoint = 7",
+        "limits.sweeps = 7",
+        "limits.elapsed = '7s'",
+        "start_up_limits.turns = 7",
+        "health.initial = '7s'",
+        "health.factor = 3",
+        "health.maximum = '700s'",
+        "health.retries = 7",
+        "health.retry_delay = '7s'",
+        "nobody_ready = 'fail'",
+        "nobody_ready = 'least-bad'",
+        "plain_fallback = 'allow'",
+        "reactions = [{ kind = 'auth', reaction = 'stop' }]",
+        "classes = [{ per_endpoint = 7 }]",
+        "classes = [{ health = { initial = '7s' } }]",
+        "classes = [{ reactions = [{ kind = 'auth', reaction = 'stop' }] }]",
+        "race.most = 2",
+        "race.stagger = '20ms'",
+        "race = { stagger_min = '20ms', stagger_max = '40ms' }",
+        "resume = { window = '7s', every = '1s' }",
+        "standing.overlap = 'forbidden'",
+        "standing.spares = 1",
+        "standing.drain_spread = '7s'",
+        "standing.grace = '7s'",
+        "standing.wake_spread = '7s'",
+        "standing.failback = { every = '7s' }",
+        "standing.max_age = { age = '7s' }",
+    ] {
+        assert_ne!(words(change), default, "{change}");
+    }
+    let constant = "pace = { law = 'constant', wait = '1s' }\n";
+    for change in ["jitter = 'equal'", "tls_jitter = '1s'"] {
+        assert_ne!(
+            words(&format!("{constant}{change}")),
+            words(constant),
+            "{change}"
+        );
+    }
+    let least = "pace = { law = 'constant', wait = '1s', min = '900ms' }\njitter = 'full'\n";
+    assert_ne!(words(least), words(&format!("{constant}jitter = 'full'\n")));
+}
+
+#[test]
 fn the_delays_before_tls_are_told_apart() {
     let explained = explain("nats", &preset("nats").preset, 1);
     let (plain, tls) = (&explained.plain.delays, &explained.tls.delays);

@@ -3,6 +3,7 @@
 //! The figures are not computed from the policy's text: they are measured on the real machine, by
 //! many clients in a world in which every server is away.
 
+mod link_words;
 mod measure;
 mod plot;
 mod risks;
@@ -49,9 +50,9 @@ pub fn explain(name: &str, preset: &Preset, endpoints: usize) -> Explained {
     Explained {
         name: name.to_string(),
         words: words::policy(policy),
-        link: words::link(&preset.link),
+        link: link_words::link(&preset.link),
         endpoints,
-        risks: risks(preset, &plain),
+        risks: risks(preset, &plain, endpoints),
         plain,
         tls: measure::measure(policy, endpoints, Security::Tls),
     }
@@ -74,7 +75,6 @@ impl Explained {
             "policy": self.name,
             "words": self.words,
             "link": self.link,
-            "link_enforced": false,
             "endpoints": self.endpoints,
             "plain": measured_json(&self.plain),
             "tls": measured_json(&self.tls),
@@ -112,7 +112,10 @@ impl fmt::Display for Explained {
             writeln!(f, "  {sentence}")?;
         }
         if !self.link.is_empty() {
-            writeln!(f, "\nOver the connection (not yet enforced)\n")?;
+            writeln!(
+                f,
+                "\nOver the connection, for a client that uses `messaging`\n"
+            )?;
             for sentence in &self.link {
                 writeln!(f, "  {sentence}")?;
             }

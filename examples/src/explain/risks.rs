@@ -28,9 +28,9 @@ pub struct Risk {
     pub what: String,
 }
 
-/// What is risky in a policy.
+/// What is risky in a policy, measured with so many endpoints.
 #[must_use]
-pub fn risks(preset: &Preset, measured: &Measured) -> Vec<Risk> {
+pub fn risks(preset: &Preset, measured: &Measured, endpoints: usize) -> Vec<Risk> {
     let policy = &preset.policy;
     let mut risks = Vec::new();
     let mut add = |name, what: String| risks.push(Risk { name, what });
@@ -66,22 +66,8 @@ pub fn risks(preset: &Preset, measured: &Measured) -> Vec<Risk> {
             format!("deadline is {deadline}: each mute server costs that"),
         );
     }
-    if let Some(last) = measured.delays.last()
-        && measured.delays.len() >= 10
-        && last.most < HOT
-        && measured
-            .since_loss
-            .last()
-            .is_some_and(|s| s.most < Duration::from_secs(1))
-    {
-        add(
-            "hot",
-            format!(
-                "after {} attempts the next still comes within {}: a hot loop; let the waits grow",
-                measured.delays.len(),
-                short(last.most)
-            ),
-        );
+    if let Some(what) = hot(measured, endpoints) {
+        add("hot", what);
     }
     if policy.nobody_ready() == NobodyReady::Fail {
         add(
@@ -91,6 +77,20 @@ pub fn risks(preset: &Preset, measured: &Measured) -> Vec<Risk> {
     }
     liveness(preset, &mut add);
     risks
+}
+
+/// Whether it goes round and round without waiting.
+fn hot(measured: &Measured, endpoints: usize) -> Option<String> {
+    let attempts = measured.delays.len();
+    let sweep = measured.delays.iter().rev().take(endpoints);
+    let longest = sweep.map(|wait| wait.most).max()?;
+    (attempts >= 10 && longest < HOT).then(|| {
+        format!(
+            "after {attempts} attempts no wait of a sweep is longer than {}: a hot loop; let the \
+             waits grow",
+            short(longest)
+        )
+    })
 }
 
 fn no_jitter(policy: &Policy) -> Option<String> {

@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use failover_core::config::SpreadText;
+use failover_core::config::{SpreadText, print_duration as short};
 use failover_core::endpoint::Security;
-use failover_core::link::{Bounds, LinkPolicy, Outbox, Overflow, Replay, Reply};
 use failover_core::policy::{
-    Backoff, Every, Jitter, Limit, Limits, Lost, NobodyReady, Overlap, PlainFallback, Policy,
-    Ratio, Shuffle, Start, Walk,
+    Backoff, CustomDelay, Every, Health, Jitter, Limit, Limits, Lost, NobodyReady, Overlap,
+    PlainFallback, Policy, Ratio, Reaction, Reactions, Resume, Shuffle, Start, Walk,
 };
-
-use crate::timeline::short;
+use failover_core::race::Stagger;
 
 pub(super) fn policy(policy: &Policy) -> Vec<String> {
-    let mut words = vec![order(policy), pace(policy), jitter(policy)];
+    let mut words = vec![order(policy), pace(policy)];
+    words.extend(jitter(policy));
     let first = policy.pace().first;
     if !first.is_zero() {
         words.push(format!(
@@ -21,10 +20,7 @@ pub(super) fn policy(policy: &Policy) -> Vec<String> {
             short(first)
         ));
     }
-    words.push(format!(
-        "One dial may take {}, login included.",
-        short(policy.deadline())
-    ));
+    words.push(dials(policy));
     words.push(match policy.stable_after() {
         Duration::ZERO => "Every connection resets the counters.".to_string(),
         life => format!(
@@ -38,18 +34,62 @@ pub(super) fn policy(policy: &Policy) -> Vec<String> {
             "The first connect dials the first endpoint only; the others are for failover."
                 .to_string()
         }
-        Start::Cascade | Start::Persevere | _ => {
-            "The first connect goes from one endpoint to the next, too.".to_string()
+        Start::Persevere => {
+            "The first connect goes from one endpoint to the next, too, and on when each of them \
+             refused for a reason of its own."
+                .to_string()
+        }
+        Start::Cascade | _ => {
+            "The first connect goes from one endpoint to the next, too; when each of them refused \
+             for a reason of its own, such as a wrong password, it ends."
+                .to_string()
         }
     });
-    words.push(format!(
-        "Before there was a connection it gives up {}; after there was one, {}.",
-        limits(policy.start_up_limits()),
-        limits(policy.limits())
-    ));
+    words.extend(policy.resume().map(resumed));
+    words.extend(ends(policy));
     words.extend(resting(policy));
+    words.extend(custom(policy));
     words.extend(standing(policy));
     words
+}
+
+fn dials(policy: &Policy) -> String {
+    let deadline = short(policy.deadline());
+    let turn = policy.turn_deadline().map_or(String::new(), |turn| {
+        format!("; one turn over all routes to a server, {}", short(turn))
+    });
+    format!("One dial may take {deadline}, login included{turn}.")
+}
+
+fn resumed(resume: Resume) -> String {
+    let first = match resume.first {
+        Duration::ZERO => "at once and then".to_string(),
+        first => format!("after {} and then", short(first)),
+    };
+    format!(
+        "After a loss it goes back to the same server for {}, {first} every {}; then the session is \
+         gone. These tries do not count.",
+        short(resume.window),
+        short(resume.every)
+    )
+}
+
+fn ends(policy: &Policy) -> Vec<String> {
+    let (before, after) = (limits(policy.start_up_limits()), limits(policy.limits()));
+    match (before, after) {
+        (None, None) => vec!["It never gives up.".to_string()],
+        (Some(before), Some(after)) if before == after => vec![format!("It gives up {before}.")],
+        (before, after) => [
+            ("Before there was a connection", before),
+            ("After a loss", after),
+        ]
+        .into_iter()
+        .map(|(when, ends)| match ends {
+            Some(ends) => format!("{when} it gives up {ends}."),
+            None => format!("{when} it never gives up."),
+        })
+        .collect(),
+    }
 }
 
 fn order(policy: &Policy) -> String {
@@ -116,12 +156,20 @@ fn pace(policy: &Policy) -> String {
         ),
         _ => "by a law of its own".to_string(),
     };
-    format!("It waits {every}: {law}.")
+    let least = match pace.min {
+        Duration::ZERO => String::new(),
+        least => format!("; never less than {}", short(least)),
+    };
+    format!("It waits {every}: {law}{least}.")
 }
 
-fn jitter(policy: &Policy) -> String {
-    if policy.pace().backoff.draws() {
-        return "The waits are random by themselves; no jitter is added.".to_string();
+fn jitter(policy: &Policy) -> Option<String> {
+    let law = policy.pace().backoff;
+    if matches!(law, Backoff::Constant(Duration::ZERO)) {
+        return None;
+    }
+    if law.draws() {
+        return Some("The waits are random by themselves; no jitter is added.".to_string());
     }
     let words = |jitter| match jitter {
         Jitter::None => "exact".to_string(),
@@ -135,43 +183,81 @@ fn jitter(policy: &Policy) -> String {
     };
     let plain = words(policy.jitter(Security::Plain));
     let tls = words(policy.jitter(Security::Tls));
-    if plain == tls {
+    Some(if plain == tls {
         format!("Each wait is {plain}.")
     } else {
         format!("Each wait is {plain}; before a TLS dial, {tls}.")
+    })
+}
+
+fn custom(policy: &Policy) -> Option<String> {
+    let pace = policy.pace();
+    match pace.custom {
+        CustomDelay::Bounded => Some(format!(
+            "The delay hook is asked before each wait; its answer is kept between {} and {}.",
+            short(pace.min),
+            short(pace.cap)
+        )),
+        CustomDelay::Unbounded => {
+            Some("The delay hook is asked before each wait, and obeyed.".to_string())
+        }
+        _ => None,
     }
 }
 
-fn limits(limits: Limits) -> String {
+/// When it gives up, if ever.
+fn limits(limits: Limits) -> Option<String> {
+    if limits.turns == Limit::AtMost(0) {
+        return Some("at once".to_string());
+    }
+    let times = |most: u32, one: &str, many: &str| match most {
+        1 => format!("after one {one}"),
+        most => format!("after {most} {many}"),
+    };
     let mut words = Vec::new();
-    for (limit, of) in [
-        (limits.turns, "failed tries in a row"),
-        (
-            limits.per_endpoint,
-            "failed tries in a row of every endpoint",
-        ),
-        (limits.sweeps, "sweeps over the list without success"),
-    ] {
-        if let Limit::AtMost(most) = limit {
-            words.push(match (most, of) {
-                (0, _) => "at the first loss".to_string(),
-                (1, of) if of.starts_with("sweeps") => "after one sweep over the list".to_string(),
-                (most, of) => format!("after {most} {of}"),
-            });
-        }
+    if let Limit::AtMost(most) = limits.turns {
+        words.push(times(most, "failed try", "failed tries in a row"));
+    }
+    if let Limit::AtMost(most) = limits.per_endpoint {
+        let one = "failed try of every endpoint";
+        words.push(times(most, one, "failed tries in a row of every endpoint"));
+    }
+    if let Limit::AtMost(most) = limits.sweeps {
+        let many = "sweeps over the list without success";
+        words.push(times(most, "sweep over the list", many));
     }
     if let Some(elapsed) = limits.elapsed {
         words.push(format!("after {}", short(elapsed)));
     }
-    if words.is_empty() {
-        return "never".to_string();
-    }
-    words.join(" or ")
+    (!words.is_empty()).then(|| words.join(" or "))
 }
 
 fn resting(policy: &Policy) -> Vec<String> {
-    let health = policy.health();
-    let mut words = Vec::new();
+    let mut words = health("An endpoint", &policy.health());
+    words.extend(reactions(policy.reactions()));
+    for (at, class) in policy.classes().iter().enumerate() {
+        let of = format!("Class {}: an endpoint", at + 1);
+        words.extend(class.health.iter().flat_map(|own| health(&of, own)));
+        let rules = reactions(&class.reactions).into_iter();
+        words.extend(rules.map(|rule| format!("Class {}: {rule}", at + 1)));
+        if let Some(Limit::AtMost(most)) = class.per_endpoint {
+            words.push(format!(
+                "{of} is given up after {most} failed tries in a row."
+            ));
+        }
+    }
+    words.push(
+        match policy.nobody_ready() {
+            NobodyReady::Fail => "When all rest it closes.",
+            NobodyReady::LeastBad => "When all rest, the one that would be ready first is dialled.",
+            NobodyReady::Wait | _ => "When all rest it waits for the first that is ready.",
+        }
+        .to_string(),
+    );
+    words
+}
+
+fn health(of: &str, health: &Health) -> Vec<String> {
     let factor = if health.factor == Ratio::ONE {
         "always the same".to_string()
     } else {
@@ -181,18 +267,30 @@ fn resting(policy: &Policy) -> Vec<String> {
             short(health.maximum)
         )
     };
-    words.push(format!(
-        "An endpoint that is suspended rests for {}, {factor}.",
+    let mut words = vec![format!(
+        "{of} that is suspended rests for {}, {factor}.",
         short(health.initial)
-    ));
-    if health.retries > 0 || !health.retry_delay.is_zero() {
-        words.push(format!(
-            "A mark rests it for {}; the one after {} in a row suspends it.",
-            short(health.retry_delay),
-            health.retries
-        ));
+    )];
+    let rest = match health.retry_delay {
+        Duration::ZERO => String::new(),
+        delay => format!("rests it for {} and ", short(delay)),
+    };
+    match (health.retries, rest.is_empty()) {
+        (0, true) => {}
+        (0, false) => words.push(format!("A mark {rest}suspends it.")),
+        (1, _) => words.push(format!(
+            "A mark {rest}is forgiven once; the next suspends it."
+        )),
+        (retries, _) => words.push(format!(
+            "A mark {rest}is forgiven {retries} times in a row; the next suspends it."
+        )),
     }
-    for (on, then) in policy.reactions().rules() {
+    words
+}
+
+fn reactions(reactions: &Reactions) -> Vec<String> {
+    let mut words = Vec::new();
+    for (on, then) in reactions.rules() {
         let kind = on.kind.map(|kind| kind.to_string());
         let code = on.code.map(|code| format!("code {code}"));
         let scope = on.scope.map(|scope| scope.as_str().to_string());
@@ -201,41 +299,44 @@ fn resting(policy: &Policy) -> Vec<String> {
             [] => "any other failure".to_string(),
             parts => parts.join(", "),
         };
-        words.push(format!(
-            "On {what}: {}.",
-            format!("{then:?}").to_lowercase()
-        ));
+        let then = match then {
+            Reaction::Next => "the next endpoint",
+            Reaction::Mark => "it is marked",
+            Reaction::Suspend => "it is suspended",
+            Reaction::Remove => "it is taken off the list",
+            Reaction::Stop => "it ends",
+            _ => "it reacts in a way of its own",
+        };
+        words.push(format!("On {what}: {then}."));
     }
-    words.push(
-        match policy.nobody_ready() {
-            NobodyReady::Fail => "When all rest it closes.",
-            NobodyReady::LeastBad => "When all rest, the one that would be ready first is dialled.",
-            NobodyReady::Wait | _ => "When all rest it waits for the first.",
-        }
-        .to_string(),
-    );
     words
 }
 
 fn standing(policy: &Policy) -> Vec<String> {
     let standing = policy.standing();
     let mut words = Vec::new();
-    if let Some(resume) = policy.resume() {
+    let race = policy.race();
+    if race.most() > 1 {
+        let stagger = match race.stagger() {
+            Stagger::Fixed(each) => format!("{} after one another", short(each)),
+            Stagger::Trained { min, max } => format!(
+                "one after another as dial times suggest, between {} and {}",
+                short(min),
+                short(max)
+            ),
+            _ => "staggered".to_string(),
+        };
         words.push(format!(
-            "After a loss it goes back to the same server for {}, every {}; then the session is gone.",
-            short(resume.window),
-            short(resume.every)
+            "Up to {} dials race, begun {stagger}.",
+            race.most()
         ));
     }
-    if policy.race().most() > 1 {
-        let most = policy.race().most();
-        words.push(format!("Up to {most} dials race, staggered."));
-    }
-    if standing.spares > 0 {
-        let spares = standing.spares;
-        words.push(format!(
+    match standing.spares {
+        0 => {}
+        1 => words.push("While connected it keeps one spare connection.".to_string()),
+        spares => words.push(format!(
             "While connected it keeps {spares} spare connections."
-        ));
+        )),
     }
     if let Some(failback) = standing.failback {
         words.push(format!(
@@ -248,70 +349,30 @@ fn standing(policy: &Policy) -> Vec<String> {
     }
     if let Some(age) = standing.max_age {
         words.push(format!(
-            "A connection older than {} is replaced.",
-            short(age.age)
+            "A connection older than {}, up to {} sooner or later, is replaced.",
+            short(age.age),
+            short(age.spread)
         ));
     }
-    if standing.overlap == Overlap::Forbidden {
-        words.push("Two connections never stand at the same time.".to_string());
-    }
+    words.push(match standing.overlap {
+        Overlap::Forbidden => {
+            "Two connections never stand at the same time: one that drains or is to be left is ended \
+             before the next is dialled."
+                .to_string()
+        }
+        _ => format!(
+            "A server that drains is left within {}, the next one dialled first; the old connection \
+             has {} to finish.",
+            short(standing.drain_spread),
+            short(standing.grace)
+        ),
+    });
+    words.push(format!(
+        "When the network is back, waits end within {}.",
+        short(standing.wake_spread)
+    ));
     if policy.plain_fallback() == PlainFallback::Allow {
         words.push("A plain route may follow a TLS route that failed.".to_string());
-    }
-    words
-}
-
-/// What happens to messages beyond the bound.
-fn beyond(bounds: &Bounds) -> String {
-    let age = bounds
-        .age
-        .map_or(String::new(), |age| format!(", for {} at most", short(age)));
-    let full = match bounds.overflow {
-        Overflow::DropOldest => "; beyond, the oldest are dropped".to_string(),
-        Overflow::Wait { most: None } => "; beyond, the sender waits".to_string(),
-        Overflow::Wait { most: Some(most) } => {
-            format!("; beyond, the sender waits, at most {}", short(most))
-        }
-        Overflow::Reject | _ => "; beyond, sending fails".to_string(),
-    };
-    format!("{age}{full}")
-}
-
-/// What is wanted of the link.
-pub(super) fn link(link: &LinkPolicy) -> Vec<String> {
-    let mut words = Vec::new();
-    if let Some(heartbeat) = link.heartbeat {
-        words.push(match heartbeat.bound() {
-            Some(bound) => format!("A silent peer is noticed within {}.", short(bound)),
-            None => "It sends heartbeats and expects none.".to_string(),
-        });
-    }
-    match link.outbox {
-        Outbox::Keep { bytes } => words.push(format!(
-            "Messages sent while there is no connection are kept, up to {bytes} bytes{}.",
-            beyond(&link.bounds)
-        )),
-        Outbox::Wait { most: None } => {
-            words.push("A sender waits until there is a connection.".to_string());
-        }
-        Outbox::Wait { most: Some(most) } => words.push(format!(
-            "A sender waits for a connection, at most {}.",
-            short(most)
-        )),
-        Outbox::Off | _ => {}
-    }
-    if let Reply::Within { deadline, then } = link.reply {
-        let then = format!("{then:?}").to_lowercase();
-        words.push(format!("A reply has {}, then: {then}.", short(deadline)));
-    }
-    match link.replay {
-        Replay::Bytes(bytes) => words.push(format!(
-            "Messages that are not confirmed are sent again, the latest {bytes} bytes."
-        )),
-        Replay::Messages(messages) => words.push(format!(
-            "The latest {messages} messages are sent again, from the last one received."
-        )),
-        Replay::Off | _ => {}
     }
     words
 }

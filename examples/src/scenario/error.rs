@@ -4,17 +4,21 @@ use thiserror::Error;
 
 /// What is wrong with a scenario, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{file}:{line}: {}{what}", key_of(key))]
+#[error("{file}{}: {}{what}", line_of(*line), key_of(key))]
 #[non_exhaustive]
 pub struct ScenarioError {
     /// The file, as it was named.
     pub file: String,
-    /// The line, from 1.
-    pub line: usize,
+    /// The line, from 1. None for what the file does not say itself.
+    pub line: Option<usize>,
     /// The key: `world.endpoint`. Empty if it is not one alone.
     pub key: String,
     /// What is wrong, and what would be right.
     pub what: String,
+}
+
+fn line_of(line: Option<usize>) -> String {
+    line.map_or(String::new(), |line| format!(":{line}"))
 }
 
 fn key_of(key: &str) -> String {
@@ -32,12 +36,17 @@ pub(crate) struct Source<'a> {
 }
 
 impl Source<'_> {
+    /// The line of this byte of the text, from 1.
+    pub(crate) fn line(&self, at: usize) -> usize {
+        let before = self.text.as_bytes().iter().take(at);
+        1 + before.filter(|byte| **byte == b'\n').count()
+    }
+
     /// An error at this byte of the text.
     pub(crate) fn wrong(&self, at: usize, key: &str, what: impl Into<String>) -> ScenarioError {
-        let before = self.text.as_bytes().iter().take(at);
         ScenarioError {
             file: self.file.to_string(),
-            line: 1 + before.filter(|byte| **byte == b'\n').count(),
+            line: Some(self.line(at)),
             key: key.to_string(),
             what: what.into(),
         }

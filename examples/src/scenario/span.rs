@@ -141,7 +141,7 @@ impl Reader<'_> {
                     when: does.when,
                     from,
                     to,
-                    line: self.source.wrong(place, "", "").line,
+                    line: self.source.line(place),
                 };
                 self.fits(&held, &holds, span, endpoints)?;
                 self.begin(span, does, &holds, endpoints, &mut begins)?;

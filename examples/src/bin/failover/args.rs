@@ -67,7 +67,7 @@ impl Command {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  failover migrate --from stompit --text 'failover:(tcp://a:61613,tcp://b:61613)?maxReconnects=10'
+  failover migrate --from stompit 'failover:(tcp://a:61613,tcp://b:61613)?maxReconnects=10'
   failover migrate --from synapse endpoint.xml > failover.toml
 
 Exit codes: 0 it worked, 1 it failed, 2 the input makes no sense.")]
@@ -78,8 +78,8 @@ pub(crate) struct MigrateArguments {
     /// The options themselves
     #[arg(long, value_name = "TEXT", conflicts_with = "file")]
     pub(crate) text: Option<String>,
-    /// The file to read [default: standard input]
-    #[arg(value_name = "FILE")]
+    /// The file to read, or a failover: URI [default: standard input]
+    #[arg(value_name = "FILE|URI")]
     pub(crate) file: Option<PathBuf>,
 }
 

@@ -1,6 +1,7 @@
 //! `failover migrate`: reads, asks the library, writes.
 
 use std::io::{self, Read, Write};
+use std::path::Path;
 
 use examples::migrate::{System, migrate};
 
@@ -17,7 +18,7 @@ pub(crate) fn run(arguments: &MigrateArguments) -> Result<(), Problem> {
         SystemArgument::Diffusion => System::Diffusion,
     };
     let migrated = migrate(system, &text).map_err(|error| {
-        let file = arguments.file.as_ref();
+        let file = arguments.file.as_ref().filter(|file| !is_uri(file));
         let place = file.map_or(String::new(), |file| format!("{}: ", file.display()));
         Problem::BadInput(format!("{place}{error}"))
     })?;
@@ -30,11 +31,17 @@ pub(crate) fn run(arguments: &MigrateArguments) -> Result<(), Problem> {
         .map_err(|error| Problem::failed(&error))
 }
 
+/// Whether the options themselves stand where a file is expected.
+fn is_uri(file: &Path) -> bool {
+    file.to_string_lossy().starts_with("failover:")
+}
+
 fn read(arguments: &MigrateArguments) -> Result<String, Problem> {
     if let Some(text) = &arguments.text {
         return Ok(text.clone());
     }
     match &arguments.file {
+        Some(uri) if is_uri(uri) => Ok(uri.to_string_lossy().into_owned()),
         Some(file) => std::fs::read_to_string(file)
             .map_err(|error| Problem::BadInput(format!("{}: {error}", file.display()))),
         None => {

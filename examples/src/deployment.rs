@@ -180,7 +180,10 @@ mod tests {
     #[test]
     fn a_key_that_is_not_there_names_the_nearest_and_who_said_it() {
         let error = changed(&["policy.dedline=5s"], &[]).unwrap_err();
-        assert!(error.starts_with("deploy.toml: --set policy.dedline"), "{error}");
+        assert!(
+            error.starts_with("deploy.toml: --set policy.dedline"),
+            "{error}"
+        );
         assert!(error.contains("did you mean `deadline`?"), "{error}");
         let error = changed(&[], &[("FAILOVER__POLICY__PACE__CUP", "5s")]).unwrap_err();
         assert!(error.contains("FAILOVER__POLICY__PACE__CUP"), "{error}");

@@ -22,7 +22,9 @@ fn beyond(bounds: &Bounds) -> String {
 /// So many bytes, as people read them.
 fn size(bytes: u64) -> String {
     let unit = [(1 << 20, "MiB"), (1 << 10, "KiB")];
-    let whole = unit.iter().find(|(of, _)| bytes >= *of && bytes % of == 0);
+    let whole = unit
+        .iter()
+        .find(|(of, _)| bytes >= *of && bytes.is_multiple_of(*of));
     whole.map_or(format!("{bytes} bytes"), |(of, name)| {
         format!("{} {name}", bytes / of)
     })

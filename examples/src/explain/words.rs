@@ -201,7 +201,7 @@ fn custom(policy: &Policy) -> Option<String> {
         CustomDelay::Unbounded => {
             Some("The delay hook is asked before each wait, and obeyed.".to_string())
         }
-        _ => None,
+        CustomDelay::Off | _ => None,
     }
 }
 
@@ -360,7 +360,7 @@ fn standing(policy: &Policy) -> Vec<String> {
              before the next is dialled."
                 .to_string()
         }
-        _ => format!(
+        Overlap::Allowed | _ => format!(
             "A server that drains is left within {}, the next one dialled first; the old connection \
              has {} to finish.",
             short(standing.drain_spread),

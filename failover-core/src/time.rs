@@ -32,6 +32,11 @@ impl Time {
     /// Later than every other time: "never". About 584 years after the epoch.
     pub const MAX: Self = Self(u64::MAX);
 
+    /// Later than any clock tells: 292 years after the epoch. What is read from a text stays below it,
+    /// so that sums have room.
+    #[cfg(feature = "serde")]
+    pub(crate) const FAR: Self = Self(u64::MAX / 2);
+
     /// The time `nanos` nanoseconds after the epoch.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {

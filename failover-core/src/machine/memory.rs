@@ -99,8 +99,9 @@ impl Machine {
         let dialled = self.attempts.iter().map(|dial| dial.slot);
         let mut named = dialled.chain(in_state).chain(pinned);
         let mut dials = self.attempts.iter().map(|dial| dial.order.attempt.number());
-        // A number that is never used twice needs room above.
+        // A number that is never used twice needs room above, and so does a time: its end means never.
         last < u64::MAX / 2
+            && self.latest < Time::FAR
             && named.all(|slot| slot < slots)
             && dials.all(|dial| dial <= last)
             && self

@@ -53,7 +53,7 @@ pub use self::io::{
     Planned, Verdict, Whither, Why,
 };
 #[cfg(feature = "serde")]
-pub(crate) use self::memory::{Memory, MemoryError};
+pub(crate) use self::memory::Memory;
 use self::outage::{Outage, Plan};
 use crate::endpoint::{EndpointId, Endpoints};
 use crate::failure::{Failure, Kind};

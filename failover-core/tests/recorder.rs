@@ -79,7 +79,7 @@ mod replay {
     fn the_cases_have_overflow_and_hooks_that_speak() {
         let mut runner = proptest::test_runner::TestRunner::deterministic();
         let (mut spoke, mut full, mut kinds) = (0, 0, std::collections::BTreeSet::new());
-        for seed in 0..300 {
+        for seed in 0..2000 {
             let case = proptest::strategy::ValueTree::current(
                 &strategy::any_case().new_tree(&mut runner).unwrap(),
             );

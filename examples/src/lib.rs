@@ -3,8 +3,8 @@
 //! Nothing here reconnects: there is one loop, the connector's. [`demo`] takes servers away from
 //! it, [`cat`] gives it standard input and output, [`probe`]
 //! dials without it, [`timeline`] prints its events; [`simulate`] plays a
-//! [`scenario`] with the machine alone, [`herd`] with a million of them, [`explain`] and [`verify`] ask it
-//! about a policy.
+//! [`scenario`] with the machine alone, [`herd`] with a million of them, [`recording`] plays again what a
+//! connector recorded, [`explain`] and [`verify`] ask the machine about a policy.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +18,7 @@ pub mod nats;
 pub mod picture;
 pub mod policy_file;
 pub mod probe;
+pub mod recording;
 mod registry;
 pub mod scenario;
 pub mod simulate;

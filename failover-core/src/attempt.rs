@@ -7,6 +7,11 @@ use core::fmt;
 /// A machine never uses a number twice, so that a late or doubled report about an older dial is
 /// recognised and changes nothing (law L12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(transparent)
+)]
 pub struct AttemptId(u64);
 
 impl AttemptId {
@@ -32,6 +37,11 @@ impl fmt::Display for AttemptId {
 
 /// What part a dial plays among those that are in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum Role {
     /// The dial that the client waits for.
@@ -47,6 +57,11 @@ pub enum Role {
 /// Why a dial is made; transports and login layers see it in their
 /// [`DialContext`](crate::dial::DialContext).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum Purpose {
     /// There was no connection before.

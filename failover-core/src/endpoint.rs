@@ -9,6 +9,11 @@ use crate::time::nanos;
 
 /// The id of one endpoint in one machine. Ids are never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(transparent)
+)]
 pub struct EndpointId(u32);
 
 impl EndpointId {
@@ -35,6 +40,11 @@ impl fmt::Display for EndpointId {
 ///
 /// It is the *dialer's* answer, not the spelling of the scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum Security {
     /// No TLS.
     #[default]
@@ -58,6 +68,11 @@ pub enum Security {
 /// assert_eq!(server.security(2), Security::Plain);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct Traits {
     id: EndpointId,
     weight: u16,
@@ -137,6 +152,12 @@ impl Traits {
     pub(crate) const fn with_id(mut self, id: EndpointId) -> Self {
         self.id = id;
         self
+    }
+
+    /// Whether the builder could have made it: what was read from a text may be anything.
+    #[cfg(feature = "serde")]
+    pub(crate) const fn is_sound(self) -> bool {
+        self.routes as usize <= MAX_ROUTES && self.weight > 0
     }
 
     /// Its id.

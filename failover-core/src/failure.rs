@@ -10,6 +10,11 @@ use core::time::Duration;
 ///
 /// Numeric codes of migrated systems (Synapse's 101xxx) map to these; see [`Failure::code`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum Kind {
     /// The name could not be resolved.
@@ -109,6 +114,11 @@ impl fmt::Display for Kind {
 
 /// How far a failure reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum Scope {
     /// It may be gone at the next try. The default.
@@ -134,6 +144,11 @@ impl Scope {
 
 /// The layer that was at work: the breadcrumb that a dial leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum Phase {
     /// A name is being resolved.
@@ -188,6 +203,11 @@ impl fmt::Display for Phase {
 /// assert_eq!(busy.to_string(), "upgrade (503) in upgrade, retry after 3s");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct Failure {
     /// What kind of failure.
@@ -195,10 +215,26 @@ pub struct Failure {
     /// How far it reaches.
     pub scope: Scope,
     /// Where it happened, when the layer knows it. The connector fills it from the breadcrumb.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
     pub phase: Option<Phase>,
     /// The peer's own number: an HTTP status, a WebSocket close code, a migrated error code.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
     pub code: Option<u32>,
     /// The server's hint: not before this much time has passed.
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            with = "crate::time::in_nanos::maybe"
+        )
+    )]
     pub retry_after: Option<Duration>,
 }
 
@@ -299,6 +335,11 @@ fn left_in(error: &std::io::Error) -> Option<Failure> {
 
 /// A failure without the server's hint: what is kept of the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub(crate) struct Brief {
     kind: Kind,
     scope: Scope,

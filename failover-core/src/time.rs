@@ -19,6 +19,11 @@ use core::time::Duration;
 /// assert_eq!(start.since(Time::MAX), Duration::ZERO);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(transparent)
+)]
 pub struct Time(u64);
 
 impl Time {
@@ -26,6 +31,11 @@ impl Time {
     pub const ZERO: Self = Self(0);
     /// Later than every other time: "never". About 584 years after the epoch.
     pub const MAX: Self = Self(u64::MAX);
+
+    /// Later than any clock tells: 292 years after the epoch. What is read from a text stays below it,
+    /// so that sums have room.
+    #[cfg(feature = "serde")]
+    pub(crate) const FAR: Self = Self(u64::MAX / 2);
 
     /// The time `nanos` nanoseconds after the epoch.
     #[must_use]
@@ -74,4 +84,40 @@ impl fmt::Debug for Time {
 /// The nanoseconds of a duration; one longer than 584 years saturates.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Durations as whole nanoseconds; one longer than 584 years saturates.
+#[cfg(feature = "serde")]
+pub(crate) mod in_nanos {
+    use core::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(super::nanos(*duration))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_nanos)
+    }
+
+    /// The same where there may be none.
+    pub(crate) mod maybe {
+        use core::time::Duration;
+
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+        pub(crate) fn serialize<S: Serializer>(
+            duration: &Option<Duration>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            duration.map(crate::time::nanos).serialize(to)
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Option<Duration>, D::Error> {
+            Ok(Option::deserialize(from)?.map(Duration::from_nanos))
+        }
+    }
 }

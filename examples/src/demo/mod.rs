@@ -14,7 +14,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use failover_core::directory::{Endpoint, UrlError};
-use failover_core::drive::{BuildError, Connector};
+use failover_core::drive::{BuildError, Connector, Recorder, Recording};
 use failover_core::policy::{
     Backoff, Jitter, Limits, Order, Pace, Policy, PolicyError, Ratio, Seed, Standing, Walk,
 };
@@ -92,6 +92,8 @@ pub struct Report {
     pub bytes: u64,
     /// How long it took.
     pub took: Duration,
+    /// What the client's flight recorder kept.
+    pub recording: Option<Recording>,
 }
 
 /// One outage. Times count from the moment when the servers were taken away.
@@ -145,7 +147,9 @@ impl Demo {
             .endpoints(endpoints)
             .policy(policy(self.standby)?)
             .seed(Seed::new(self.seed))
+            .recorder(Recorder::default())
             .build()?;
+        let handle = connector.handle();
         let tally = watch::Sender::new(Tally::default());
         let director = Director::new(
             self,
@@ -156,7 +160,11 @@ impl Demo {
             out,
         );
         let client = connector.run(|link| exchange(link, tally.clone(), self.seed));
-        Ok(director.direct(client).await)
+        let report = director.direct(client).await;
+        Ok(Report {
+            recording: handle.recording(),
+            ..report
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use failover_core::sim::Fleet;
 use failover_core::time::Time;
 use serde_json::{Map, Value, json};
 
-use crate::scenario::Scenario;
+use crate::scenario::{Named, Scenario};
 use crate::timeline::{Mark, Style, millis, millis_at, short};
 
 /// Something that happened at some time.
@@ -20,9 +20,48 @@ pub struct Line<'a> {
     pub at: Time,
     /// To which client, from 0; nothing, if the world did it.
     pub client: Option<usize>,
-    pub(crate) names: Option<(&'a Scenario, &'a Fleet)>,
+    pub(crate) names: Option<&'a dyn Names>,
     /// What.
     pub said: Said<'a>,
+}
+
+/// Who is meant by an id.
+pub(crate) trait Names: std::fmt::Debug {
+    /// The name of what a client calls so.
+    fn name(&self, client: usize, endpoint: EndpointId) -> Option<&str>;
+    /// Its routes, as they may be shown.
+    fn routes(&self, client: usize, endpoint: EndpointId) -> &[String];
+    /// How many clients there are.
+    fn clients(&self) -> usize;
+}
+
+/// The names of a scenario.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cast<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) fleet: &'a Fleet,
+}
+
+impl Cast<'_> {
+    fn server(&self, client: usize, endpoint: EndpointId) -> Option<&Named> {
+        let server = self.fleet.server(client, endpoint)?;
+        self.scenario.endpoints.get(server)
+    }
+}
+
+impl Names for Cast<'_> {
+    fn name(&self, client: usize, endpoint: EndpointId) -> Option<&str> {
+        Some(&self.server(client, endpoint)?.name)
+    }
+
+    fn routes(&self, client: usize, endpoint: EndpointId) -> &[String] {
+        let server = self.server(client, endpoint);
+        server.map_or(&[][..], |named| &named.routes)
+    }
+
+    fn clients(&self) -> usize {
+        self.scenario.clients
+    }
 }
 
 /// What happened.
@@ -50,7 +89,7 @@ impl Line<'_> {
             Said::Event(event) => self.event(event)?,
         };
         let client = match (self.client, self.names) {
-            (Some(client), Some((scenario, _))) if scenario.clients > 1 => format!("[{client}] "),
+            (Some(client), Some(names)) if names.clients() > 1 => format!("[{client}] "),
             _ => String::new(),
         };
         Some(style.line(self.at, mark, word, &(client + &text)))
@@ -88,21 +127,19 @@ impl Line<'_> {
         Value::Object(line)
     }
 
-    fn name(&self, endpoint: EndpointId) -> String {
-        self.server(endpoint)
-            .map_or_else(|| endpoint.to_string(), |named| named.name.clone())
-    }
-
-    fn server(&self, endpoint: EndpointId) -> Option<&crate::scenario::Named> {
-        let (scenario, fleet) = self.names?;
-        let server = fleet.server(self.client?, endpoint)?;
-        scenario.endpoints.get(server)
+    pub(crate) fn name(&self, endpoint: EndpointId) -> String {
+        let (client, names) = (self.client.unwrap_or(0), self.names);
+        let name = names.and_then(|names| names.name(client, endpoint));
+        name.map_or_else(|| endpoint.to_string(), str::to_string)
     }
 
     /// The name, and the route where there are several.
-    fn over(&self, endpoint: EndpointId, route: u8) -> String {
+    pub(crate) fn over(&self, endpoint: EndpointId, route: u8) -> String {
         let name = self.name(endpoint);
-        let routes = self.server(endpoint).map_or(&[][..], |named| &named.routes);
+        let client = self.client.unwrap_or(0);
+        let routes = self
+            .names
+            .map_or(&[][..], |names| names.routes(client, endpoint));
         match routes.get(usize::from(route)) {
             Some(url) if routes.len() > 1 => format!("{name} ({url})"),
             _ => name,

@@ -14,6 +14,8 @@ use failover_core::testing::laws::{self, Violation};
 use failover_core::time::Time;
 use serde_json::{Value, json};
 
+use self::line::Cast;
+pub(crate) use self::line::Names;
 pub use self::line::{Line, Said};
 pub use self::plot::plot;
 pub use self::summary::Summary;
@@ -144,6 +146,10 @@ impl<E> Teller<'_, E> {
             return;
         }
         self.world(moment.at);
+        let cast = Cast {
+            scenario: self.scenario,
+            fleet,
+        };
         for output in moment.outputs {
             let said = match output {
                 Output::Dial(order) => Said::Dial(*order),
@@ -153,7 +159,7 @@ impl<E> Teller<'_, E> {
             self.line(&Line {
                 at: moment.at,
                 client: Some(moment.client),
-                names: Some((self.scenario, fleet)),
+                names: Some(&cast),
                 said,
             });
         }

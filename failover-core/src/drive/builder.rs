@@ -10,6 +10,7 @@ use crate::drive::clock::Clock;
 use crate::drive::connector::{Connector, Sharing};
 use crate::drive::error::{BuildError, ListError};
 use crate::drive::metrics::Metrics;
+use crate::drive::recorder::{Flight, Recorder};
 use crate::drive::share::{DialLimiter, RetryBudget, SharedHealth};
 use crate::machine::Machine;
 use crate::policy::{CustomDelay, Hooks, NoHooks, Policy, Seed};
@@ -25,6 +26,7 @@ pub struct ConnectorBuilder<D, C> {
     seed: Seed,
     learner: Option<Learner>,
     sharing: Sharing,
+    recorder: Option<Recorder>,
 }
 
 impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
@@ -38,6 +40,7 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
             seed: Seed::random(),
             learner: None,
             sharing: Sharing::default(),
+            recorder: None,
         }
     }
 
@@ -103,6 +106,12 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
         self
     }
 
+    /// Keeps what happens, to be played again: a flight recorder. Default: without.
+    pub fn recorder(mut self, recorder: Recorder) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
     /// Checks everything and gives the connector. Nothing is dialled yet.
     ///
     /// # Errors
@@ -122,7 +131,10 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
         let traits = directory.traits(|target| self.dialer.security(target));
         let machine = Machine::new(Arc::new(self.policy), &traits, self.seed);
         let hooks = self.hooks.unwrap_or_else(|| Box::new(NoHooks));
-        Ok(Connector::new(
+        let flight = self
+            .recorder
+            .map(|recorder| Flight::new(recorder, &machine, self.seed, traits, &directory));
+        let connector = Connector::new(
             self.dialer,
             self.clock,
             directory,
@@ -130,7 +142,8 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
             hooks,
             self.learner.unwrap_or_default(),
             self.sharing,
-        ))
+        );
+        Ok(connector.recorded(flight))
     }
 }
 

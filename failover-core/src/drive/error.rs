@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::dial::DialError;
 use crate::directory::DirectoryError;
+use crate::drive::recorder::{Recorded, Recording};
 use crate::drive::report::EndpointReport;
 use crate::failure::{Classify, Failure, Kind, Phase};
 use crate::machine::{CloseReason, Verdict};
@@ -60,6 +61,16 @@ pub struct GiveUp {
     pub reason: CloseReason,
     /// Each endpoint's side of it, in the order of the list.
     pub endpoints: Vec<EndpointReport>,
+    pub(crate) recorded: Option<Recorded>,
+}
+
+impl GiveUp {
+    /// What the flight recorder kept of the way to this end; nothing without a
+    /// [`recorder`](crate::drive::ConnectorBuilder::recorder). Copies the ring.
+    #[must_use]
+    pub fn recording(&self) -> Option<Recording> {
+        self.recorded.as_ref().map(Recorded::recording)
+    }
 }
 
 impl fmt::Display for GiveUp {

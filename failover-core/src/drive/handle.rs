@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::string::String;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::vec::Vec;
 
@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::attempt::AttemptId;
 use crate::directory::{Endpoint, Target};
+use crate::drive::recorder::{Flight, Recorded, Recording};
 use crate::drive::report::{Counters, Reports, Snapshot};
 use crate::drive::share::HeldBy;
 use crate::machine::CloseReason;
@@ -160,6 +161,13 @@ impl Handle {
             counters: inside.counters,
             endpoints: inside.reports.values().cloned().collect(),
         })
+    }
+
+    /// What the flight recorder kept so far, also after the end; nothing without a
+    /// [`recorder`](crate::drive::ConnectorBuilder::recorder). Copies the ring.
+    #[must_use]
+    pub fn recording(&self) -> Option<Recording> {
+        self.shared.recording()
     }
 
     /// A view of the status that can be waited on.
@@ -349,6 +357,8 @@ impl Status {
 /// What the handles and the connector share. Locked only to push or take a word.
 pub(crate) struct Shared {
     inside: Mutex<Inside>,
+    /// With a lock of its own.
+    flight: OnceLock<Arc<Flight>>,
     now: Box<dyn Fn() -> Time + Send + Sync>,
 }
 
@@ -410,8 +420,29 @@ impl Shared {
         };
         Self {
             inside: Mutex::new(inside),
+            flight: OnceLock::new(),
             now: Box::new(now),
         }
+    }
+
+    /// Records from now on. Once.
+    pub(crate) fn record(&self, flight: Option<Flight>) {
+        if let Some(flight) = flight {
+            let _ = self.flight.set(Arc::new(flight));
+        }
+    }
+
+    pub(crate) fn flight(&self) -> Option<&Flight> {
+        self.flight.get().map(|flight| &**flight)
+    }
+
+    pub(crate) fn recorded(&self) -> Option<Recorded> {
+        let flight = self.flight.get()?;
+        Some(Recorded::new(Arc::clone(flight), (self.now)()))
+    }
+
+    pub(crate) fn recording(&self) -> Option<Recording> {
+        Some(self.flight()?.recording((self.now)()))
     }
 
     /// Takes the words, and leaves a waker for the next ones.

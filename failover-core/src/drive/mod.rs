@@ -11,6 +11,7 @@ mod guard;
 mod handle;
 mod leave;
 mod metrics;
+mod recorder;
 mod report;
 mod share;
 mod spans;
@@ -25,5 +26,12 @@ pub use self::event::{Attempt, AttemptError, Event, Events, Link, NextDial, What
 pub use self::handle::{Handle, Status, TooManyChanges, Watch};
 pub use self::leave::Leave;
 pub use self::metrics::Metrics;
+#[cfg(feature = "serde")]
+pub use self::recorder::{
+    EndLine, EndpointLine, HeadLine, InputLine, Line, MachineLine, ReadError, ReadProblem, Version,
+};
+pub use self::recorder::{
+    Entry, HookAnswer, KnownEndpoint, Otherwise, Recorder, Recording, Replay, Replayed,
+};
 pub use self::report::{Counters, EndpointReport, Snapshot};
 pub use self::share::{BudgetRules, DialLimiter, HeldBy, RetryBudget, SharedHealth};

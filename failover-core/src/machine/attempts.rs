@@ -17,6 +17,11 @@ use crate::time::Time;
 
 /// A dial in flight.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub(crate) struct Attempt {
     pub(crate) order: DialOrder,
     pub(crate) slot: SlotIndex,

@@ -14,6 +14,11 @@ use crate::time::{Time, nanos};
 
 /// What few machines need.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub(crate) struct Extras {
     pub(super) efforts: Vec<Effort>,
     pub(super) spares: Vec<Live>,
@@ -39,6 +44,11 @@ pub(crate) struct Extras {
 
 /// One thing to reach on the side, by dials one after the other.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub(crate) struct Effort {
     goal: Goal,
     /// When the next dial is made, if none is in flight.
@@ -52,6 +62,11 @@ pub(crate) struct Effort {
 
 /// What a side dial is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 pub(crate) enum Goal {
     Spare,
     Probe,
@@ -63,6 +78,11 @@ pub(crate) enum Goal {
 
 /// Good probes of one endpoint.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 struct Good {
     slot: SlotIndex,
     probes: u8,
@@ -96,6 +116,24 @@ impl Extras {
             }
             State::Idle | State::Paused | State::Starved | State::Closed(_) => None,
         }
+    }
+
+    /// Whether it names slots below this alone, and dials up to this one.
+    #[cfg(feature = "serde")]
+    pub(super) fn is_sound(&self, slots: u32, last: u64) -> bool {
+        let of_efforts = self.efforts.iter().filter_map(|effort| match effort.goal {
+            Goal::Move { wanted, .. } => wanted,
+            Goal::Spare | Goal::Probe => None,
+        });
+        let mut named = of_efforts
+            .chain(self.spares.iter().map(|spare| spare.slot))
+            .chain(self.good.map(|good| good.slot))
+            .chain(self.routes.iter().map(|plan| plan.slot))
+            .chain(self.turns.iter().map(|(slot, _)| *slot));
+        let mut dials = self.spares.iter().map(|spare| spare.link.attempt);
+        named.all(|slot| slot < slots)
+            && dials.all(|dial| dial.number() <= last)
+            && self.trainer.is_sound()
     }
 
     /// The move that is under way is no more; its dial is for the caller to cancel.

@@ -11,6 +11,11 @@ use crate::time::Time;
 
 /// News for the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub enum Input {
     /// Begin to connect. Later ones change nothing.
@@ -91,6 +96,11 @@ pub enum Input {
 
 /// Where a forced reconnect goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum Whither {
     /// Wherever the policy says. The default.
@@ -105,6 +115,11 @@ pub enum Whither {
 /// A change of the list. It takes effect in the running decisions at once; the other endpoints
 /// keep their state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum Change {
     /// This endpoint comes last in the list, and is dialled at once where others are waited for,
@@ -121,6 +136,11 @@ pub enum Change {
 
 /// What the application makes of a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum Verdict {
     /// What the policy says. The default.
@@ -153,6 +173,11 @@ pub enum Answer {
 
 /// Work for the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub enum Output {
     /// Dial, and answer with [`Input::Connected`] or [`Input::Failed`].
@@ -164,6 +189,7 @@ pub enum Output {
         /// The dial that made it.
         attempt: AttemptId,
         /// How long it may finish. Zero: drop it.
+        #[cfg_attr(feature = "serde", serde(with = "crate::time::in_nanos"))]
         grace: Duration,
     },
     /// Tell whoever listens.
@@ -172,6 +198,11 @@ pub enum Output {
 
 /// A dial to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct DialOrder {
     /// Its number, for the answer.
@@ -192,6 +223,11 @@ pub struct DialOrder {
 
 /// What happened, by ids. The order of events is law L15.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub enum Event {
     /// A dial ended.
@@ -214,6 +250,7 @@ pub enum Event {
         /// Why.
         why: Why,
         /// How long it lived.
+        #[cfg_attr(feature = "serde", serde(with = "crate::time::in_nanos"))]
         lived: Duration,
         /// What comes next; nothing if it closes.
         next: Option<Planned>,
@@ -243,6 +280,7 @@ pub enum Event {
         /// The connection.
         link: Link,
         /// After this time.
+        #[cfg_attr(feature = "serde", serde(with = "crate::time::in_nanos"))]
         after: Duration,
     },
     /// An endpoint is suspended.
@@ -269,20 +307,53 @@ pub enum Event {
 
 /// How a dial ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct AttemptEnded {
     /// The order, as it was given.
     pub order: DialOrder,
     /// With a connection, or why not.
+    #[cfg_attr(feature = "serde", serde(rename = "failure", with = "outcome"))]
     pub outcome: Result<(), Failure>,
     /// How long it took.
+    #[cfg_attr(feature = "serde", serde(with = "crate::time::in_nanos"))]
     pub took: Duration,
     /// What comes next; nothing if it is connected or closes.
     pub next: Option<Planned>,
 }
 
+/// An outcome as the failure that it may be.
+#[cfg(feature = "serde")]
+mod outcome {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Failure;
+
+    pub(super) fn serialize<S: Serializer>(
+        outcome: &Result<(), Failure>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        outcome.err().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Result<(), Failure>, D::Error> {
+        Ok(Option::deserialize(from)?.map_or(Ok(()), Err))
+    }
+}
+
 /// A connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct Link {
     /// The dial that made it.
@@ -295,6 +366,11 @@ pub struct Link {
 
 /// The dial that comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct Planned {
     /// Whom.
@@ -302,11 +378,17 @@ pub struct Planned {
     /// Over which route.
     pub route: u8,
     /// After which wait.
+    #[cfg_attr(feature = "serde", serde(with = "crate::time::in_nanos"))]
     pub wait: Duration,
 }
 
 /// Why a connection is no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum Why {
     /// It was lost.
@@ -319,6 +401,11 @@ pub enum Why {
 
 /// What a move with overlap is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum Move {
     /// Back to a preferred tier.
@@ -346,6 +433,11 @@ impl Move {
 
 /// Why it is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum CloseReason {
     /// The user closed.
@@ -359,7 +451,7 @@ pub enum CloseReason {
     /// As many sweeps without success as the policy allows.
     Sweeps(u32),
     /// As much time without a connection as the policy allows.
-    Elapsed(Duration),
+    Elapsed(#[cfg_attr(feature = "serde", serde(with = "crate::time::in_nanos"))] Duration),
     /// At start-up, every endpoint refused for a reason of its own (certificate, login, upgrade).
     AllRefused,
     /// Every endpoint is resting, and the policy does not wait.

@@ -34,6 +34,8 @@ mod decide;
 mod effort;
 mod io;
 mod lost;
+#[cfg(feature = "serde")]
+mod memory;
 mod outage;
 mod outside;
 mod race;
@@ -50,6 +52,8 @@ pub use self::io::{
     Answer, AttemptEnded, Change, CloseReason, DialOrder, Event, Input, Link, Move, Outbox, Output,
     Planned, Verdict, Whither, Why,
 };
+#[cfg(feature = "serde")]
+pub(crate) use self::memory::Memory;
 use self::outage::{Outage, Plan};
 use crate::endpoint::{EndpointId, Endpoints};
 use crate::failure::{Failure, Kind};
@@ -138,6 +142,11 @@ pub enum Status {
 }
 
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 enum State {
     Idle,
     Waiting(Plan),
@@ -150,6 +159,11 @@ enum State {
 
 /// A connection that stands.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 struct Live {
     link: Link,
     slot: SlotIndex,
@@ -158,6 +172,11 @@ struct Live {
 
 /// Whether there ever was a connection: other limits apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields)
+)]
 enum Stage {
     /// Not yet. Under [`Start::FirstOnly`](crate::policy::Start) this endpoint alone is dialled.
     StartUp {

@@ -9,6 +9,11 @@ use crate::time::Time;
 
 /// What happened since the last connection that proved stable, or since the start.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub(crate) struct Outage {
     pub(crate) since: Time,
     /// The last wait before jitter, in nanoseconds.
@@ -84,6 +89,11 @@ impl Outage {
 
 /// A dial that was decided on, and its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub(crate) struct Plan {
     pub(crate) at: Time,
     pub(crate) slot: SlotIndex,

@@ -89,14 +89,19 @@ pub struct DelayAsked {
 
 /// The answer of a delay hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum DelayAnswer {
     /// What the policy suggested.
     AsSuggested,
     /// Exactly this long.
-    Exactly(Duration),
+    Exactly(#[cfg_attr(feature = "serde", serde(with = "crate::time::in_nanos"))] Duration),
     /// This long, spread by the policy's jitter.
-    PlusJitter(Duration),
+    PlusJitter(#[cfg_attr(feature = "serde", serde(with = "crate::time::in_nanos"))] Duration),
 }
 
 /// The situation in which the next endpoint is chosen.
@@ -113,6 +118,11 @@ pub struct ChoiceAsked {
 
 /// The answer of a choice hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum Choice {
     /// Whom the policy suggested, when the policy says.
@@ -120,7 +130,10 @@ pub enum Choice {
     /// This endpoint, when the policy says.
     Endpoint(EndpointId),
     /// This endpoint, after exactly this wait (never below the hard floor).
-    EndpointAfter(EndpointId, Duration),
+    EndpointAfter(
+        EndpointId,
+        #[cfg_attr(feature = "serde", serde(with = "crate::time::in_nanos"))] Duration,
+    ),
 }
 
 /// A failure whose meaning is asked for.

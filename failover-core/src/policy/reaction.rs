@@ -6,6 +6,11 @@ use crate::failure::{Failure, Kind, Scope};
 
 /// What a failure means for its endpoint and for the walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum Reaction {
     /// It is counted, and the walk goes on to the next.

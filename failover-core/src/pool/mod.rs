@@ -6,6 +6,8 @@
 
 mod index;
 mod long;
+#[cfg(feature = "serde")]
+mod memory;
 mod scan;
 mod slot;
 #[cfg(test)]
@@ -18,6 +20,8 @@ use rand::Rng;
 
 use self::index::Among;
 use self::long::Long;
+#[cfg(feature = "serde")]
+pub(crate) use self::memory::PoolMemory;
 use self::scan::Scan;
 pub use self::slot::Condition;
 pub(crate) use self::slot::Slot;

@@ -16,6 +16,11 @@ pub(super) const LONGEST: usize = 64;
 
 /// What the scan keeps from pick to pick.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub(super) struct Scan {
     /// The slots in the order of a shuffled walk; empty for the others.
     order: Box<[SlotIndex]>,
@@ -46,6 +51,19 @@ impl Scan {
             },
             taken: 0,
         }
+    }
+
+    /// Whether it is one over so many slots in this walk: what was read from a text may be anything.
+    #[cfg(feature = "serde")]
+    pub(super) fn fits(&self, len: usize, walk: Walk) -> bool {
+        let mut sorted = self.order.to_vec();
+        sorted.sort_unstable();
+        *sorted == *Self::new(len, walk).order
+            && self
+                .taken
+                .checked_shr(u32::try_from(len).unwrap_or(64))
+                .unwrap_or(0)
+                == 0
     }
 
     /// One more at the end.

@@ -8,6 +8,11 @@ use crate::time::{Time, nanos};
 
 /// What happened to one endpoint, as far as decisions need it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub(crate) struct Slot {
     /// Not dialled before this time, whoever asks: the hard floor.
     floor: Time,
@@ -25,6 +30,11 @@ pub(crate) struct Slot {
 
 /// What only some endpoints have: those with a pace of their own, that rest or that are retired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 struct Rare {
     /// Not dialled before this time: the pace per endpoint.
     paced: Time,
@@ -45,6 +55,11 @@ impl Rare {
 
 /// Whether an endpoint may be dialled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 #[non_exhaustive]
 pub enum Condition {
     /// It may.

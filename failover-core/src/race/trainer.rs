@@ -32,6 +32,11 @@ use core::time::Duration;
 /// assert_eq!(Stagger::TRAINED.wait(&trainer), Duration::from_millis(10));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct Trainer {
     /// The smoothed time of a dial, in microseconds.
     typical: Option<NonZeroU32>,
@@ -73,6 +78,12 @@ impl Trainer {
             .saturating_mul(self.patience)
             / ONE;
         stretched.max(min).min(max)
+    }
+
+    /// Whether this is one that races have taught.
+    #[cfg(feature = "serde")]
+    pub(crate) fn is_sound(&self) -> bool {
+        (ONE..=MOST_PATIENT).contains(&self.patience)
     }
 
     fn on_time(&mut self, took: Duration) {

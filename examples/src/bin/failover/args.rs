@@ -103,6 +103,7 @@ pub(crate) enum SystemArgument {
 Examples:
   failover demo
   failover demo --standby 1
+  failover demo --record demo.jsonl && failover simulate --replay demo.jsonl
   failover demo --seed 7 --json | jq 'select(.event == \"summary\")'")]
 pub(crate) struct DemoArguments {
     /// The seed of jitter and data [default: a random one, which is shown]
@@ -111,6 +112,9 @@ pub(crate) struct DemoArguments {
     /// Keep this many connections warm on other servers, and show how soon one is promoted
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=3))]
     pub(crate) standby: u8,
+    /// Write what the client's flight recorder kept to this file, for `failover simulate --replay FILE`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
     /// Write JSON lines instead of text
     #[arg(long)]
     pub(crate) json: bool,
@@ -122,19 +126,27 @@ pub(crate) struct DemoArguments {
 /// A scenario names a policy, endpoints, a number of clients and what the world does to them;
 /// docs/scenario.md describes the file and the lines of the trace. The same scenario and seed give
 /// the same trace everywhere.
+///
+/// With --replay it plays what really happened to a client whose flight recorder was on, tells why each
+/// dial was made and each wait taken, and says whether this version would decide otherwise.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   failover simulate examples/scenarios/stompit.toml
+  failover demo --record demo.jsonl && failover simulate --replay demo.jsonl
   failover simulate examples/scenarios/nats.toml --seed 8 --trace - | jq 'select(.event == \"attempt\")'
   failover simulate examples/scenarios/herd.toml --clients 10000
 
-Exit codes: 0 it was played, 1 a law did not hold or the trace could not be written, 2 the scenario
-or the arguments make no sense.")]
+Exit codes: 0 it was played, 1 a law did not hold, this version decides otherwise than was recorded, or
+the trace could not be written, 2 the scenario, the record or the arguments make no sense.")]
 pub(crate) struct SimulateArguments {
     /// The scenario
-    #[arg(value_name = "SCENARIO.toml")]
-    pub(crate) scenario: PathBuf,
+    #[arg(value_name = "SCENARIO.toml", required_unless_present = "replay")]
+    pub(crate) scenario: Option<PathBuf>,
+    /// Instead of a scenario: what a connector's flight recorder kept, played again in the real machine,
+    /// decision by decision; - is the standard input. docs/flight-recorder.md describes the file
+    #[arg(long, value_name = "DUMP", conflicts_with_all = ["scenario", "seed", "clients", "client", "plot", "laws"])]
+    pub(crate) replay: Option<PathBuf>,
     /// Write the trace as JSON lines to this file; - is the standard output, which then has nothing
     /// else
     #[arg(long, value_name = "FILE")]
@@ -384,6 +396,10 @@ pub(crate) struct CatArguments {
     /// Tell everything that happens on standard error
     #[arg(short, long)]
     pub(crate) verbose: bool,
+    /// At the end, write what the flight recorder kept to this file, for `failover simulate --replay
+    /// FILE`: no passwords, no payload
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
     /// Write what goes to standard error as JSON lines
     #[arg(long)]
     pub(crate) json: bool,

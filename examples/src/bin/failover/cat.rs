@@ -16,16 +16,18 @@ use transport_tcp::{ByteStream, TokioClock};
 use transport_ws::deploy::{self, Tables};
 
 use crate::args::{CatArguments, OrderArgument};
+use crate::record::Record;
 use crate::{Problem, runtime, style};
 
 pub(crate) fn run(arguments: &CatArguments) -> Result<(), Problem> {
+    let record = Record::create(arguments.record.as_deref())?;
     let connector = match &arguments.config {
-        Some(file) => deployed(file, &arguments.set)?,
+        Some(file) => deployed(file, &arguments.set, &record)?,
         None if !arguments.set.is_empty() => {
             let what = "--set changes a key of a file: name it with --config FILE.toml";
             return Err(Problem::BadInput(what.to_string()));
         }
-        None => named(arguments)?,
+        None => named(arguments, &record)?,
     };
     let cat = Cat {
         linger: arguments.linger,
@@ -41,15 +43,19 @@ pub(crate) fn run(arguments: &CatArguments) -> Result<(), Problem> {
             Told::Losses
         },
     };
-    carry(cat, connector)
+    let handle = connector.handle();
+    let carried = carry(cat, connector);
+    record.write(handle.recording().as_ref())?;
+    carried
 }
 
 /// The servers of the URLs, with the policy of the flags.
-fn named(arguments: &CatArguments) -> Result<Client, Problem> {
+fn named(arguments: &CatArguments, record: &Record) -> Result<Client, Problem> {
     let endpoints = arguments.trust.endpoints(&arguments.urls)?;
     let policy = policy(arguments)?;
     let tls = arguments.trust.config(&endpoints)?;
-    Connector::builder(registry(tls), TokioClock::new())
+    record
+        .by(Connector::builder(registry(tls), TokioClock::new()))
         .endpoints(endpoints)
         .policy(policy)
         .build()
@@ -57,7 +63,7 @@ fn named(arguments: &CatArguments) -> Result<Client, Problem> {
 }
 
 /// A whole deployment.
-fn deployed(file: &Path, set: &[String]) -> Result<Client, Problem> {
+fn deployed(file: &Path, set: &[String], record: &Record) -> Result<Client, Problem> {
     let deployment = deployment(file, set)?;
     let wrong = |error: &dyn std::error::Error| {
         Problem::BadInput(format!("{}: {}", file.display(), chain(error)))
@@ -65,7 +71,8 @@ fn deployed(file: &Path, set: &[String]) -> Result<Client, Problem> {
     let registry = deploy::registry(&deployment).map_err(|error| wrong(&error))?;
     let endpoints = deploy::endpoints(&deployment, &registry).map_err(|error| wrong(&error))?;
     let policy = deployment.policy().map_err(|error| wrong(&error))?;
-    Connector::builder(registry, TokioClock::new())
+    record
+        .by(Connector::builder(registry, TokioClock::new()))
         .endpoints(endpoints)
         .policy(policy)
         .build()

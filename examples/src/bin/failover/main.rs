@@ -9,6 +9,7 @@ mod migrate;
 mod nats;
 mod policy;
 mod probe;
+mod record;
 mod servers;
 mod simulate;
 mod stomp;

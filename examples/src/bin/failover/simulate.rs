@@ -1,29 +1,88 @@
 //! `failover simulate`.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
+use examples::recording;
 use examples::scenario::{Command, Scenario};
 use examples::simulate::{self, Line};
 use examples::timeline::Style;
+use failover_core::drive::Recording;
 use failover_core::policy::Seed;
 use failover_core::sim::Whom;
+use serde_json::Value;
 
 use crate::args::SimulateArguments;
 use crate::{Problem, style};
 
 pub(crate) fn run(arguments: &SimulateArguments) -> Result<(), Problem> {
-    let scenario = changed(&arguments.scenario, arguments.seed, arguments.clients)?;
-    let client = client(arguments, &scenario)?;
-    let told = match &arguments.trace {
-        Some(path) if path.as_os_str() == "-" => Told::Lines,
-        Some(path) => {
-            let file = File::create(path).map_err(|error| unwritten(path, &error))?;
-            Told::Both(BufWriter::new(file))
-        }
-        None => Told::Text,
+    match (&arguments.scenario, &arguments.replay) {
+        (Some(scenario), _) => play(arguments, scenario),
+        (None, Some(record)) => replay(record, arguments.trace.as_deref()),
+        (None, None) => Err(Problem::BadInput("name a scenario".to_string())),
+    }
+}
+
+/// Plays what a flight recorder kept.
+fn replay(record: &Path, trace: Option<&Path>) -> Result<(), Problem> {
+    let name = record.display().to_string();
+    let recording = if record.as_os_str() == "-" {
+        recording::read("standard input", io::stdin().lock())
+    } else {
+        let file = File::open(record);
+        let file = file.map_err(|error| Problem::BadInput(format!("{name}: {error}")))?;
+        recording::read(&name, BufReader::new(file))
     };
+    let recording = recording.map_err(|error| Problem::bad(&error))?;
+    let told = Told::new(trace)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    match tell_recording(&recording, told, &mut out).and_then(|end| out.flush().map(|()| end)) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Problem::failed(&error)),
+        Ok(end) if end.is_the_same() => Ok(()),
+        Ok(_) => Err(Problem::Told),
+    }
+}
+
+fn tell_recording(
+    recording: &Recording,
+    mut told: Told,
+    out: &mut impl Write,
+) -> io::Result<recording::End> {
+    let style = told.style();
+    if style != Style::Json {
+        writeln!(out, "{}\n", recording::heading(recording))?;
+    }
+    let mut lines: Option<&mut dyn Write> = match &mut told {
+        Told::Both(file) => Some(file),
+        Told::Text | Told::Lines => None,
+    };
+    let mut write = |text: Option<String>, json: &dyn Fn() -> Value| -> io::Result<()> {
+        if let Some(file) = &mut lines {
+            writeln!(file, "{}", json())?;
+        }
+        match (style, text) {
+            (Style::Json, _) => writeln!(out, "{}", json()),
+            (_, Some(text)) => writeln!(out, "{text}"),
+            (_, None) => Ok(()),
+        }
+    };
+    write(None, &|| recording::header(recording))?;
+    let end = recording::play(recording, &mut |told| {
+        write(told.text(style), &|| told.json())
+    })?;
+    write(Some(format!("\n{end}")), &|| end.json())?;
+    if let Told::Both(file) = &mut told {
+        file.flush()?;
+    }
+    Ok(end)
+}
+
+fn play(arguments: &SimulateArguments, scenario: &Path) -> Result<(), Problem> {
+    let scenario = changed(scenario, arguments.seed, arguments.clients)?;
+    let client = client(arguments, &scenario)?;
+    let told = Told::new(arguments.trace.as_deref())?;
     let mut out = BufWriter::new(io::stdout().lock());
     match tell(&scenario, client, told, &mut out).and_then(|()| out.flush()) {
         // Whoever reads has enough, as in `failover simulate … | head`.
@@ -52,6 +111,26 @@ enum Told {
     Both(BufWriter<File>),
     /// JSON lines instead of a timeline.
     Lines,
+}
+
+impl Told {
+    fn new(trace: Option<&Path>) -> Result<Self, Problem> {
+        Ok(match trace {
+            Some(path) if path.as_os_str() == "-" => Self::Lines,
+            Some(path) => {
+                let file = File::create(path).map_err(|error| unwritten(path, &error))?;
+                Self::Both(BufWriter::new(file))
+            }
+            None => Self::Text,
+        })
+    }
+
+    fn style(&self) -> Style {
+        match self {
+            Self::Lines => Style::Json,
+            Self::Text | Self::Both(_) => style(false, &io::stdout()),
+        }
+    }
 }
 
 /// The scenario in this file, with another seed and another number of clients where they are given.
@@ -108,10 +187,7 @@ fn tell(
     mut told: Told,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let style = match told {
-        Told::Lines => Style::Json,
-        Told::Text | Told::Both(_) => style(false, &io::stdout()),
-    };
+    let style = told.style();
     if style != Style::Json {
         writeln!(out, "{}\n", simulate::heading(scenario))?;
     }

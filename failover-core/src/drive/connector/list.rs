@@ -77,6 +77,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
 
     fn feed_changes(&mut self, changes: impl IntoIterator<Item = machine::Change>) {
         for change in changes {
+            self.record_names(change);
             self.feed(Input::Change(change), None);
         }
     }

@@ -4,6 +4,7 @@ mod connections;
 mod gate;
 mod leaving;
 mod list;
+mod recording;
 mod tell;
 
 use std::boxed::Box;
@@ -30,6 +31,7 @@ use crate::drive::event::{Events, Link, Ring, What};
 use crate::drive::guard::Guarded;
 use crate::drive::handle::{Goal, Handle, Network, Shared, Status};
 use crate::drive::leave::Leave;
+use crate::drive::recorder;
 use crate::drive::report::EndpointReport;
 use crate::drive::spans::{DialSpan, Spans};
 use crate::endpoint::EndpointId;
@@ -731,9 +733,8 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             hooks: &mut *self.hooks,
             panicked: None,
         };
-        let answer = self
-            .machine
-            .handle(input, &mut hooks, &mut self.outbox, now);
+        let (machine, out) = (&mut self.machine, &mut self.outbox);
+        let answer = recorder::handle(self.shared.flight(), machine, input, &mut hooks, out, now);
         if let Some(message) = hooks.panicked {
             self.tell_panic(message, now);
         }
@@ -817,6 +818,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             endpoints: self
                 .shared
                 .with(|inside| inside.reports.values().cloned().collect()),
+            recorded: self.shared.recorded(),
         }
     }
 

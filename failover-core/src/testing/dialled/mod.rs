@@ -4,11 +4,13 @@ mod actors;
 mod record;
 mod stage;
 
+use std::boxed::Box;
 use std::string::String;
 use std::time::Duration;
 
 use self::stage::{Pause, Stage};
-use crate::drive::{BuildError, Clock};
+use crate::drive::{BuildError, Clock, Event, Recorder, Recording};
+use crate::policy::Hooks;
 use crate::sim::Trace;
 use crate::testing::Case;
 use crate::testing::case::STORM;
@@ -26,6 +28,10 @@ pub struct Dialled {
     pub polls: Trace,
     /// What the connector told otherwise than it was.
     pub faults: Vec<String>,
+    /// What it told.
+    pub told: Vec<Event>,
+    /// What its flight recorder kept.
+    pub recording: Option<Recording>,
 }
 
 /// How many things may happen in a storm, and after it.
@@ -48,7 +54,19 @@ impl Case {
     /// # Errors
     /// When a connector cannot be built of it.
     pub fn dialled(&self) -> Result<Dialled, BuildError> {
-        let mut stage = Stage::new(self)?;
+        self.dialled_with(Recorder::default(), self.delays)
+    }
+
+    /// The same with this flight recorder, and with these hooks instead of its own.
+    ///
+    /// # Errors
+    /// When a connector cannot be built of it.
+    pub fn dialled_with(
+        &self,
+        recorder: Recorder,
+        hooks: impl Hooks + Send + 'static,
+    ) -> Result<Dialled, BuildError> {
+        let mut stage = Stage::new(self, recorder, Box::new(hooks))?;
         stage.run_until(Time::ZERO + STORM, STORM_STEPS);
         Ok(stage.dialled())
     }
@@ -58,7 +76,7 @@ impl Case {
     /// # Errors
     /// When a connector cannot be built of it.
     pub fn dialled_and_calm(&self) -> Result<(Dialled, Time), BuildError> {
-        let mut stage = Stage::new(self)?;
+        let mut stage = Stage::new(self, Recorder::default(), Box::new(self.delays))?;
         stage.run_until(Time::ZERO + STORM, STORM_STEPS);
         let spread = match stage.pause {
             Pause::Said => self.policy.standing().wake_spread,

@@ -1,5 +1,6 @@
 //! A connector between a weather, a clock and a user.
 
+use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
@@ -9,10 +10,13 @@ use std::task::{Context, Poll, Waker};
 
 use crate::attempt::AttemptId;
 use crate::directory::{Endpoint, Url};
-use crate::drive::{BuildError, Clock, Connector, Established, Handle, Loss};
+use crate::drive::{
+    BuildError, Clock, Connector, Established, Event, Events, Handle, Loss, Recorder,
+};
 use crate::endpoint::{EndpointId, Security, Traits};
 use crate::failure::{Failure, Kind, Phase};
 use crate::machine::{Answer, Change, Input, Whither};
+use crate::policy::Hooks;
 use crate::sim::{Command, Meets, Trace, Trick, Weather};
 use crate::testing::dialled::Dialled;
 use crate::testing::dialled::actors::{Asking, Conn, Dialer, Shared};
@@ -24,6 +28,8 @@ use crate::time::Time;
 pub(super) struct Stage {
     pub(super) clock: ManualClock,
     record: Shared,
+    events: Events,
+    told: Vec<Event>,
     connector: Connector<Dialer, ManualClock>,
     handle: Handle,
     session: Option<Established<Conn>>,
@@ -49,7 +55,11 @@ enum Plan {
 }
 
 impl Stage {
-    pub(super) fn new(case: &Case) -> Result<Self, BuildError> {
+    pub(super) fn new(
+        case: &Case,
+        recorder: Recorder,
+        hooks: Box<dyn Hooks + Send>,
+    ) -> Result<Self, BuildError> {
         let clock = ManualClock::default();
         let empty = Trace {
             policy: Arc::clone(&case.policy),
@@ -64,13 +74,14 @@ impl Stage {
         };
         let asking = Asking {
             record: record.clone(),
-            inner: std::boxed::Box::new(case.delays),
+            inner: hooks,
         };
         let mut connector = Connector::builder(dialer, clock.clone())
             .endpoints(case.endpoints.iter().filter_map(endpoint))
             .policy(case.policy.as_ref().clone())
             .seed(case.seed)
             .hooks(asking)
+            .recorder(recorder)
             .build()?;
         let handle = connector.handle();
         let ids = case
@@ -93,6 +104,8 @@ impl Stage {
         let mut stage = Self {
             clock,
             record,
+            events: connector.events(),
+            told: Vec::new(),
             connector,
             handle,
             session: None,
@@ -112,6 +125,8 @@ impl Stage {
             news,
             polls,
             faults,
+            told: self.told,
+            recording: self.connector.recording(),
         }
     }
 
@@ -159,6 +174,12 @@ impl Stage {
 
     /// Polls, with a new future, until nothing is ready any more.
     fn poll(&mut self) {
+        self.poll_all();
+        let told = core::iter::from_fn(|| self.events.try_next());
+        self.told.extend(told);
+    }
+
+    fn poll_all(&mut self) {
         while !self.over {
             if self.session.is_some() {
                 if poll_once(self.connector.hung_up()).is_pending() {

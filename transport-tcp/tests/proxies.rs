@@ -257,6 +257,49 @@ async fn a_proxy_that_hangs_up_is_a_transient_failure() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_resets_is_told_as_a_reset() {
+    for scheme in ["http", "socks5"] {
+        let (proxy, _log) = peers::listen(|mut stream| async move {
+            let _ = stream.read(&mut [0; 1]).await;
+            stream.set_zero_linger().unwrap();
+        })
+        .await;
+        let via = via(&format!("{scheme}://{proxy}"));
+        let error = dial(&via, &target("a:1")).await.unwrap_err();
+        let expected = Failure::new(Kind::Reset).at(Phase::Proxy);
+        assert_eq!(error.failure(), expected, "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_whose_answer_drips_is_left_to_the_deadline() -> Result<(), Violation> {
+    let drips = |first: &'static [u8]| {
+        peers::listen(move |mut stream| async move {
+            let _ = stream.read(&mut [0; 1024]).await;
+            let _ = stream.write_all(first).await;
+            while stream.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(SHORT / 5).await;
+            }
+        })
+    };
+    let clock = TokioClock::new();
+    // A header that does not end; a login that is refused with a reason that does not come.
+    for (scheme, first) in [("http", &b"HTTP/1.1 200 OK\r\nX: "[..]), ("socks5", b"")] {
+        let (proxy, _log) = drips(first).await;
+        let via = via(&format!("{scheme}://{proxy}"));
+        if scheme == "http" {
+            let to = target("a:1");
+            waits_for_a_mute_peer_until_the_deadline(Phase::Proxy, SHORT, &via, &to, &clock)
+                .await?;
+        } else {
+            // The first byte tells that it is no SOCKS5 proxy: nobody waits for more.
+            fails_as(&[Kind::Protocol], &via, &target("a:1"), &clock).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_endpoint_may_have_a_proxy_of_its_own_or_none() {
     let (address, _log) = peers::echo().await;
     let (gate, log) = peers::http_proxy(None).await;

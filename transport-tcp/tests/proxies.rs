@@ -315,6 +315,40 @@ async fn an_endpoint_may_have_a_proxy_of_its_own_or_none() {
     dial(&nowhere, &none).await.unwrap();
 }
 
+/// The body of a child process whose environment names a proxy; see the next test.
+#[tokio::test]
+#[ignore = "run by the_environment_names_the_proxy_and_whom_it_is_not_for, with another environment"]
+async fn child_with_a_proxy_in_its_environment() {
+    let tcp = Tcp::new().proxies(Proxies::from_env().unwrap());
+    let to = |host: &str| {
+        let port = std::env::var("TARGET_PORT").unwrap();
+        Target::parse(&format!("wss://{host}:{port}")).unwrap()
+    };
+    dial(&tcp, &to("127.0.0.1")).await.unwrap();
+    dial(&tcp, &to("localhost")).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_environment_names_the_proxy_and_whom_it_is_not_for() {
+    let (address, served) = peers::echo().await;
+    let (gate, log) = peers::http_proxy(None).await;
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child
+        .args([
+            "--ignored",
+            "--exact",
+            "child_with_a_proxy_in_its_environment",
+        ])
+        .env("HTTPS_PROXY", format!("http://{gate}"))
+        .env("NO_PROXY", "localhost")
+        .env("TARGET_PORT", address.port().to_string());
+    let ran = tokio::task::spawn_blocking(move || child.output());
+    let ran = ran.await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+    assert_eq!((log.accepted(), served.accepted()), (1, 2));
+}
+
 fn via(proxy: &str) -> Tcp {
     Tcp::new().proxies(proxy.parse::<Proxy>().unwrap())
 }

@@ -4,6 +4,8 @@
 mod clock;
 mod connect;
 mod error;
+#[cfg(feature = "hickory")]
+mod hickory;
 mod options;
 mod proxy;
 mod resolve;
@@ -15,8 +17,13 @@ mod tcp;
 #[cfg(unix)]
 mod unix;
 
+#[cfg(feature = "hickory")]
+pub use hickory_resolver;
+
 pub use self::clock::{TokioClock, TokioSleep};
 pub use self::error::{AddressError, TcpError};
+#[cfg(feature = "hickory")]
+pub use self::hickory::Hickory;
 pub use self::options::{KeepAlive, TcpOptions};
 pub use self::proxy::{Proxies, Proxy, ProxyError, ProxyUrlError};
 pub use self::resolve::{Resolve, Resolving};

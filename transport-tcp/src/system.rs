@@ -163,7 +163,7 @@ impl Book {
 }
 
 /// The same error once more, with what [`Failure::from_io`] looks at.
-fn again(error: &io::Error) -> io::Error {
+pub(crate) fn again(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number),
         None => io::Error::new(error.kind(), error.to_string()),

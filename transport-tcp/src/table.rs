@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use failover_core::config::{SecretError, SecretForm, Span, Switch};
+use failover_core::config::{Keyed, SecretError, SecretForm, Span, Switch};
 use failover_core::race::{Race, RaceError, Stagger};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
 use crate::options::{KeepAlive, TcpOptions};
@@ -36,7 +36,7 @@ use crate::proxy::{Proxies, Proxy, ProxyUrlError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", default)]
 #[non_exhaustive]
 pub struct TcpTable {
     /// Whether small writes go out at once.
@@ -65,7 +65,7 @@ pub struct TcpTable {
 /// `{ idle = "30s", interval = "10s", probes = 3 }`; what is left out is as in
 /// [`KeepAlive::DEFAULT`].
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", default)]
 #[non_exhaustive]
 pub struct KeepAliveForm {
     /// The silence before the first probe.
@@ -74,6 +74,18 @@ pub struct KeepAliveForm {
     pub interval: Option<Span>,
     /// How many stay unanswered before the connection ends.
     pub probes: Option<u32>,
+}
+
+impl<'de> Deserialize<'de> for TcpTable {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::deserialize(Keyed(from))
+    }
+}
+
+impl<'de> Deserialize<'de> for KeepAliveForm {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::deserialize(Keyed(from))
+    }
 }
 
 /// Why a table cannot be used. Logins are never shown.
@@ -322,6 +334,12 @@ mod tests {
             assert!(!shown.contains("hunter2"), "{text}: {shown}");
         }
         let typo = serde_json::from_str::<TcpTable>(r#"{"keepalife": "off"}"#).unwrap_err();
-        assert!(typo.to_string().contains("`keepalive`"), "{typo}");
+        assert!(
+            typo.to_string().contains("did you mean `keepalive`?"),
+            "{typo}"
+        );
+        let secret = r#"{"receive_buffer": "joe:hunter2@gate"}"#;
+        let error = serde_json::from_str::<TcpTable>(secret).unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 }

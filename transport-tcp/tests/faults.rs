@@ -19,7 +19,9 @@ use std::time::Duration;
 
 use failover_core::dial::{Dial, DialContext};
 use failover_core::directory::{Endpoint, Target};
+use failover_core::drive::Connector;
 use failover_core::failure::{Failure, Kind, Phase};
+use failover_core::policy::{Backoff, Jitter, Limit, Limits, Pace, Policy};
 use failover_core::testing::conformance::{
     Violation, fails_as, waits_for_a_mute_peer_until_the_deadline,
 };
@@ -163,8 +165,32 @@ async fn child_without_descriptors() {
         .await
         .unwrap_err();
     println!("hoarded {} and then: {error:?}", hoard.len());
+    exhausted_is_paced(&to).await;
     drop(hoard);
     dial(&Tcp::new(), &to).await;
+}
+
+/// A connector waits between two dials that fail for it, and its last words name the reason.
+#[cfg(unix)]
+async fn exhausted_is_paced(to: &Target) {
+    let wait = Duration::from_millis(40);
+    let policy = Policy::builder()
+        .pace(Pace::new(Backoff::Constant(wait)))
+        .jitter(Jitter::None)
+        .start_up_limits(Limits::UNLIMITED.sweeps(Limit::AtMost(3)))
+        .build()
+        .unwrap();
+    let mut connector = Connector::builder(Tcp::new(), TokioClock::new())
+        .endpoint(Endpoint::parse(&to.url().to_string()).unwrap())
+        .policy(policy)
+        .build()
+        .unwrap();
+    let began = Instant::now();
+    let gave_up = connector.connect().await.unwrap_err();
+    assert!(began.elapsed() >= wait * 2, "{:?}", began.elapsed());
+    assert_eq!(gave_up.endpoints[0].dials, 3);
+    let last = gave_up.endpoints[0].failure.unwrap();
+    assert_eq!(last.kind, Kind::Exhausted);
 }
 
 #[cfg(unix)]

@@ -257,6 +257,49 @@ async fn a_proxy_that_hangs_up_is_a_transient_failure() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_resets_is_told_as_a_reset() {
+    for scheme in ["http", "socks5"] {
+        let (proxy, _log) = peers::listen(|mut stream| async move {
+            let _ = stream.read(&mut [0; 1]).await;
+            stream.set_zero_linger().unwrap();
+        })
+        .await;
+        let via = via(&format!("{scheme}://{proxy}"));
+        let error = dial(&via, &target("a:1")).await.unwrap_err();
+        let expected = Failure::new(Kind::Reset).at(Phase::Proxy);
+        assert_eq!(error.failure(), expected, "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_whose_answer_drips_is_left_to_the_deadline() -> Result<(), Violation> {
+    let drips = |first: &'static [u8]| {
+        peers::listen(move |mut stream| async move {
+            let _ = stream.read(&mut [0; 1024]).await;
+            let _ = stream.write_all(first).await;
+            while stream.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(SHORT / 5).await;
+            }
+        })
+    };
+    let clock = TokioClock::new();
+    // A header that does not end; a login that is refused with a reason that does not come.
+    for (scheme, first) in [("http", &b"HTTP/1.1 200 OK\r\nX: "[..]), ("socks5", b"")] {
+        let (proxy, _log) = drips(first).await;
+        let via = via(&format!("{scheme}://{proxy}"));
+        if scheme == "http" {
+            let to = target("a:1");
+            waits_for_a_mute_peer_until_the_deadline(Phase::Proxy, SHORT, &via, &to, &clock)
+                .await?;
+        } else {
+            // The first byte tells that it is no SOCKS5 proxy: nobody waits for more.
+            fails_as(&[Kind::Protocol], &via, &target("a:1"), &clock).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_endpoint_may_have_a_proxy_of_its_own_or_none() {
     let (address, _log) = peers::echo().await;
     let (gate, log) = peers::http_proxy(None).await;
@@ -270,6 +313,40 @@ async fn an_endpoint_may_have_a_proxy_of_its_own_or_none() {
     let nowhere = via(&format!("http://{}", peers::nobody().await));
     let none = Target::new(Arc::new(endpoint().with(Proxies::none())), 0);
     dial(&nowhere, &none).await.unwrap();
+}
+
+/// The body of a child process whose environment names a proxy; see the next test.
+#[tokio::test]
+#[ignore = "run by the_environment_names_the_proxy_and_whom_it_is_not_for, with another environment"]
+async fn child_with_a_proxy_in_its_environment() {
+    let tcp = Tcp::new().proxies(Proxies::from_env().unwrap());
+    let to = |host: &str| {
+        let port = std::env::var("TARGET_PORT").unwrap();
+        Target::parse(&format!("wss://{host}:{port}")).unwrap()
+    };
+    dial(&tcp, &to("127.0.0.1")).await.unwrap();
+    dial(&tcp, &to("localhost")).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_environment_names_the_proxy_and_whom_it_is_not_for() {
+    let (address, served) = peers::echo().await;
+    let (gate, log) = peers::http_proxy(None).await;
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child
+        .args([
+            "--ignored",
+            "--exact",
+            "child_with_a_proxy_in_its_environment",
+        ])
+        .env("HTTPS_PROXY", format!("http://{gate}"))
+        .env("NO_PROXY", "localhost")
+        .env("TARGET_PORT", address.port().to_string());
+    let ran = tokio::task::spawn_blocking(move || child.output());
+    let ran = ran.await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+    assert_eq!((log.accepted(), served.accepted()), (1, 2));
 }
 
 fn via(proxy: &str) -> Tcp {

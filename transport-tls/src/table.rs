@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use failover_core::config::{Word, Worded};
-use serde::Deserialize;
+use failover_core::config::{Keyed, Word, Worded};
+use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
 use crate::client::TlsClient;
@@ -38,7 +38,7 @@ use crate::pin::{SpkiPin, SpkiPinError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", default)]
 #[non_exhaustive]
 pub struct TlsTable {
     /// The common authorities.
@@ -59,6 +59,12 @@ pub struct TlsTable {
     pub pins: Option<Vec<String>>,
     /// A file of revocation lists.
     pub revocation_lists: Option<PathBuf>,
+}
+
+impl<'de> Deserialize<'de> for TlsTable {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::deserialize(Keyed(from))
+    }
 }
 
 /// Authorities that need no file.

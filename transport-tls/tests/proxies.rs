@@ -14,8 +14,9 @@ use failover_core::dial::{Dial, DialContext};
 use failover_core::directory::Target;
 use failover_core::failure::{Kind, Phase};
 use failover_core::testing::conformance::{
-    PeerLog, Violation, does_nothing_before_it_is_polled, errors_hold_no_secrets, fails_as,
-    leaves_nothing_when_cancelled, waits_for_a_mute_peer_until_the_deadline,
+    PeerLog, Violation, concurrent_dials_are_independent, does_nothing_before_it_is_polled,
+    errors_hold_no_secrets, errors_tell_their_causes, fails_as, leaves_nothing_when_cancelled,
+    waits_for_a_mute_peer_until_the_deadline,
 };
 use peers::Ca;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
@@ -38,9 +39,11 @@ async fn the_kit_passes_through_a_proxy() -> Result<(), Violation> {
     let mute = target(mute);
     waits_for_a_mute_peer_until_the_deadline(Phase::Tls, SHORT, &tls, &mute, &clock).await?;
     leaves_nothing_when_cancelled(SHORT, &tls, &mute, &log, &clock).await?;
+    concurrent_dials_are_independent(&tls, &target(fine), &mute, &clock).await?;
 
     let (other, _log) = peers::echo(Ca::new().server(ADDRESS)).await;
     fails_as(&[Kind::Tls], &tls, &target(other), &clock).await?;
+    errors_tell_their_causes(&tls, &target(other), &clock).await?;
     let (closing, _log) = peers::closes().await;
     fails_as(&[Kind::Closed], &tls, &target(closing), &clock).await?;
     let secrets = ["hunter2", "am9lOmh1bnRlcjI="];

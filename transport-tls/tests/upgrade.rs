@@ -17,7 +17,8 @@ use failover_core::directory::Target;
 use failover_core::endpoint::Security;
 use failover_core::failure::{Classify, Kind, Phase, Scope};
 use failover_core::testing::conformance::{
-    Violation, does_nothing_before_it_is_polled, errors_hold_no_secrets, fails_as,
+    Violation, a_reconnect_sees_a_moved_server, concurrent_dials_are_independent,
+    does_nothing_before_it_is_polled, errors_hold_no_secrets, errors_tell_their_causes, fails_as,
     leaves_nothing_when_cancelled, waits_for_a_mute_peer_until_the_deadline,
 };
 use peers::{Ca, Waits};
@@ -176,6 +177,50 @@ async fn a_server_that_was_reached_over_tls_may_not_be_plain_later() {
     let mut plain = info(&ca).or_plain().dial(&to, &cx).await.unwrap();
     greet(&mut plain).await;
     assert_eq!(cx.trail().security(), Some(Security::Plain));
+}
+
+#[tokio::test]
+async fn a_reconnect_goes_where_the_name_leads_now_and_dials_do_not_disturb_each_other()
+-> Result<(), Violation> {
+    let (ca, clock) = (Ca::new(), TokioClock::new());
+    let server = || peers::prelude(DEMANDS, Waits::Not, Some(ca.server("broker.example")));
+    let ((old, before), (new, after)) = (server().await, server().await);
+    let moved = Arc::new(AtomicBool::new(false));
+    let is_moved = Arc::clone(&moved);
+    let at = move |_: &str, _: u16| {
+        Ok(vec![if is_moved.load(Ordering::SeqCst) {
+            new
+        } else {
+            old
+        }])
+    };
+    let dialer = Upgrade::new(Tcp::new().resolver(at), Info, client(&ca));
+    let to = Target::parse("nats://broker.example:1").unwrap();
+    let moves = || moved.store(true, Ordering::SeqCst);
+    a_reconnect_sees_a_moved_server(&dialer, &to, (&before, &after), moves, &clock).await?;
+
+    let (good, _log) = peers::prelude(DEMANDS, Waits::Not, Some(ca.server(ADDRESS))).await;
+    let (mute, _log) = peers::mute().await;
+    concurrent_dials_are_independent(&info(&ca), &target(good), &target(mute), &clock).await
+}
+
+#[tokio::test]
+async fn errors_tell_what_is_behind_them_and_a_prelude_that_drips_is_left_to_the_deadline()
+-> Result<(), Violation> {
+    let (dialer, clock) = (info(&Ca::new()), TokioClock::new());
+    let (distrusted, _log) =
+        peers::prelude(DEMANDS, Waits::Not, Some(Ca::new().server(ADDRESS))).await;
+    for failing in [peers::nobody().await, distrusted] {
+        errors_tell_their_causes(&dialer, &target(failing), &clock).await?;
+    }
+    let (drips, _log) = peers::listen(|mut stream| async move {
+        while stream.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(SHORT / 5).await;
+        }
+    })
+    .await;
+    let to = target(drips);
+    waits_for_a_mute_peer_until_the_deadline(Phase::Upgrade, SHORT, &dialer, &to, &clock).await
 }
 
 /// A server that demands TLS for as long as this is so, and then has none.

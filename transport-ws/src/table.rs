@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use failover_core::config::{
-    HeartbeatForm, LinkForm, LinkFormError, SecretError, SecretForm, Span, Switch,
+    HeartbeatForm, Keyed, LinkForm, LinkFormError, SecretError, SecretForm, Span, Switch,
 };
 use failover_core::heartbeat::Heartbeat;
 use failover_core::link::LinkPolicy;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::config::WsConfig;
@@ -39,7 +39,7 @@ use crate::request::ConfigError;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", default)]
 #[non_exhaustive]
 pub struct WsTable {
     /// The subprotocols to offer.
@@ -76,6 +76,18 @@ pub struct WsTable {
     /// How long a server may take to answer our goodbye.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub close_grace: Option<Span>,
+}
+
+impl<'de> Deserialize<'de> for WsTable {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::deserialize(Keyed(from))
+    }
+}
+
+impl Serialize for WsTable {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, to)
+    }
 }
 
 /// Why a table is no configuration.

@@ -4,8 +4,9 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use data_encoding::BASE64;
 use rcgen::{CertificateParams, KeyPair, SanType};
-use rustls::crypto::ring;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use serde::{Deserialize, Serialize};
@@ -38,15 +39,29 @@ impl Identity {
     /// # Errors
     /// rustls refuses it.
     pub fn server(&self) -> io::Result<Arc<ServerConfig>> {
+        self.server_by(Arc::new(ring::default_provider()))
+    }
+
+    /// The same with this provider's cryptography.
+    ///
+    /// # Errors
+    /// rustls refuses it.
+    pub fn server_by(&self, provider: Arc<CryptoProvider>) -> io::Result<Arc<ServerConfig>> {
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.clone()));
         let chain = vec![CertificateDer::from(self.certificate.clone())];
-        ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .map(Arc::new)
             .map_err(io::Error::other)
+    }
+
+    /// Its certificate as PEM, for whoever is to trust it.
+    pub fn pem(&self) -> String {
+        let text = BASE64.encode(&self.certificate);
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
     }
 
     /// A client that trusts it alone.

@@ -4,6 +4,8 @@ use std::error::Error;
 
 use failover_core::failure::{Classify, Kind, Phase};
 use transport_tcp::TcpError;
+#[cfg(unix)]
+use transport_tcp::UnixError;
 use transport_tls::{CertificateCheck, CertificateInfo, TlsError};
 use transport_ws::{BadAnswer, WsError};
 
@@ -11,10 +13,35 @@ use transport_ws::{BadAnswer, WsError};
 pub(crate) const OF_A_CLOSE: &str = "look into the server's log: it may be behind a proxy whose \
      server is down, full, or refuse this address or certificate";
 
+/// Where the probe was told what it knows of servers, and so where it can be told otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// By flags of the command line.
+    Flags,
+    /// By a deployment's file.
+    File,
+}
+
+impl Said {
+    const fn ca(self) -> &'static str {
+        match self {
+            Self::Flags => "with --ca",
+            Self::File => "as `ca` in its table `transport.tls`",
+        }
+    }
+
+    const fn server_name(self) -> &'static str {
+        match self {
+            Self::Flags => "with --server-name",
+            Self::File => "as `server_name` in its table `transport.tls`",
+        }
+    }
+}
+
 /// An error of a dial that knows what to do about it.
 pub(crate) trait Advise: Error + Classify {
     /// What to do; nothing if there is nothing to say beyond the error.
-    fn advice(&self) -> Option<String>;
+    fn advice(&self, said: Said) -> Option<String>;
 
     /// The certificate that was refused.
     fn certificate(&self) -> Option<&CertificateInfo> {
@@ -23,7 +50,7 @@ pub(crate) trait Advise: Error + Classify {
 }
 
 impl Advise for TcpError {
-    fn advice(&self) -> Option<String> {
+    fn advice(&self, _said: Said) -> Option<String> {
         if matches!(self, Self::Proxy { .. } | Self::ProxyAway { .. }) {
             return Some(
                 "check the proxy: its address, its login, and whom it lets through".into(),
@@ -49,18 +76,42 @@ impl Advise for TcpError {
     }
 }
 
+#[cfg(unix)]
+impl Advise for UnixError {
+    fn advice(&self, _said: Said) -> Option<String> {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the others say it themselves"
+        )]
+        let told = match self.failure().kind {
+            Kind::Unreachable => {
+                "there is no such file: check the path, and whether the server runs"
+            }
+            Kind::Refused => "nobody listens there: check whether the server runs",
+            Kind::Auth => "this user may not use the socket: check its owner and mode",
+            _ => return None,
+        };
+        Some(told.to_string())
+    }
+}
+
 impl<E: Advise + 'static> Advise for TlsError<E> {
-    fn advice(&self) -> Option<String> {
+    fn advice(&self, said: Said) -> Option<String> {
         let told = match self {
-            Self::Inner(error) => return error.advice(),
-            Self::Certificate { check, .. } => return of_check(check),
+            Self::Inner(error) => return error.advice(said),
+            Self::Certificate { check, .. } => return of_check(check, said),
             Self::NotTls { .. } => "write `tcp://` or `ws://`, or name the server's TLS port",
             Self::Ended { .. } => "is it a plain-text port, or a proxy whose server is down?",
             Self::ClientCertificate { .. } => {
                 "show a certificate that this server trusts, with its key"
             }
             Self::Handshake { .. } => "compare versions, ciphers and ALPN of both sides",
-            Self::Name(_) => "give the name in its certificate with --server-name",
+            Self::Name(_) => {
+                return Some(format!(
+                    "give the name in its certificate {}",
+                    said.server_name()
+                ));
+            }
             Self::Config(_) | _ => return None,
         };
         Some(told.to_string())
@@ -76,9 +127,9 @@ impl<E: Advise + 'static> Advise for TlsError<E> {
 }
 
 impl<E: Advise + 'static> Advise for WsError<E> {
-    fn advice(&self) -> Option<String> {
+    fn advice(&self, said: Said) -> Option<String> {
         let told = match self {
-            Self::Dial(error) => return error.advice(),
+            Self::Dial(error) => return error.advice(said),
             Self::Refused(refusal) => match refusal.status {
                 401 | 403 => "check the credentials, and the path",
                 300..=399 => "write the URL that it points to",
@@ -105,20 +156,29 @@ impl<E: Advise + 'static> Advise for WsError<E> {
     }
 }
 
-fn of_check(check: &CertificateCheck) -> Option<String> {
+fn of_check(check: &CertificateCheck, said: Said) -> Option<String> {
     let told = match check {
         CertificateCheck::Expired(_) => "renew the certificate (and have the server load it)",
         CertificateCheck::NotYetValid(_) => "compare the clocks of this machine and the authority",
         CertificateCheck::UnknownIssuer => {
-            "if you trust its authority, give that certificate with --ca; else the server must show the whole chain"
+            return Some(format!(
+                "if you trust its authority, give that certificate {}; else the server must show the whole chain",
+                said.ca()
+            ));
         }
         CertificateCheck::Name(names) if !names.is_empty() => {
             return Some(format!(
-                "dial it by one of these names, or give one with --server-name: {}",
+                "dial it by one of these names, or give one {}: {}",
+                said.server_name(),
                 names.join(", ")
             ));
         }
-        CertificateCheck::Name(_) => "give the name in the certificate with --server-name",
+        CertificateCheck::Name(_) => {
+            return Some(format!(
+                "give the name in the certificate {}",
+                said.server_name()
+            ));
+        }
         CertificateCheck::Revoked => "replace the certificate: nobody is to trust it any more",
         CertificateCheck::Purpose => "the server needs a certificate for servers",
         CertificateCheck::Signature => {

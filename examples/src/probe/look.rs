@@ -18,7 +18,7 @@ use transport_tls::rustls::HandshakeKind;
 use transport_tls::{SessionInfo, TlsStream};
 use transport_ws::WsStream;
 
-use crate::probe::advice::{self, Advise};
+use crate::probe::advice::{self, Advise, Said};
 use crate::probe::report::{Fault, Report, Times};
 use crate::timeline::chain;
 
@@ -41,6 +41,13 @@ impl Session for TcpStream {
     }
 }
 
+#[cfg(unix)]
+impl Session for tokio::net::UnixStream {
+    fn session(&self) -> Option<SessionInfo> {
+        None
+    }
+}
+
 impl<S> Session for TlsStream<S> {
     fn session(&self) -> Option<SessionInfo> {
         Some(Self::session(self))
@@ -53,14 +60,22 @@ impl<S: Session + AsyncRead + AsyncWrite + Unpin> Session for WsStream<S> {
     }
 }
 
+/// How a server is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Glance {
+    /// For each dial.
+    pub(crate) deadline: Duration,
+    pub(crate) said: Said,
+}
+
 /// Dials once, listens for a moment, and with TLS dials again.
-pub(crate) async fn look<D>(dialer: &D, to: &Target, deadline: Duration) -> Report
+pub(crate) async fn look<D>(dialer: &D, to: &Target, how: Glance) -> Report
 where
     D: Dial,
     D::Conn: Session + AsyncRead + AsyncWrite + Unpin,
     D::Error: Advise,
 {
-    let first = dial(dialer, to, deadline).await;
+    let first = dial(dialer, to, how).await;
     let mut report = Report::new(to, first.times, first.address);
     let mut conn = match first.ended {
         Ok(conn) => conn,
@@ -78,19 +93,19 @@ where
     let _ = timeout(GOODBYE, conn.shutdown()).await;
     drop(conn);
     if report.session.is_some() {
-        again(dialer, to, deadline, &mut report).await;
+        again(dialer, to, how, &mut report).await;
     }
     report
 }
 
 /// The second dial, for its handshake.
-async fn again<D>(dialer: &D, to: &Target, deadline: Duration, report: &mut Report)
+async fn again<D>(dialer: &D, to: &Target, how: Glance, report: &mut Report)
 where
     D: Dial,
     D::Conn: Session + AsyncRead + AsyncWrite + Unpin,
     D::Error: Advise,
 {
-    let second = dial(dialer, to, deadline).await;
+    let second = dial(dialer, to, how).await;
     match second.ended {
         Err(fault) => {
             report.fault = Some(Fault {
@@ -114,11 +129,12 @@ struct Dialled<T> {
     address: Option<SocketAddr>,
 }
 
-async fn dial<D>(dialer: &D, to: &Target, deadline: Duration) -> Dialled<D::Conn>
+async fn dial<D>(dialer: &D, to: &Target, how: Glance) -> Dialled<D::Conn>
 where
     D: Dial,
     D::Error: Advise,
 {
+    let Glance { deadline, said } = how;
     let clock = TokioClock::new();
     let end = clock.now() + deadline;
     let now = Arc::new(move || clock.now());
@@ -130,7 +146,7 @@ where
         Ok(Err(error)) => Err(Box::new(Fault {
             failure: error.failure(),
             error: chain(&error),
-            advice: error.advice(),
+            advice: error.advice(said),
             certificate: error.certificate().cloned(),
         })),
         Err(_) => Err(Box::new(late(cx.trail().phase(), deadline))),

@@ -14,18 +14,30 @@ use failover_core::dial::Dial;
 use failover_core::directory::Target;
 use tokio::task::JoinSet;
 use transport_tcp::Tcp;
-use transport_tls::{Tls, TlsClient};
-use transport_ws::Ws;
+#[cfg(unix)]
+use transport_tcp::Unix;
+use transport_tls::{Tls, TlsClient, TlsConfig};
+use transport_ws::deploy::{Tables, TablesError};
+use transport_ws::{Ws, WsConfig};
 
 pub use self::report::{Fault, Report, Times, Verdict, table};
 
-use self::look::{Addresses, look};
+use self::advice::Said;
+use self::look::{Addresses, Glance, look};
 use crate::timeline::chain;
+
+#[cfg(unix)]
+const SCHEMES: &str = "tcp, tls, unix, ws, wss";
+#[cfg(not(unix))]
+const SCHEMES: &str = "tcp, tls, ws, wss";
 
 /// Dials servers to see how they are.
 #[derive(Clone)]
 pub struct Probe {
+    tcp: Tcp,
     tls: TlsClient,
+    ws: WsConfig,
+    said: Said,
     deadline: Duration,
     expiring: u32,
 }
@@ -40,10 +52,27 @@ impl Probe {
     #[must_use]
     pub fn new(tls: TlsClient) -> Self {
         Self {
+            tcp: Tcp::new(),
             tls,
+            ws: WsConfig::default(),
+            said: Said::Flags,
             deadline: Duration::from_secs(5),
             expiring: Self::EXPIRING,
         }
+    }
+
+    /// A probe whose transports are as these default tables of a deployment say. What an endpoint has of
+    /// its own is in its options ([`endpoints`](transport_ws::deploy::endpoints)) and beats them.
+    ///
+    /// # Errors
+    /// A table cannot be used, or a file that it names.
+    pub fn deployed(tables: &Tables) -> Result<Self, TablesError> {
+        Ok(Self {
+            tcp: tables.tcp()?,
+            ws: tables.ws()?,
+            said: Said::File,
+            ..Self::new(tables.tls.client(TlsConfig::new())?)
+        })
     }
 
     /// The same with this deadline for each dial, where an endpoint has none of its own.
@@ -65,14 +94,17 @@ impl Probe {
     /// # Errors
     /// What is wrong with its URL, and what would be right.
     pub fn check(&self, to: &Target) -> Result<(), String> {
-        let (tcp, tls) = (Tcp::new(), Tls::new(Tcp::new(), self.tls.clone()));
+        let tcp = self.tcp.clone();
+        let tls = Tls::new(tcp.clone(), self.tls.clone());
         let checked = match to.url().scheme() {
             "tcp" => tcp.check(to).map_err(|error| chain(&error)),
             "tls" => tls.check(to).map_err(|error| chain(&error)),
             "ws" => Ws::new(tcp).check(to).map_err(|error| chain(&error)),
             "wss" => Ws::new(tls).check(to).map_err(|error| chain(&error)),
+            #[cfg(unix)]
+            "unix" => Unix.check(to).map_err(|error| chain(&error)),
             scheme => Err(format!(
-                "no transport for scheme `{scheme}`: known are tcp, tls, ws, wss"
+                "no transport for scheme `{scheme}`: known are {SCHEMES}"
             )),
         };
         checked.map_err(|text| format!("endpoint `{}`: {text}", to.endpoint().name()))
@@ -113,14 +145,20 @@ impl Probe {
     /// Each target has a resolver of its own, which notes what it found.
     async fn one(&self, to: &Target) -> Report {
         let found = Addresses::default();
-        let tcp = Tcp::new().resolver(found.clone());
+        let tcp = self.tcp.clone().resolver(found.clone());
         let tls = Tls::new(tcp.clone(), self.tls.clone());
-        let deadline = to.endpoint().overrides().deadline.unwrap_or(self.deadline);
+        let ws = self.ws.clone();
+        let how = Glance {
+            deadline: to.endpoint().overrides().deadline.unwrap_or(self.deadline),
+            said: self.said,
+        };
         let mut report = match to.url().scheme() {
-            "tls" => look(&tls, to, deadline).await,
-            "ws" => look(&Ws::new(tcp), to, deadline).await,
-            "wss" => look(&Ws::new(tls), to, deadline).await,
-            _ => look(&tcp, to, deadline).await,
+            "tls" => look(&tls, to, how).await,
+            "ws" => look(&Ws::new(tcp).config(ws), to, how).await,
+            "wss" => look(&Ws::new(tls).config(ws), to, how).await,
+            #[cfg(unix)]
+            "unix" => look(&Unix, to, how).await,
+            _ => look(&tcp, to, how).await,
         };
         let resolved = found.take();
         if !resolved.is_empty() {

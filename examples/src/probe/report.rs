@@ -24,7 +24,8 @@ pub struct Report {
     pub name: String,
     /// The URL dialled, without credentials.
     pub url: String,
-    /// What the name was resolved to; without a name, the address that was tried last.
+    /// What the name was resolved to; without a name, the address that was tried last. Of a server behind
+    /// a proxy they are the proxy's.
     pub addresses: Vec<SocketAddr>,
     /// How long each phase of the dial took; the last one until it failed.
     pub times: Times,
@@ -202,9 +203,16 @@ impl Report {
     /// What does not fit into the table, a line each.
     fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
+        if self.url != self.name {
+            lines.push(self.url.clone());
+        }
         if !self.addresses.is_empty() {
             let all: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
-            lines.push(format!("at {}", all.join(", ")));
+            let way = match self.times.of(Phase::Proxy) {
+                Some(_) => "by the proxy at",
+                None => "at",
+            };
+            lines.push(format!("{way} {}", all.join(", ")));
         }
         if let Some(session) = &self.session {
             let version = session.version.map(|version| version.to_string());
@@ -234,30 +242,50 @@ impl Report {
 /// A table of times, and below it what was found at each server.
 #[must_use]
 pub fn table(reports: &[Report]) -> String {
-    let mut table = Table::new([
-        "server", "verdict", "resolve", "connect", "tls", "resumed", "upgrade",
-    ]);
+    let timed = |phase| reports.iter().any(|one| one.times.of(phase).is_some());
+    let mut columns = vec![("resolve", Phase::Resolve), ("connect", Phase::Connect)];
+    if timed(Phase::Proxy) {
+        columns.push(("proxy", Phase::Proxy));
+    }
+    columns.push(("tls", Phase::Tls));
+    let headings = columns.iter().map(|(heading, _)| *heading);
+    let mut table = Table::new(
+        ["server", "verdict"]
+            .into_iter()
+            .chain(headings)
+            .chain(["resumed", "upgrade"]),
+    );
     for report in reports {
-        let of = |phase| cell(report.times.of(phase));
-        table.row([
-            report.name.clone(),
-            report.verdict.as_str().to_string(),
-            of(Phase::Resolve),
-            of(Phase::Connect),
-            of(Phase::Tls),
-            cell(report.resumed),
-            of(Phase::Upgrade),
-        ]);
+        let verdict = report.verdict.as_str().to_string();
+        let times = columns
+            .iter()
+            .map(|(_, phase)| cell(report.times.of(*phase)));
+        let rest = [cell(report.resumed), cell(report.times.of(Phase::Upgrade))];
+        let server = [label(report, reports), verdict];
+        table.row(server.into_iter().chain(times).chain(rest));
     }
     let mut text = table.to_string();
     for report in reports {
         // Writing to a `String` cannot fail.
-        let _ = write!(text, "\n  {}\n", report.name);
+        let _ = write!(text, "\n  {}\n", label(report, reports));
         for line in report.lines() {
             let _ = writeln!(text, "    {line}");
         }
     }
     text
+}
+
+/// Its name, and where several routes lead to a server, which one.
+fn label(report: &Report, all: &[Report]) -> String {
+    let is_alone = all.iter().filter(|other| other.name == report.name).count() == 1;
+    match is_alone || report.name == report.url {
+        true => report.name.clone(),
+        false => format!("{} ({})", report.name, scheme(&report.url)),
+    }
+}
+
+fn scheme(url: &str) -> &str {
+    url.split(':').next().unwrap_or(url)
 }
 
 fn cell(time: Option<Duration>) -> String {

@@ -96,7 +96,7 @@ pub(crate) fn put<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
 }
 
 /// The same error, unless it shows what may hold credentials: serde tells a value of the wrong kind.
-fn discreet<E: de::Error>(error: E, key: &str) -> E {
+pub(crate) fn discreet<E: de::Error>(error: E, key: &str) -> E {
     match error.to_string().contains('@') {
         true => E::custom(format_args!(
             "the value of `{key}` is wrong; it holds an `@` and perhaps a password, so no more is told"

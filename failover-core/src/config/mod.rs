@@ -9,6 +9,8 @@ mod deployment;
 #[cfg(feature = "serde")]
 mod form;
 #[cfg(feature = "serde")]
+mod keyed;
+#[cfg(feature = "serde")]
 mod link;
 #[cfg(feature = "serde")]
 mod policy;
@@ -22,6 +24,8 @@ use std::string::{String, ToString};
 #[cfg(feature = "serde")]
 pub use self::deployment::{ConfigError, Deployment, EndpointForm, ServerForm, UrlText, VERSION};
 pub use self::duration::{DurationError, parse_duration, print_duration};
+#[cfg(feature = "serde")]
+pub use self::keyed::Keyed;
 #[cfg(feature = "serde")]
 pub use self::link::{
     BoundsForm, HeartbeatForm, LinkForm, LinkFormError, OutboxForm, ReplayForm, ReplyForm,
@@ -57,22 +61,25 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, known)| known)
 }
 
-/// How many letters must be put in, left out or changed.
+/// How many letters must be put in, left out, changed, or swapped with their neighbour.
 fn distance(a: &str, b: &str) -> usize {
-    let b: std::vec::Vec<char> = b.chars().collect();
+    let (a, b): (std::vec::Vec<char>, std::vec::Vec<char>) =
+        (a.chars().take(64).collect(), b.chars().collect());
+    // Of the beginnings of `a`: the one without its last two letters, without its last, and whole.
+    let mut before = std::vec::Vec::new();
     let mut row: std::vec::Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(64).enumerate() {
-        let mut before = i;
-        let mut left = i + 1;
-        for (place, y) in row.iter_mut().skip(1).zip(&b) {
-            let changed = before + usize::from(x != *y);
-            before = *place;
-            left = changed.min(before + 1).min(left + 1);
-            *place = left;
+    for (i, x) in a.iter().enumerate() {
+        let mut next = std::vec::Vec::from([i + 1]);
+        for (j, y) in b.iter().enumerate() {
+            let mut least = (row[j] + usize::from(x != y))
+                .min(row[j + 1] + 1)
+                .min(next[j] + 1);
+            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
+                least = least.min(before[j - 1] + 1);
+            }
+            next.push(least);
         }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
+        before = std::mem::replace(&mut row, next);
     }
     row.last().copied().unwrap_or_default()
 }
@@ -98,7 +105,15 @@ mod tests {
         assert_eq!(nearest("dedline", known), Some("deadline"));
         assert_eq!(nearest("stableAfter", known), Some("stable_after"));
         assert_eq!(nearest("colour", known), None);
-        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(nearest("tsl", ["tcp", "tls", "ws"]), Some("tls"));
+        for (a, b, far) in [
+            ("kitten", "sitting", 3),
+            ("tsl", "tls", 1),
+            ("", "ab", 2),
+            ("ab", "", 2),
+        ] {
+            assert_eq!(distance(a, b), far, "{a} {b}");
+        }
     }
 
     #[test]

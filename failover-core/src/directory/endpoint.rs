@@ -12,6 +12,9 @@ use crate::endpoint::MAX_ROUTES;
 
 /// One server: its name, the routes to it (tried in order within one turn) and its options.
 ///
+/// A server that is listed under two names is two endpoints, each with failures and waits of its own; to be
+/// one, they are routes of one.
+///
 /// ```
 /// use failover_core::directory::Endpoint;
 ///

@@ -30,6 +30,18 @@ where
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    (address, serve_at(listener, serve))
+}
+
+/// The echo server at this listener.
+pub(crate) fn serve_echo(listener: TcpListener) -> PeerLog {
+    serve_at(listener, send_back)
+}
+
+fn serve_at<F>(listener: TcpListener, serve: impl Fn(TcpStream) -> F + Send + 'static) -> PeerLog
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let log = PeerLog::default();
     let seen = log.clone();
     tokio::spawn(async move {
@@ -42,7 +54,7 @@ where
             });
         }
     });
-    (address, log)
+    log
 }
 
 async fn send_back(mut stream: TcpStream) {

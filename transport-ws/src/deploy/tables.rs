@@ -1,7 +1,8 @@
 //! The transports' tables of a deployment's file.
 
+use failover_core::config::Keyed;
 use failover_core::directory::{Endpoint, Url};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use transport_tcp::{Tcp, TcpOptions, TcpTable};
 use transport_tls::{ServerName, Tls, TlsConfig, TlsTable};
 
@@ -19,10 +20,10 @@ use crate::table::WsTable;
 ///
 /// let text = r#"{ "transport": { "tsl": {} } }"#;
 /// let error = serde_json::from_str::<Deployment<Tables>>(text).unwrap_err();
-/// assert!(error.to_string().contains("`tsl`, expected one of `tcp`, `tls`, `ws`"));
+/// assert!(error.to_string().contains("`tsl`: did you mean `tls`?"));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", default)]
 #[non_exhaustive]
 pub struct Tables {
     /// TCP: below everything but `unix`.
@@ -31,6 +32,12 @@ pub struct Tables {
     pub tls: TlsTable,
     /// WebSocket: `ws` and `wss`.
     pub ws: WsTable,
+}
+
+impl<'de> Deserialize<'de> for Tables {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::deserialize(Keyed(from))
+    }
 }
 
 impl Tables {

@@ -92,6 +92,23 @@ impl Authority {
         .await
     }
 
+    /// A server over TLS that sends everybody on.
+    pub(crate) async fn sends_on(&self, location: String) -> (SocketAddr, PeerLog) {
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.server));
+        listen(move |stream| {
+            let acceptor = acceptor.clone();
+            let answer = format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\n\r\n");
+            async move {
+                let mut stream = acceptor.accept(stream).await.unwrap();
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.flush().await;
+                read_to_end(stream).await;
+            }
+        })
+        .await
+    }
+
     /// A server that does its TLS handshake and says nothing more.
     pub(crate) async fn mute_behind_tls(&self) -> (SocketAddr, PeerLog) {
         self.serve(Speaks::Tls).await

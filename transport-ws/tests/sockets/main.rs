@@ -8,6 +8,7 @@
 )]
 
 mod common;
+mod faults;
 mod handshake;
 mod onion;
 mod redirects;

@@ -11,8 +11,9 @@ use failover_core::dial::{Dial, DialContext};
 use failover_core::directory::Target;
 use failover_core::failure::{Kind, Phase};
 use failover_core::testing::conformance::{
-    PeerLog, Violation, does_nothing_before_it_is_polled, errors_hold_no_secrets, fails_as,
-    leaves_nothing_when_cancelled, waits_for_a_mute_peer_until_the_deadline,
+    PeerLog, Violation, concurrent_dials_are_independent, does_nothing_before_it_is_polled,
+    errors_hold_no_secrets, errors_tell_their_causes, fails_as, leaves_nothing_when_cancelled,
+    waits_for_a_mute_peer_until_the_deadline,
 };
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
@@ -91,6 +92,9 @@ where
         _ => Phase::Upgrade,
     };
     waits_for_a_mute_peer_until_the_deadline(phase, SHORT, &ws, &mute, &clock).await?;
+    concurrent_dials_are_independent(&ws, fine, &mute, &clock).await?;
+    let (nobody, _log) = listen(|stream| async move { stream.set_zero_linger().unwrap() }).await;
+    errors_tell_their_causes(&ws, &target(nobody), &clock).await?;
 
     let mut stream = ws.dial(fine, &DialContext::unbounded()).await.unwrap();
     stream.write_all(b"hello").await.unwrap();

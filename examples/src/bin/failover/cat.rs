@@ -1,21 +1,18 @@
 //! `failover cat`.
 
+use std::io;
 use std::path::Path;
-use std::{fs, io};
 
 use examples::cat::{Cat, CatError, Told, Unconfirmed};
-use examples::deployment::Change;
 use examples::registry;
-use examples::timeline::chain;
-use failover_core::config::Deployment;
 use failover_core::drive::Connector;
 use failover_core::policy::{
     Backoff, Jitter, Limits, Order, Pace, Policy, PolicyError, Shuffle, Walk,
 };
 use transport_tcp::{ByteStream, TokioClock};
-use transport_ws::deploy::{self, Tables};
 
 use crate::args::{CatArguments, OrderArgument};
+use crate::deployed::{Deployed, wrong_in};
 use crate::record::Record;
 use crate::{Problem, runtime, style};
 
@@ -64,33 +61,13 @@ fn named(arguments: &CatArguments, record: &Record) -> Result<Client, Problem> {
 
 /// A whole deployment.
 fn deployed(file: &Path, set: &[String], record: &Record) -> Result<Client, Problem> {
-    let deployment = deployment(file, set)?;
-    let wrong = |error: &dyn std::error::Error| {
-        Problem::BadInput(format!("{}: {}", file.display(), chain(error)))
-    };
-    let registry = deploy::registry(&deployment).map_err(|error| wrong(&error))?;
-    let endpoints = deploy::endpoints(&deployment, &registry).map_err(|error| wrong(&error))?;
-    let policy = deployment.policy().map_err(|error| wrong(&error))?;
+    let deployed = Deployed::read(file, set)?;
     record
-        .by(Connector::builder(registry, TokioClock::new()))
-        .endpoints(endpoints)
-        .policy(policy)
+        .by(Connector::builder(deployed.registry, TokioClock::new()))
+        .endpoints(deployed.endpoints)
+        .policy(deployed.policy)
         .build()
-        .map_err(|error| wrong(&error))
-}
-
-/// The deployment in this file, with what the environment and these flags change.
-fn deployment(file: &Path, set: &[String]) -> Result<Deployment<Tables>, Problem> {
-    let name = file.display().to_string();
-    let text =
-        fs::read_to_string(file).map_err(|error| Problem::BadInput(format!("{name}: {error}")))?;
-    let variables = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let mut changes = Change::from_environment(variables).map_err(|error| Problem::bad(&error))?;
-    for text in set {
-        changes.push(Change::parse("--set", text).map_err(|error| Problem::bad(&error))?);
-    }
-    examples::deployment::read(&name, &text, &changes).map_err(|error| Problem::bad(&error))
+        .map_err(|error| wrong_in(file, &error))
 }
 
 type Client = Connector<failover_core::dial::Registry<ByteStream>, TokioClock>;

@@ -4,6 +4,7 @@
 mod args;
 mod cat;
 mod demo;
+mod deployed;
 mod herd;
 mod migrate;
 mod nats;

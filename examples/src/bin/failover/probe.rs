@@ -1,15 +1,17 @@
 //! `failover probe`.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::values::duration;
 use clap::Args;
 use examples::probe::{Probe, Report, Verdict, table};
-use failover_core::directory::Target;
+use failover_core::directory::{Endpoint, Target};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
+use crate::deployed::{Deployed, wrong_in};
 use crate::servers::TrustArguments;
 use crate::{Problem, runtime};
 
@@ -19,20 +21,31 @@ use crate::{Problem, runtime};
 /// TLS servers are dialled twice: the second handshake shows whether sessions are resumed. At most
 /// eight servers are dialled at a time. After each dial the server may speak for a moment; one that
 /// closes at once is bad.
+///
+/// With --config every route of every endpoint of a deployment is dialled, with what its file says about
+/// TLS, proxies, headers and sockets.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   failover probe tcp://127.0.0.1:4222 wss://b.example/feed
+  failover probe --config examples/deployments/mixed.toml
   failover probe --ca ca.pem --json tls://10.0.0.7:7443 | jq 'select(.verdict != \"good\")'
 
 Exit codes: 0 every server is good (a warning is good), 1 one is bad, 2 the arguments make no sense.")]
 pub(crate) struct ProbeArguments {
-    /// Servers: tcp://host:port, tls://host:port, ws://host:port/path, wss://host:port/path
-    #[arg(value_name = "URL", required = true)]
+    /// Servers: tcp://host:port, tls://host:port, ws://host:port/path, wss://host:port/path, unix:/path
+    #[arg(value_name = "URL", required_unless_present = "config")]
     urls: Vec<String>,
-    /// How long one dial may take: name, connect, TLS and upgrade together
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
-    deadline: Duration,
+    /// Instead of URLs and of what is said below about trust: a deployment's file, see docs/reference.md
+    #[arg(long, value_name = "FILE.toml", conflicts_with_all = ["urls", "ca", "server_name"])]
+    config: Option<PathBuf>,
+    /// Change a key of that file: `transport.tls.oldest_version=1.3`
+    #[arg(long, value_name = "KEY=VALUE", requires = "config")]
+    set: Vec<String>,
+    /// How long one dial may take, where an endpoint does not say it: name, connect, TLS and upgrade
+    /// together [default: the deadline of the file's policy, or else 5s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    deadline: Option<Duration>,
     /// Warn of certificates that are good for no more than so many days
     #[arg(long, value_name = "DAYS", default_value_t = Probe::EXPIRING)]
     expiring: u32,
@@ -45,22 +58,36 @@ pub(crate) struct ProbeArguments {
 
 pub(crate) fn run(arguments: &ProbeArguments) -> Result<(), Problem> {
     let least = Duration::from_millis(1);
-    if arguments.deadline < least {
+    if let Some(deadline) = arguments.deadline.filter(|deadline| *deadline < least) {
         return Err(Problem::BadInput(format!(
-            "--deadline {:?} is below a millisecond: give a dial at least that",
-            arguments.deadline
+            "--deadline {deadline:?} is below a millisecond: give a dial at least that"
         )));
     }
-    let endpoints = arguments.trust.endpoints(&arguments.urls)?;
-    let tls = arguments.trust.tls().client();
-    let tls = tls.map_err(|error| Problem::bad(&error))?;
-    let probe = Probe::new(tls)
-        .deadline(arguments.deadline)
-        .expiring(arguments.expiring);
-    let targets: Vec<Target> = endpoints
-        .into_iter()
-        .map(|endpoint| Target::new(Arc::new(endpoint), 0))
-        .collect();
+    let (probe, endpoints) = match &arguments.config {
+        Some(file) => {
+            let deployed = Deployed::read(file, &arguments.set)?;
+            let probe =
+                Probe::deployed(&deployed.tables).map_err(|error| wrong_in(file, &error))?;
+            (
+                probe.deadline(deployed.policy.deadline()),
+                deployed.endpoints,
+            )
+        }
+        None => {
+            let endpoints = arguments.trust.endpoints(&arguments.urls)?;
+            let tls = arguments.trust.tls().client();
+            (
+                Probe::new(tls.map_err(|error| Problem::bad(&error))?),
+                endpoints,
+            )
+        }
+    };
+    let probe = match arguments.deadline {
+        Some(deadline) => probe.deadline(deadline),
+        None => probe,
+    }
+    .expiring(arguments.expiring);
+    let targets: Vec<Target> = endpoints.into_iter().flat_map(routes).collect();
     for target in &targets {
         probe.check(target).map_err(Problem::BadInput)?;
     }
@@ -78,6 +105,15 @@ pub(crate) fn run(arguments: &ProbeArguments) -> Result<(), Problem> {
         true => Err(Problem::Told),
         false => Ok(()),
     }
+}
+
+/// Every way to the server.
+fn routes(endpoint: Endpoint) -> impl Iterator<Item = Target> {
+    let endpoint = Arc::new(endpoint);
+    let routes = endpoint.routes().len();
+    (0..)
+        .take(routes)
+        .map(move |route| Target::new(Arc::clone(&endpoint), route))
 }
 
 fn look(

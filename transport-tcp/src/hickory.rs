@@ -1,0 +1,189 @@
+//! A resolver that speaks DNS itself. (Feature `hickory`.)
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use failover_core::directory::Endpoint;
+use hickory_resolver::config::{
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig,
+};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::RData;
+use hickory_resolver::proto::rr::rdata::SRV;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
+
+use crate::resolve::{Resolve, Resolving};
+use crate::system::again;
+
+/// Asks name servers itself, by hickory: a look-up is a future like any other, without a thread, and
+/// ends when it is dropped. IPv6 and IPv4 are asked for together, and IPv6 goes first in the race.
+///
+/// [`system`](Self::system) and [`asking`](Self::asking) keep no answers: each dial asks, so that a
+/// server that moved is found. [`new`](Self::new) takes any resolver of hickory's as it is, with its
+/// cache.
+///
+/// It is also a source of endpoints: [`endpoints`](Self::endpoints) reads SRV records.
+///
+/// ```no_run
+/// use failover_core::drive::Connector;
+/// use transport_tcp::{Hickory, Tcp, TokioClock};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let names = Hickory::system()?;
+/// let connector = Connector::builder(Tcp::new().resolver(names.clone()), TokioClock::new())
+///     .endpoints(names.endpoints("tcp", "_nats._tcp.example.com").await?)
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Hickory(TokioResolver);
+
+impl Hickory {
+    /// How long one server has for one answer, for [`asking`](Self::asking); it is then asked once more.
+    /// Shorter than the 5 s of resolv.conf: the whole dial has no longer.
+    pub const TIMEOUT: Duration = Duration::from_secs(2);
+
+    /// As the system is configured: its name servers, search domains and hosts file, read now.
+    ///
+    /// # Errors
+    /// The configuration cannot be read, or makes no sense.
+    pub fn system() -> io::Result<Self> {
+        Self::build(TokioResolver::builder_tokio().map_err(told)?)
+    }
+
+    /// Asking these servers, over UDP and where an answer is too long over TCP, and nothing else: no
+    /// hosts file, no search domain.
+    ///
+    /// # Errors
+    /// hickory refuses it.
+    pub fn asking(servers: impl IntoIterator<Item = SocketAddr>) -> io::Result<Self> {
+        let servers = servers.into_iter().map(|address| {
+            let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut way| {
+                way.port = address.port();
+                way
+            });
+            NameServerConfig::new(address.ip(), true, connections.into())
+        });
+        let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
+        let provider = TokioRuntimeProvider::default();
+        let mut builder = TokioResolver::builder_with_config(config, provider);
+        let options = builder.options_mut();
+        options.use_hosts_file = ResolveHosts::Never;
+        options.timeout = Self::TIMEOUT;
+        options.attempts = 1;
+        Self::build(builder)
+    }
+
+    /// This resolver as it is: DNS over TLS, a cache, and whatever else hickory offers.
+    #[must_use]
+    pub fn new(resolver: TokioResolver) -> Self {
+        Self(resolver)
+    }
+
+    fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> io::Result<Self> {
+        let options = builder.options_mut();
+        options.cache_size = 0;
+        options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
+        builder.build().map(Self).map_err(told)
+    }
+
+    /// The endpoints that the SRV records of this service name (`_service._proto.domain`), each as
+    /// `scheme://target:port`: for a connector's list, or for
+    /// [`Handle::replace`](failover_core::drive::Handle::replace) when they are read again.
+    ///
+    /// A priority is a tier: the lowest is 0, the next 1, whatever their numbers. A weight is a weight
+    /// (for [`Walk::Weighted`](failover_core::policy::Walk); 0 counts as 1). Within a priority the
+    /// heaviest goes first, then by name, so that the same records give the same list. The list is never
+    /// empty, and as long as one DNS answer at most.
+    ///
+    /// With TLS the certificate must be for the target's name. Who can forge DNS can choose that name:
+    /// where DNS is not trusted, give each endpoint a `ServerName` of your own.
+    ///
+    /// # Errors
+    /// [`NotFound`](io::ErrorKind::NotFound): there are no such records, or they say that the service is
+    /// not offered. Otherwise why there is no answer.
+    ///
+    /// # Cancel safety
+    /// Dropping it ends the look-up.
+    pub async fn endpoints(&self, scheme: &str, service: &str) -> io::Result<Vec<Endpoint>> {
+        let answer = self.0.srv_lookup(service).await.map_err(told)?;
+        let mut records: Vec<&SRV> = answer.answers().iter().filter_map(srv).collect();
+        if records.iter().all(|record| record.target.is_root()) {
+            let told = format!("`{service}` is not offered, say its SRV records");
+            return Err(io::Error::new(io::ErrorKind::NotFound, told));
+        }
+        records.retain(|record| !record.target.is_root());
+        records.sort_by_key(|record| {
+            let place = (record.target.to_ascii(), record.port);
+            (record.priority, Reverse(record.weight), place)
+        });
+        let mut endpoints = Vec::new();
+        let (mut tier, mut priority) = (0_u8, records.first().map(|first| first.priority));
+        for record in records {
+            if priority.replace(record.priority) != Some(record.priority) {
+                tier = tier.saturating_add(1);
+            }
+            endpoints.push(endpoint(scheme, record)?.tier(tier).weight(record.weight));
+        }
+        Ok(endpoints)
+    }
+}
+
+impl Resolve for Hickory {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a> {
+        Box::pin(async move {
+            match self.0.lookup_ip(host).await {
+                Ok(found) => Ok(found.iter().map(|ip| SocketAddr::new(ip, port)).collect()),
+                // The name is there, and has no address.
+                Err(error) if error.is_no_records_found() && !error.is_nx_domain() => {
+                    Ok(Vec::new())
+                }
+                Err(error) => Err(told(error)),
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Hickory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hickory")
+    }
+}
+
+fn srv(record: &hickory_resolver::proto::rr::Record) -> Option<&SRV> {
+    match &record.data {
+        RData::SRV(srv) => Some(srv),
+        _ => None,
+    }
+}
+
+fn endpoint(scheme: &str, record: &SRV) -> io::Result<Endpoint> {
+    let target = record.target.to_ascii();
+    let url = format!(
+        "{scheme}://{}:{}",
+        target.trim_end_matches('.'),
+        record.port
+    );
+    Endpoint::parse(&url).map_err(|error| {
+        let told = format!("`{url}` of an SRV record: {error}");
+        io::Error::new(io::ErrorKind::InvalidData, told)
+    })
+}
+
+/// The same as an I/O error, with what [`Failure::from_io`](failover_core::failure::Failure::from_io)
+/// looks at.
+fn told(error: NetError) -> io::Error {
+    match error {
+        NetError::Io(error) => again(&error),
+        NetError::Timeout => io::Error::new(io::ErrorKind::TimedOut, "no name server answers"),
+        error if error.is_no_records_found() => {
+            io::Error::new(io::ErrorKind::NotFound, "no such name")
+        }
+        error => io::Error::other(error),
+    }
+}

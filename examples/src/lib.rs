@@ -1,13 +1,14 @@
 //! What the `failover` tool and the stories are made of.
 //!
 //! Nothing here reconnects: there is one loop, the connector's. [`demo`] takes servers away from
-//! it, [`cat`] gives it standard input and output, [`probe`]
+//! it, [`cat`] gives it standard input and output, [`bridge`] other programs' connections, [`probe`]
 //! dials without it, [`timeline`] prints its events; [`simulate`] plays a
 //! [`scenario`] with the machine alone, [`herd`] with a million of them, [`recording`] plays again what a
 //! connector recorded, [`explain`] and [`verify`] ask the machine about a policy.
 
 #![forbid(unsafe_code)]
 
+pub mod bridge;
 pub mod cat;
 pub mod demo;
 pub mod deployment;

@@ -1,6 +1,6 @@
 //! A byte stream whose type is not known until run time.
 
-use std::any::type_name;
+use std::any::{Any, type_name};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -36,11 +36,31 @@ impl ByteStream {
             kind: type_name::<T>(),
         }
     }
+
+    /// The stream inside, if it is one of this type: for what only that type can do, such as to
+    /// answer for its address or to end a TCP connection by a reset.
+    ///
+    /// ```
+    /// use tokio::net::TcpStream;
+    /// use transport_tcp::ByteStream;
+    ///
+    /// fn end_by_reset(stream: ByteStream) -> std::io::Result<()> {
+    ///     match stream.get_ref::<TcpStream>() {
+    ///         Some(tcp) => tcp.set_zero_linger(), // and dropped
+    ///         None => Ok(()),                     // TLS and WebSocket miss the goodbye instead
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn get_ref<T: 'static>(&self) -> Option<&T> {
+        let io: &dyn Any = &*self.io;
+        io.downcast_ref()
+    }
 }
 
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+trait Io: AsyncRead + AsyncWrite + Send + Unpin + Any {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 
 impl fmt::Debug for ByteStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

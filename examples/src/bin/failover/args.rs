@@ -29,6 +29,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Demo(DemoArguments),
+    Bridge(crate::bridge::BridgeArguments),
     Cat(CatArguments),
     Probe(ProbeArguments),
     Migrate(MigrateArguments),
@@ -46,6 +47,7 @@ impl Command {
     pub(crate) fn json(&self) -> Form {
         let json = match self {
             Self::Demo(arguments) => arguments.json,
+            Self::Bridge(arguments) => arguments.json,
             Self::Cat(arguments) => arguments.json,
             Self::Probe(arguments) => arguments.json,
             Self::Nats(arguments) => arguments.json,

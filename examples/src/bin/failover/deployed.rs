@@ -50,11 +50,16 @@ fn read(file: &Path, set: &[String]) -> Result<Deployment<Tables>, Problem> {
     let name = file.display().to_string();
     let text =
         fs::read_to_string(file).map_err(|error| Problem::BadInput(format!("{name}: {error}")))?;
+    examples::deployment::read(&name, &text, &changes(set)?).map_err(|error| Problem::bad(&error))
+}
+
+/// What the environment and these flags change in a deployment.
+pub(crate) fn changes(set: &[String]) -> Result<Vec<Change>, Problem> {
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let mut changes = Change::from_environment(variables).map_err(|error| Problem::bad(&error))?;
     for text in set {
         changes.push(Change::parse("--set", text).map_err(|error| Problem::bad(&error))?);
     }
-    examples::deployment::read(&name, &text, &changes).map_err(|error| Problem::bad(&error))
+    Ok(changes)
 }

@@ -1,7 +1,8 @@
-//! `failover`: see it work (`demo`), use it (`cat`), look at servers (`probe`), take over what you had (`migrate`), try a policy
+//! `failover`: see it work (`demo`), use it (`cat`), put it before a program (`bridge`), look at servers (`probe`), take over what you had (`migrate`), try a policy
 //! (`simulate`), see a million clients run it (`herd`, `tune`), read it (`explain`), prove it (`verify`).
 
 mod args;
+mod bridge;
 mod cat;
 mod demo;
 mod deployed;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     let json = arguments.command.json();
     let done = match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Bridge(arguments) => bridge::run(&arguments),
         Command::Cat(arguments) => cat::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
@@ -60,6 +62,8 @@ enum Problem {
     Failed(String),
     /// The same, and all that is to be said was said.
     Told,
+    /// It ended in another way than well, which this code says; all that is to be said was said.
+    Ended(u8),
     /// What was asked for makes no sense.
     BadInput(String),
 }
@@ -77,6 +81,7 @@ impl Problem {
         match self {
             Self::Failed(_) | Self::Told => 1,
             Self::BadInput(_) => 2,
+            Self::Ended(code) => *code,
         }
     }
 

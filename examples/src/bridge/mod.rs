@@ -1,0 +1,392 @@
+//! `failover bridge`: for programs that cannot be changed. Each local connection is carried to a server of a
+//! deployment, over its transports, by its policy.
+//!
+//! It does **not** understand what passes. So a connection that breaks is closed to its program, which
+//! connects anew and is carried to the next server; only before the first byte has passed can another
+//! server take its place unseen. Each client has a connector of its own; health, permits and the budget of
+//! retries are shared, so that a dead server is found out once and not by everyone.
+
+mod board;
+mod carry;
+mod client;
+mod http;
+mod journal;
+mod numbers;
+mod page;
+mod plan;
+mod session;
+mod source;
+mod view;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use failover_core::drive::{BudgetRules, DialLimiter, RetryBudget, SharedHealth};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use self::board::{Board, Fixed};
+use self::client::Client;
+pub use self::client::{Local, NoPlace, Place};
+use self::http::{Request, Response};
+pub use self::journal::{Journal, Told};
+use self::plan::Common;
+pub use self::plan::{Plan, PlanError};
+use self::session::{Shared, Stop, serve};
+use self::source::Watcher;
+pub use self::source::{Loaded, Source, SourceError};
+use self::view::{View, for_people};
+use crate::timeline::{Mark, chain};
+
+/// The bounds of a bridge.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Bounds {
+    /// How many programs may be connected at once. Others wait in the listener's backlog.
+    pub clients: NonZeroUsize,
+    /// How many dials may be in flight at once, over all clients.
+    pub dials: NonZeroUsize,
+    /// How long a connection may stand over which nothing passes. None: for ever.
+    pub idle: Option<Duration>,
+    /// How long connections may finish, when the bridge is to end or their server leaves the list.
+    pub grace: Duration,
+}
+
+impl Bounds {
+    /// Without a bound on idleness.
+    #[must_use]
+    pub const fn new(clients: NonZeroUsize, dials: NonZeroUsize, grace: Duration) -> Self {
+        Self {
+            clients,
+            dials,
+            idle: None,
+            grace,
+        }
+    }
+
+    /// The same, ending connections over which nothing passes for so long.
+    #[must_use]
+    pub const fn idle(mut self, idle: Option<Duration>) -> Self {
+        self.idle = idle;
+        self
+    }
+}
+
+/// What a bridge is asked to do while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ask {
+    /// Read the file now, and what it names, whether or not it has changed.
+    Reload,
+    /// End: take no more clients, let those that are there finish. Asked twice: end at once.
+    Stop,
+}
+
+/// How a bridge ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ended {
+    /// Every client had finished.
+    Finished,
+    /// So many were cut off when the grace was over.
+    CutOff(usize),
+    /// It was asked twice, and cut off so many.
+    AtOnce(usize),
+}
+
+/// How often the file is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long the listener rests when nothing can be accepted (no descriptors left).
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// How long sessions that were told to end may take.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+
+/// Programs on one side, servers on the other. See the [module](self).
+pub struct Bridge {
+    local: Local,
+    status: Option<TcpListener>,
+    source: Source,
+    watcher: Watcher,
+    plan: watch::Sender<Arc<Plan>>,
+    stop: watch::Sender<Stop>,
+    shared: Shared,
+    room: Arc<Semaphore>,
+}
+
+impl Bridge {
+    /// A bridge from these listeners to the servers of this file, which was read from `source`.
+    #[must_use]
+    pub fn new(
+        local: Local,
+        status: Option<TcpListener>,
+        source: Source,
+        loaded: Loaded,
+        bounds: Bounds,
+        journal: Journal,
+    ) -> Self {
+        let board = Arc::new(Board::new(Fixed {
+            listening: local.name().to_string(),
+            file: source.path().display().to_string(),
+            most_clients: bounds.clients.get(),
+            began: Instant::now(),
+            began_at: SystemTime::now(),
+        }));
+        let clock = journal.clock();
+        let common = Common {
+            clock,
+            health: SharedHealth::new(clock),
+            limiter: DialLimiter::new(bounds.dials, clock),
+            budget: RetryBudget::new(BudgetRules::default(), clock),
+            metrics: Arc::clone(&board.numbers) as _,
+        };
+        let (plan, plans) = watch::channel(Arc::new(loaded.plan));
+        let (stop, stops) = watch::channel(Stop::No);
+        Self {
+            local,
+            status,
+            source,
+            watcher: Watcher::new(loaded.text),
+            plan,
+            stop,
+            shared: Shared {
+                board,
+                journal,
+                common: Arc::new(common),
+                plan: plans,
+                stop: stops,
+                idle: bounds.idle,
+                grace: bounds.grace,
+            },
+            room: Arc::new(Semaphore::new(bounds.clients.get())),
+        }
+    }
+
+    /// Carries until it is asked to stop. Dropping the sender of `asks` asks for it, too.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cuts everybody off.
+    pub async fn run(mut self, mut asks: mpsc::Receiver<Ask>) -> Ended {
+        let mut background = JoinSet::new();
+        if let Some(status) = self.status.take() {
+            let shared = self.shared.clone();
+            background.spawn(http::serve(status, move |asked| answer(&shared, asked)));
+        }
+        let mut sessions = JoinSet::new();
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                ask = asks.recv() => match ask {
+                    Some(Ask::Reload) => self.reload().await,
+                    Some(Ask::Stop) | None => break,
+                },
+                _ = look.tick() => self.look().await,
+                Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
+                (client, place) = next(&self.local, &self.room, &self.shared) => {
+                    let shared = self.shared.clone();
+                    sessions.spawn(async move {
+                        serve(client, shared).await;
+                        drop(place);
+                    });
+                }
+            }
+        }
+        let Self {
+            local,
+            stop,
+            shared,
+            plan: _plan,
+            ..
+        } = self;
+        drop(local);
+        shut_down(sessions, &shared, &stop, asks).await
+    }
+
+    /// Takes the file if it has changed.
+    async fn look(&mut self) {
+        let text = self.source.text().await;
+        if let Some(text) = self.watcher.look(text) {
+            self.take(text).await;
+        }
+    }
+
+    /// Takes the file as it is.
+    async fn reload(&mut self) {
+        let text = self.source.text().await;
+        self.watcher.tried(&text);
+        self.take(text).await;
+    }
+
+    async fn take(&mut self, text: Result<String, SourceError>) {
+        let made = match text {
+            Ok(text) => self.source.plan(&text).await,
+            Err(error) => Err(error),
+        };
+        let (board, journal) = (&self.shared.board, &self.shared.journal);
+        match made {
+            Ok(plan) => {
+                let old = Arc::clone(&self.plan.borrow());
+                let names = |of: &Plan, but: &Plan| -> Vec<String> {
+                    let changed = of.endpoints().iter().filter(|one| !but.lists(one));
+                    changed.map(|one| one.name().to_string()).collect()
+                };
+                let (came, left) = (names(&plan, &old), names(&old, &plan));
+                let text = format!(
+                    "{} servers; came: {}; left: {}",
+                    plan.endpoints().len(),
+                    or_none(&came),
+                    or_none(&left)
+                );
+                board.file_taken(|name| plan.endpoints().iter().any(|one| one.name() == name));
+                journal.news(
+                    Mark::Deed,
+                    "file taken",
+                    &text,
+                    json!({"came": came, "left": left}),
+                );
+                self.plan.send_replace(Arc::new(plan));
+            }
+            Err(error) => {
+                let why = chain(&error);
+                let text = format!("{why}; the older one stays");
+                journal.news(Mark::Bad, "file refused", &text, json!({"error": why}));
+                board.file_refused(why);
+            }
+        }
+    }
+}
+
+fn or_none(names: &[String]) -> String {
+    match names.is_empty() {
+        true => "none".to_string(),
+        false => names.join(", "),
+    }
+}
+
+/// The next program, and its place among those that may be there.
+async fn next(
+    local: &Local,
+    room: &Arc<Semaphore>,
+    shared: &Shared,
+) -> (Client, OwnedSemaphorePermit) {
+    loop {
+        let place = match Arc::clone(room).try_acquire_owned() {
+            Ok(place) => place,
+            Err(_) => {
+                if shared.board.is_full() {
+                    let most = shared.board.fixed.most_clients;
+                    let text = format!("{most} clients are connected: others wait until one ends");
+                    let fields = json!({"max_connections": most});
+                    shared.journal.news(Mark::Warning, "full", &text, fields);
+                }
+                match Arc::clone(room).acquire_owned().await {
+                    Ok(place) => place,
+                    Err(_) => return std::future::pending().await,
+                }
+            }
+        };
+        shared.board.has_room();
+        match local.accept().await {
+            Ok(client) => return (client, place),
+            Err(error) => {
+                let text = format!("cannot accept: {error}");
+                let fields = json!({"error": error.to_string()});
+                shared.journal.news(Mark::Bad, "accept", &text, fields);
+                sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+}
+
+async fn shut_down(
+    mut sessions: JoinSet<()>,
+    shared: &Shared,
+    stop: &watch::Sender<Stop>,
+    mut asks: mpsc::Receiver<Ask>,
+) -> Ended {
+    while sessions.try_join_next().is_some() {}
+    shared.board.drains();
+    let grace = for_people(shared.grace);
+    let count = sessions.len();
+    let text = format!("no new clients; {count} may finish within {grace}");
+    let fields = json!({"clients": count, "grace_s": shared.grace.as_secs_f64()});
+    shared.journal.news(Mark::Deed, "stopping", &text, fields);
+    // Nobody is heard who has no server yet.
+    stop.send_replace(Stop::Draining);
+    let asked_again = async {
+        while let Some(ask) = asks.recv().await {
+            if ask == Ask::Stop {
+                return;
+            }
+        }
+        std::future::pending().await
+    };
+    let ended = tokio::select! {
+        biased;
+        () = async { while sessions.join_next().await.is_some() {} } => Ended::Finished,
+        () = asked_again => Ended::AtOnce(0),
+        () = sleep(shared.grace) => Ended::CutOff(0),
+    };
+    let left = sessions.len();
+    stop.send_replace(Stop::Now);
+    let all = async { while sessions.join_next().await.is_some() {} };
+    let _ = timeout(LAST_MOMENT, all).await;
+    let ended = match ended {
+        Ended::Finished => Ended::Finished,
+        Ended::CutOff(_) => Ended::CutOff(left),
+        Ended::AtOnce(_) => Ended::AtOnce(left),
+    };
+    let text = match ended {
+        Ended::Finished => "every client had finished".to_string(),
+        Ended::CutOff(left) => format!("{left} clients were cut off: the grace was over"),
+        Ended::AtOnce(left) => format!("{left} clients were cut off: asked twice"),
+    };
+    let left = json!({"cut_off": left});
+    shared.journal.news(Mark::Deed, "stopped", &text, left);
+    ended
+}
+
+/// The pages.
+fn answer(shared: &Shared, asked: &Request) -> Response {
+    let plan = Arc::clone(&shared.plan.borrow());
+    let view = View::of(&shared.board, &plan, &shared.common);
+    let json = |value: serde_json::Value| Response {
+        status: "200 OK",
+        kind: "application/json",
+        body: value.to_string() + "\n",
+    };
+    let wants_json = asked.accept.contains("application/json");
+    match asked.path.as_str() {
+        "/" if asked.accept.contains("text/html") => Response {
+            status: "200 OK",
+            kind: "text/html; charset=utf-8",
+            body: page::html(&view),
+        },
+        "/" if !wants_json => Response::text("200 OK", page::text(&view)),
+        "/" | "/status.json" => json(json!(view)),
+        "/metrics" => Response {
+            status: "200 OK",
+            kind: "text/plain; version=0.0.4; charset=utf-8",
+            body: page::metrics(&view, &shared.board.numbers),
+        },
+        "/health" => {
+            let mut response = match wants_json {
+                true => json(json!({"health": view.health, "says": view.says})),
+                false => Response::text("200 OK", format!("{}: {}\n", view.health, view.says)),
+            };
+            if !view.is_healthy() {
+                response.status = "503 Service Unavailable";
+            }
+            response
+        }
+        _ => Response::text(
+            "404 Not Found",
+            "there are /, /status.json, /health and /metrics\n",
+        ),
+    }
+}

@@ -50,8 +50,10 @@ async fn what_the_ring_does_not_hold_any_more_is_a_resumption_with_loss() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_session_tells_each_message_that_it_took_along_and_goes_on() {
-    let mut play =
-        Play::after_five(Replay::Messages(3), |server| server.sessions = BTreeMap::new()).await;
+    let mut play = Play::after_five(Replay::Messages(3), |server| {
+        server.sessions = BTreeMap::new()
+    })
+    .await;
     assert_eq!(play.resumption().await, Resumption::SessionLost);
     // They belonged to the old session, and are not replayed into the new one.
     assert_eq!(play.fates()[2..], [Fate::Unconfirmed; 3]);

@@ -6,6 +6,7 @@ mod cat;
 mod demo;
 mod herd;
 mod migrate;
+mod mqtt;
 mod nats;
 mod policy;
 mod probe;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Cat(arguments) => cat::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
+        Command::Mqtt(arguments) => mqtt::run(&arguments),
         Command::Nats(arguments) => nats::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Stomp(arguments) => stomp::run(&arguments),

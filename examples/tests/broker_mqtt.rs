@@ -10,27 +10,23 @@
     missing_docs
 )]
 
+mod brokers;
+
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use examples::mqtt::{Incoming, Mqtt, Publish, Qos, dialer, subscribe};
-use failover_core::directory::Endpoint;
-use failover_core::drive::{Connector, Events, What};
+use examples::mqtt::{Incoming, Publish, Qos, subscribe};
+use failover_core::drive::What;
 use failover_core::failure::Kind;
-use failover_core::link::{AtLoss, LinkPolicy, Outbox, Replay};
-use failover_core::machine::Why;
-use failover_core::messaging::{Inbox, Link, Login, Room, open};
-use failover_core::policy::{Order, Policy, Walk};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use failover_core::link::{Fate, LinkPolicy, Replay};
+use failover_core::messaging::{Inbox, Ticket};
 use tokio::time::timeout;
-use transport_tcp::TokioClock;
-use transport_tls::{Pem, Roots, TlsConfig};
+
+use crate::brokers::mosquitto::{Broker, Client, Users};
+use crate::brokers::proxy::Proxy;
+use crate::brokers::{Place, ROOM, free_port, next, tireless, within};
 
 #[tokio::test]
 async fn messages_go_and_come_over_each_transport_in_both_qualities() {
@@ -240,226 +236,77 @@ fn tool(place: &Place, broker: &Broker) {
     );
 }
 
-const LONG: Duration = Duration::from_secs(30);
-
-const ROOM: Room = Room {
-    items: 10_000,
-    bytes: 1 << 20,
-};
-
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    timeout(LONG, future).await.expect("it takes too long")
-}
-
-async fn next(reader: &mut Inbox<Incoming>) -> Incoming {
-    within(reader.next()).await.unwrap()
-}
-
-/// A client that a task carries.
-struct Client {
-    link: Link<Mqtt>,
-    events: Events,
-}
-
-impl Client {
-    fn new(place: &Place, urls: &[String]) -> Self {
-        let authority = Roots::Only(Pem::File(place.path("ca.pem").into()));
-        let tls = TlsConfig::new().roots(authority).build().unwrap();
-        let policy = Policy::builder().order(Order::new(Walk::Rotate));
-        let mqtt = Mqtt::new().keep_alive(1);
-        let mut connector = Connector::builder(Login::new(dialer(&tls), mqtt), TokioClock::new())
-            .endpoints(urls.iter().map(|url| Endpoint::parse(url).unwrap()))
-            .policy(policy.build().unwrap())
-            .build()
-            .unwrap();
-        let events = connector.events();
-        let policy = LinkPolicy::OFF
-            .outbox(Outbox::Keep {
-                bytes: LinkPolicy::BYTES,
-            })
-            .replay(Replay::Bytes(LinkPolicy::BYTES))
-            .at_loss(AtLoss::Wait);
-        let (link, driver) = open(connector, policy);
-        tokio::spawn(driver.run());
-        Self { link, events }
-    }
-
-    /// Why the first connection was lost.
-    async fn lost(mut self) -> Kind {
-        loop {
-            let event = within(self.events.next()).await.unwrap();
-            if let What::Disconnected {
-                why: Why::Lost(failure),
-                ..
-            } = event.what
-            {
-                return failure.kind;
-            }
-        }
-    }
-}
-
-/// Who may log in.
-#[derive(Clone, Copy)]
-enum Users {
-    Any,
-    /// Joe, with this password.
-    JoeWith(&'static str),
-}
-
-/// A mosquitto. It is killed when it is dropped, by its own process id.
-struct Broker {
-    child: Child,
-    config: String,
-    log: String,
-    /// tcp, tls, ws, wss.
-    ports: [u16; 4],
-}
-
-impl Broker {
-    fn start(place: &Place, name: &str, users: Users) -> Self {
-        let ports = [(); 4].map(|()| free_port());
-        let (ca, server) = (place.path("ca.pem"), place.path("server.pem"));
-        let tls = format!("cafile {ca}\ncertfile {server}\nkeyfile {server}\n");
-        let login = match users {
-            Users::Any => "allow_anonymous true\n".to_string(),
-            Users::JoeWith(password) => {
-                let file = place.path(&format!("{name}.passwords"));
-                let made = Command::new("mosquitto_passwd")
-                    .args(["-c", "-b", &file, "joe", password])
-                    .status();
-                assert!(made.expect("install mosquitto").success());
-                format!("allow_anonymous false\npassword_file {file}\n")
-            }
+#[tokio::test]
+async fn connections_cut_at_random_bytes_lose_none_with_replay_and_repeat_none_without() {
+    let place = Place::new();
+    let broker = Broker::start(&place, "a", Users::Any);
+    let mut cuts = 0;
+    for seed in 1..=6 {
+        let replay = match seed % 2 {
+            0 => Replay::Off,
+            _ => Replay::Bytes(LinkPolicy::BYTES),
         };
-        let mut config = format!("per_listener_settings false\n{login}max_queued_messages 0\n");
-        for (port, over) in ports
-            .iter()
-            .zip(["", &tls, WEBSOCKETS, &(tls.clone() + WEBSOCKETS)])
-        {
-            config += &format!("listener {port} 127.0.0.1\n{over}");
+        let proxy = Proxy::new(broker.ports[2], seed, 6000).await;
+        let direct = Client::new(&place, &broker.urls("")[..1]);
+        let mut reader = subscribe(&direct.link, "cut", Qos::AtLeastOnce, ROOM).unwrap();
+        within(direct.link.flush()).await.unwrap();
+        let url = format!("ws://{}/mqtt", proxy.address);
+        let client = Client::with(&place, &[url], tireless(), replay);
+        let mut tickets = Vec::new();
+        for number in 0..1500 {
+            let sent = Publish::to("cut", number.to_string());
+            tickets.push(client.link.try_send_tracked(sent).unwrap());
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let file = format!("{name}.conf");
-        place.write(&file, &config);
-        let (config, log) = (place.path(&file), place.path(&format!("{name}.log")));
-        let child = run(&config, &log);
-        let mut broker = Self {
-            child,
-            config,
-            log,
-            ports,
-        };
-        broker.wait();
-        broker
+        proxy.heal();
+        within(client.link.flush()).await.unwrap();
+        let heard = heard(&mut reader).await;
+        let fates: Vec<Fate> = tickets.iter().map(Ticket::fate).collect();
+        match replay {
+            Replay::Off => judge_once(&heard, &fates),
+            _ => judge_replayed(&heard, &fates),
+        }
+        println!(
+            "seed {seed}: {} cuts, {} came, {:?}",
+            proxy.cuts(),
+            heard.len(),
+            client.link.counters()
+        );
+        cuts += proxy.cuts();
     }
+    assert!(cuts > 50, "{cuts} cuts prove little");
+}
 
-    /// Waits until it serves.
-    fn wait(&mut self) {
-        let began = Instant::now();
-        for port in self.ports {
-            while TcpStream::connect(("127.0.0.1", port)).is_err() {
-                let ended = self.child.try_wait().unwrap();
-                if ended.is_some() || began.elapsed() > LONG {
-                    let log = fs::read_to_string(&self.log).unwrap();
-                    panic!("mosquitto does not listen on {port} ({ended:?}): {log}");
-                }
-                std::thread::sleep(Duration::from_millis(10));
-            }
+/// The numbers that come until nothing comes for a while.
+async fn heard(reader: &mut Inbox<Incoming>) -> Vec<usize> {
+    let mut numbers = Vec::new();
+    while let Ok(Some(incoming)) = timeout(Duration::from_secs(1), reader.next()).await {
+        let text = std::str::from_utf8(&incoming.payload).unwrap();
+        numbers.push(text.parse().unwrap());
+    }
+    numbers
+}
+
+/// None twice, in order; each is confirmed and came, or is told as unconfirmed.
+fn judge_once(heard: &[usize], fates: &[Fate]) {
+    assert!(heard.is_sorted_by(|a, b| a < b), "{heard:?}");
+    for (number, fate) in fates.iter().enumerate() {
+        match fate {
+            Fate::Confirmed => assert!(heard.contains(&number), "{number}"),
+            Fate::Unconfirmed => {}
+            other => panic!("{number}: {other:?}"),
         }
     }
-
-    fn urls(&self, who: &str) -> [String; 4] {
-        let [tcp, tls, ws, wss] = self.ports;
-        [
-            format!("mqtt://{who}127.0.0.1:{tcp}"),
-            format!("mqtts://{who}127.0.0.1:{tls}"),
-            format!("ws://{who}127.0.0.1:{ws}/mqtt"),
-            format!("wss://{who}127.0.0.1:{wss}/mqtt"),
-        ]
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Once more on the same ports.
-    fn restart(&mut self) {
-        self.child = run(&self.config, &self.log);
-        self.wait();
-    }
-
-    fn signal(&self, signal: &str) {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", signal, &id]).status();
-        assert!(sent.unwrap().success());
-    }
 }
 
-const WEBSOCKETS: &str = "protocol websockets\n";
-
-fn run(config: &str, log: &str) -> Child {
-    Command::new("/usr/sbin/mosquitto")
-        .args(["-c", config])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(fs::File::create(log).unwrap())
-        .spawn()
-        .expect("install mosquitto, or leave out `--features brokers`")
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// Each came, the first of each in order; all are confirmed.
+fn judge_replayed(heard: &[usize], fates: &[Fate]) {
+    let mut firsts = BTreeSet::new();
+    for number in heard {
+        if firsts.insert(*number) {
+            assert_eq!(firsts.last(), Some(number), "out of order");
+        }
     }
-}
-
-/// A directory of its own, with an authority and a server certificate for 127.0.0.1.
-struct Place(PathBuf);
-
-impl Place {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("failover-mqtt-{}-{number}", std::process::id());
-        let place = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&place.0).unwrap();
-        // Started as root, mosquitto becomes a user of its own, who has to read all this.
-        open_to_all(&place.0, 0o755);
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        place.write("ca.pem", &authority.pem());
-        let key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new(["127.0.0.1".to_string()]).unwrap();
-        let server = server.signed_by(&key, &authority).unwrap();
-        place.write("server.pem", &(server.pem() + &key.serialize_pem()));
-        place
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.0.join(name), text).unwrap();
-        open_to_all(&self.0.join(name), 0o644);
-    }
-}
-
-fn open_to_all(path: &std::path::Path, mode: u32) {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    assert_eq!(firsts.len(), fates.len());
+    assert!(fates.iter().all(|fate| *fate == Fate::Confirmed));
 }

@@ -195,8 +195,7 @@ mod tests {
         assert!(hello("mqtt://a").ends_with(b"\0\x03joe\0\x06secret"));
         assert!(hello("mqtt://ann:p%40ss@a").ends_with(b"\0\x03ann\0\x04p@ss"));
         assert!(!format!("{mqtt:?}").contains("secret"));
-        let endless = format!("mqtt://a:{}@b", "x".repeat(65_536));
-        let refused = mqtt.hello(&Target::parse(&endless).unwrap());
+        let refused = mqtt.hello(&Target::parse("mqtt://a:%00@b").unwrap());
         assert!(matches!(refused, Err(MqttError::BadCredentials)));
     }
 

@@ -15,6 +15,7 @@ pub mod deployment;
 pub mod explain;
 pub mod herd;
 pub mod migrate;
+pub mod mqtt;
 pub mod nats;
 pub mod picture;
 pub mod policy_file;
@@ -25,6 +26,7 @@ pub mod scenario;
 pub mod simulate;
 pub mod stomp;
 pub mod timeline;
+mod userinfo;
 pub mod verify;
 
 pub use self::registry::registry;

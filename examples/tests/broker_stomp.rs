@@ -11,36 +11,37 @@
     missing_docs
 )]
 
+mod brokers;
+
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use examples::stomp::{AckMode, Incoming, Send, Stomp, Subscribe, dialer, subscribe};
-use failover_core::directory::Endpoint;
-use failover_core::drive::{Connector, Events, What};
+use examples::stomp::{AckMode, Incoming, Send, Subscribe, subscribe};
+use failover_core::drive::What;
 use failover_core::failure::Kind;
-use failover_core::link::{AtLoss, LinkPolicy, Outbox, Replay};
-use failover_core::messaging::{Inbox, Link, Login, Room, open};
+use failover_core::machine::Why;
+use failover_core::messaging::Inbox;
 use failover_core::policy::{Order, Policy, Walk};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use tokio::time::timeout;
-use transport_tcp::TokioClock;
-use transport_tls::{Pem, Roots, TlsConfig};
+
+use crate::brokers::proxy::Proxy;
+use crate::brokers::rabbitmq::{Broker, Client};
+use crate::brokers::{Place, ROOM, free_port, next, tireless, within};
 
 #[tokio::test]
-async fn messages_go_and_come_over_tcp_tls_and_websocket_in_every_ack_mode() {
+async fn messages_go_and_come_over_each_transport_and_cut_connections_lose_none() {
     let place = Place::new();
     let broker = Broker::start(&place, "a").up();
-    let modes = [AckMode::Auto, AckMode::Client, AckMode::ClientIndividual];
+    let modes = [
+        AckMode::Auto,
+        AckMode::Client,
+        AckMode::ClientIndividual,
+        AckMode::Auto,
+    ];
     for (url, mode) in broker.urls("guest:guest").iter().zip(modes) {
         let client = Client::new(&place, std::slice::from_ref(url));
-        let queue = format!("/queue/{mode}");
+        let queue = format!("/queue/{mode}-{}", url.split(':').next().unwrap());
         let sent = Send::to(&queue, "a\0b\n").header("persistent", "true");
         let sent = sent.header("odd:name", "odd\nvalue\\");
         client.link.try_send(sent).unwrap();
@@ -58,7 +59,7 @@ async fn messages_go_and_come_over_tcp_tls_and_websocket_in_every_ack_mode() {
     }
     // What was acknowledged is gone, what was not comes again.
     let tcp = &broker.urls("guest:guest")[..1];
-    let queue = "/queue/client-individual";
+    let queue = "/queue/individual";
     let first = Client::new(&place, tcp);
     let what = || Subscribe::to(queue, AckMode::ClientIndividual);
     let mut reader = subscribe(&first.link, what(), ROOM).unwrap();
@@ -81,6 +82,7 @@ async fn messages_go_and_come_over_tcp_tls_and_websocket_in_every_ack_mode() {
     );
 
     tool(&place, &broker);
+    cut_at_random_bytes(&place, &broker).await;
 }
 
 #[tokio::test]
@@ -161,7 +163,7 @@ async fn a_wrong_password_leaves_the_other_broker_and_a_killed_one_costs_no_mess
 /// Through the first broker that answers; the other is a port where nobody listens.
 fn tool(place: &Place, broker: &Broker) {
     let dead = format!("tcp://guest:guest@127.0.0.1:{}", free_port());
-    let [tcp, _, ws] = broker.urls("guest:guest");
+    let [tcp, _, ws, _] = broker.urls("guest:guest");
     let uri = format!("failover:({dead},{tcp})?randomize=false");
     let ca = place.path("ca.pem");
     let stomp = |servers: &[&str], arguments: &[&str]| {
@@ -216,213 +218,107 @@ fn tool(place: &Place, broker: &Broker) {
     }
 }
 
-const LONG: Duration = Duration::from_secs(30);
-
-/// For a broker, on a machine that is busy.
-const START: Duration = Duration::from_secs(120);
-
-const ROOM: Room = Room {
-    items: 10_000,
-    bytes: 1 << 20,
-};
-
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    timeout(LONG, future).await.expect("it takes too long")
-}
-
-async fn next(reader: &mut Inbox<Incoming>) -> Incoming {
-    within(reader.next()).await.unwrap()
-}
-
-/// A client that a task carries.
-struct Client {
-    link: Link<Stomp>,
-    events: Events,
-}
-
-impl Client {
-    fn new(place: &Place, urls: &[String]) -> Self {
-        let authority = Roots::Only(Pem::File(place.path("ca.pem").into()));
-        let tls = TlsConfig::new().roots(authority).build().unwrap();
-        let policy = Policy::builder().order(Order::new(Walk::Rotate));
-        let stomp = Stomp::new().heart_beat(1000, 1000);
-        let mut connector = Connector::builder(Login::new(dialer(&tls), stomp), TokioClock::new())
-            .endpoints(urls.iter().map(|url| Endpoint::parse(url).unwrap()))
-            .policy(policy.build().unwrap())
-            .build()
-            .unwrap();
-        let events = connector.events();
-        let policy = LinkPolicy::OFF
-            .outbox(Outbox::Keep {
-                bytes: LinkPolicy::BYTES,
-            })
-            .replay(Replay::Bytes(LinkPolicy::BYTES))
-            .at_loss(AtLoss::Wait);
-        let (link, driver) = open(connector, policy);
-        tokio::spawn(driver.run());
-        Self { link, events }
-    }
-}
-
-/// A RabbitMQ with an epmd of its own. Both are killed when it is dropped: the processes of their own
-/// groups, by the groups' ids.
-struct Broker {
-    child: Child,
-    epmd: Child,
-    /// STOMP, STOMP over TLS, STOMP over WebSocket.
-    ports: [u16; 3],
-    output: String,
-}
-
-impl Broker {
-    /// Begins to start.
-    fn start(place: &Place, name: &str) -> Self {
-        let home = PathBuf::from(place.path(name));
-        fs::create_dir(&home).unwrap();
-        let within = |file: &str| home.join(file).display().to_string();
-        let [amqp, distribution, names] = [(); 3].map(|()| free_port());
-        let ports = [(); 3].map(|()| free_port());
-        let [stomp, stomp_tls, web] = ports;
-        let (ca, server) = (place.path("ca.pem"), place.path("server.pem"));
-        let config = format!(
-            "listeners.tcp.1 = 127.0.0.1:{amqp}\n\
-             stomp.listeners.tcp.1 = 127.0.0.1:{stomp}\n\
-             stomp.listeners.ssl.1 = 127.0.0.1:{stomp_tls}\n\
-             ssl_options.cacertfile = {ca}\nssl_options.certfile = {server}\n\
-             ssl_options.keyfile = {server}\n\
-             web_stomp.tcp.ip = 127.0.0.1\nweb_stomp.tcp.port = {web}\n\
-             disk_free_limit.absolute = 1MB\n"
-        );
-        fs::write(home.join("rabbitmq.conf"), config).unwrap();
-        fs::write(
-            home.join("plugins"),
-            "[rabbitmq_stomp, rabbitmq_web_stomp].",
-        )
-        .unwrap();
-        let epmd = Command::new("epmd")
-            .args(["-address", "127.0.0.1", "-port", &names.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .expect("install rabbitmq-server, or leave out `--features brokers`");
-        wait_for(names, START);
-        let output = within("output");
-        let log = fs::File::create(&output).unwrap();
-        // The program behind the wrapper that would become another user.
-        let child = Command::new("/usr/lib/rabbitmq/bin/rabbitmq-server")
-            .env("HOME", &home)
-            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-            .env("ERL_EPMD_PORT", names.to_string())
-            .env("RABBITMQ_NODENAME", format!("{name}@localhost"))
-            .env("RABBITMQ_NODE_PORT", amqp.to_string())
-            .env("RABBITMQ_DIST_PORT", distribution.to_string())
-            .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
-            .env("RABBITMQ_CONFIG_FILE", within("rabbitmq.conf"))
-            .env("RABBITMQ_GENERATED_CONFIG_DIR", within("generated"))
-            .env("RABBITMQ_ENABLED_PLUGINS_FILE", within("plugins"))
-            .env("RABBITMQ_PLUGINS_EXPAND_DIR", within("expanded"))
-            .env("RABBITMQ_MNESIA_BASE", within("mnesia"))
-            .env("RABBITMQ_LOG_BASE", within("log"))
-            .env("RABBITMQ_LOGS", "-")
-            .env("RABBITMQ_PID_FILE", within("pid"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .process_group(0)
-            .spawn()
-            .expect("install rabbitmq-server, or leave out `--features brokers`");
-        Self {
-            child,
-            epmd,
-            ports,
-            output,
-        }
-    }
-
-    /// Waits until it serves.
-    fn up(mut self) -> Self {
-        let began = Instant::now();
-        for port in self.ports {
-            while TcpStream::connect(("127.0.0.1", port)).is_err() {
-                let ended = self.child.try_wait().unwrap();
-                if ended.is_some() || began.elapsed() > START {
-                    let said = fs::read_to_string(&self.output).unwrap();
-                    panic!("RabbitMQ does not listen on {port} ({ended:?}): {said}");
-                }
-                std::thread::sleep(Duration::from_millis(50));
+#[tokio::test]
+async fn a_frozen_broker_and_a_dark_cluster_cost_no_message() {
+    let place = Place::new();
+    let starting = [Broker::start(&place, "d"), Broker::start(&place, "e")];
+    let [mut d, mut e] = starting.map(Broker::up);
+    let urls = [&d, &e].map(|broker| broker.urls("guest:guest")[0].clone());
+    let policy = Policy::builder().order(Order::new(Walk::Listed));
+    let mut client = Client::with(&place, &urls, policy);
+    const COUNT: u64 = 2000;
+    for number in 0..COUNT {
+        match number {
+            500 => d.freeze(),
+            1000 => {
+                let began = Instant::now();
+                within(client.link.flush()).await.unwrap();
+                println!("confirmed elsewhere after {:?} more", began.elapsed());
             }
+            // Both are away, with messages on their way.
+            1200 => {
+                d.kill();
+                e.kill();
+            }
+            _ => {}
         }
-        self
+        let sent = Send::to("/queue/n", number.to_string()).header("persistent", "true");
+        client.link.try_send(sent).unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
-
-    /// Over tcp, tls and WebSocket, as this user.
-    fn urls(&self, who: &str) -> [String; 3] {
-        let [stomp, stomp_tls, web] = self.ports;
-        [
-            format!("tcp://{who}@127.0.0.1:{stomp}"),
-            format!("tls://{who}@127.0.0.1:{stomp_tls}"),
-            format!("ws://{who}@127.0.0.1:{web}/ws"),
-        ]
-    }
+    let lost = std::iter::from_fn(|| client.events.try_next());
+    let mut lost = lost.filter_map(|event| match event.what {
+        What::Disconnected {
+            why: Why::Lost(failure),
+            ..
+        } => Some(failure.kind),
+        _ => None,
+    });
+    assert_eq!(lost.next(), Some(Kind::Stale));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let restarted = tokio::task::spawn_blocking(move || e.restart().up());
+    let e = restarted.await.unwrap();
+    within(client.link.flush()).await.unwrap();
+    let counters = client.link.counters();
+    assert_eq!(
+        (counters.confirmed, counters.unconfirmed, counters.dropped),
+        (COUNT, 0, 0)
+    );
+    // What the second had confirmed it had written down, and what the first had not confirmed came to it.
+    let reading = Client::new(&place, &e.urls("guest:guest")[..1]);
+    let what = Subscribe::to("/queue/n", AckMode::Auto);
+    let mut reader = subscribe(&reading.link, what, ROOM).unwrap();
+    let numbers = numbers(&mut reader, COUNT - 1).await;
+    let first = *numbers.first().unwrap();
+    assert!(first <= 500, "{first}");
+    assert_eq!(
+        numbers.len() as u64,
+        COUNT - first,
+        "a gap: {first}, {counters:?}"
+    );
 }
 
-impl Drop for Broker {
-    fn drop(&mut self) {
-        for child in [&mut self.child, &mut self.epmd] {
-            let group = format!("-{}", child.id());
-            let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
-            let _ = child.wait();
+/// Through proxies that cut: all come at least once, the first of each in order.
+async fn cut_at_random_bytes(place: &Place, broker: &Broker) {
+    let mut cuts = 0;
+    for seed in 1..=3 {
+        let proxy = Proxy::new(broker.port(), seed, 20_000).await;
+        let url = format!("tcp://guest:guest@{}", proxy.address);
+        let client = Client::with(place, &[url], tireless());
+        let queue = format!("/queue/cut-{seed}");
+        const COUNT: u64 = 1000;
+        for number in 0..COUNT {
+            let sent = Send::to(&queue, number.to_string());
+            client.link.try_send(sent).unwrap();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        proxy.heal();
+        within(client.link.flush()).await.unwrap();
+        let counters = client.link.counters();
+        assert_eq!(
+            (counters.confirmed, counters.unconfirmed, counters.dropped),
+            (COUNT, 0, 0)
+        );
+        let direct = Client::new(place, &broker.urls("guest:guest")[..1]);
+        let what = Subscribe::to(&queue, AckMode::Auto);
+        let mut reader = subscribe(&direct.link, what, ROOM).unwrap();
+        assert_eq!(numbers(&mut reader, COUNT - 1).await.len() as u64, COUNT);
+        println!("seed {seed}: {} cuts, {counters:?}", proxy.cuts());
+        cuts += proxy.cuts();
+    }
+    assert!(cuts > 15, "{cuts} cuts prove little");
+}
+
+/// The numbers that come, up to the last: the first of each after all before it.
+async fn numbers(reader: &mut Inbox<Incoming>, last: u64) -> BTreeSet<u64> {
+    let mut seen: BTreeSet<u64> = BTreeSet::new();
+    while seen.last() != Some(&last) {
+        let incoming = next(reader).await;
+        let text = std::str::from_utf8(&incoming.body).unwrap();
+        let number = text.parse().unwrap();
+        if seen.insert(number) {
+            assert_eq!(seen.last(), Some(&number), "out of order");
         }
     }
-}
-
-fn wait_for(port: u16, most: Duration) {
-    let began = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(began.elapsed() < most, "nobody listens on {port}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// A directory of its own, with an authority and a server certificate for 127.0.0.1.
-struct Place(PathBuf);
-
-impl Place {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("failover-stomp-{}-{number}", std::process::id());
-        let place = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&place.0).unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        place.write("ca.pem", &authority.pem());
-        let key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new(["127.0.0.1".to_string()]).unwrap();
-        let server = server.signed_by(&key, &authority).unwrap();
-        place.write("server.pem", &(server.pem() + &key.serialize_pem()));
-        place
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.0.join(name), text).unwrap();
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    seen
 }

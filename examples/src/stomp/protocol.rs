@@ -13,6 +13,7 @@ use crate::stomp::frame::{Frame, LONGEST_HEAD, Parser, beats};
 use crate::stomp::session::StompSession;
 use crate::stomp::subscriptions::Subscriptions;
 use crate::stomp::{Receipt, Send};
+use crate::userinfo::percent_decoded;
 
 /// A client of STOMP 1.2: its credentials, its virtual host, its heart-beats, its subscriptions.
 #[derive(Debug)]
@@ -212,27 +213,6 @@ fn offer(header: &str) -> Result<Offer, StompError> {
             header.as_bytes(),
         )),
     }
-}
-
-/// `%40` is `@`; what is no such escape stays.
-fn percent_decoded(text: &str) -> String {
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, others)) = rest.split_first() {
-        let digits = others.get(..2).filter(|_| first == b'%');
-        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                plain.push(byte);
-                rest = &others[2..];
-            }
-            None => {
-                plain.push(first);
-                rest = others;
-            }
-        }
-    }
-    String::from_utf8_lossy(&plain).into_owned()
 }
 
 #[cfg(test)]

@@ -12,8 +12,10 @@ mod bad_input;
 mod conversation;
 mod end;
 mod losses;
+mod moved;
 mod nats;
 mod net;
+mod resume;
 mod stomp;
 #[path = "../support/mod.rs"]
 mod support;

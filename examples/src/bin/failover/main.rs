@@ -8,6 +8,7 @@ mod demo;
 mod deployed;
 mod herd;
 mod migrate;
+mod mqtt;
 mod nats;
 mod policy;
 mod probe;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Cat(arguments) => cat::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
+        Command::Mqtt(arguments) => mqtt::run(&arguments),
         Command::Nats(arguments) => nats::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Stomp(arguments) => stomp::run(&arguments),

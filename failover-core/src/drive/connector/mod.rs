@@ -524,6 +524,18 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         }
     }
 
+    /// Hears the handles and makes the dials while somebody is busy with what a connection left behind.
+    /// Whether the connector is closed.
+    pub(crate) fn poll_beside(&mut self, cx: &mut Context<'_>) -> bool {
+        loop {
+            self.hear(cx);
+            self.poll_dials(cx);
+            if self.is_closed() || self.poll_wake(cx).is_pending() {
+                return self.is_closed();
+            }
+        }
+    }
+
     /// Whoever goes away with an answer is not to be woken by a timer that was for the question.
     fn disarm(&mut self) {
         self.timer = None;

@@ -59,9 +59,10 @@ where
         now: Time,
         cx: &mut Context<'_>,
     ) -> Step {
+        let is_closed = self.connector.poll_beside(cx);
         let turn = self.turn(&mut active, Duty::Finish, now, cx);
         match turn {
-            Ok(turn) if !active.is_flushed() && now < until => {
+            Ok(turn) if !is_closed && !active.is_flushed() && now < until => {
                 self.state = State::Farewell(active, until);
                 match turn {
                     Turn::More => Step::Yield,

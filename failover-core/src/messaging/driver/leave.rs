@@ -29,8 +29,9 @@ where
         now: Time,
         cx: &mut Context<'_>,
     ) -> Step {
+        let is_closed = self.connector.poll_beside(cx);
         let turn = self.turn(&mut active, Duty::Finish, now, cx);
-        let done = active.is_flushed() && self.flight.oldest().is_none();
+        let done = is_closed || (active.is_flushed() && self.flight.oldest().is_none());
         match turn {
             Ok(turn) if !done && now < until => {
                 self.state = State::Leaving(active, until);
@@ -41,7 +42,7 @@ where
             }
             Ok(_) => {
                 let last = self.on_left();
-                if now < until && self.is_asked_through(last) {
+                if !is_closed && now < until && self.is_asked_through(last) {
                     self.parting = Some(Parting {
                         active,
                         until,

@@ -1,0 +1,72 @@
+//! The memory of a process with one idle client.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::cluster::Cluster;
+use crate::contestants::{Reader, Who};
+use crate::figures::{goal, row};
+use crate::{Outcome, block_on};
+
+const IDLE: Duration = Duration::from_secs(20);
+
+/// A process each, one after the other; the last has the runtime alone.
+pub(crate) fn measure(cluster: &mut Cluster) -> Outcome {
+    cluster.start_all()?;
+    let server = cluster.addresses()[0];
+    let ours = pss("ours", server)?;
+    let theirs = pss("async-nats", server)?;
+    let bare = pss("bare", server)?;
+    let said = |kib: u64| format!("{kib} KiB");
+    row(
+        &format!("a process with one idle, subscribed client, after {IDLE:?}: PSS"),
+        [&said(ours), &said(theirs), &said(bare)],
+        Some(goal("≤ async-nats", ours <= theirs)),
+    );
+    Ok(())
+}
+
+/// This program again as `--idle`, for a while; in KiB.
+fn pss(who: &str, server: SocketAddr) -> Outcome<u64> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(["--idle", who, &server.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let measured = read(&mut child);
+    child.kill()?;
+    child.wait()?;
+    measured
+}
+
+fn read(child: &mut std::process::Child) -> Outcome<u64> {
+    let stdout = child.stdout.take().ok_or("no standard output")?;
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line)?;
+    if line.trim() != "ready" {
+        return Err("the client did not connect".into());
+    }
+    std::thread::sleep(IDLE);
+    let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", child.id()))?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+    Ok(kib.ok_or("smaps_rollup has no Pss")?)
+}
+
+/// Until it is killed.
+pub(crate) fn client(who: &str, server: SocketAddr) -> Outcome {
+    let who = match who {
+        "ours" => Who::Ours,
+        "async-nats" => Who::AsyncNats,
+        _ => Who::Bare,
+    };
+    block_on(async {
+        let _reader = Reader::new(who, &[server]).await?;
+        println!("ready");
+        std::future::pending::<()>().await;
+        Ok(())
+    })
+}

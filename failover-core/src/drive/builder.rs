@@ -20,7 +20,7 @@ pub struct ConnectorBuilder<D, C> {
     dialer: D,
     clock: C,
     endpoints: Vec<Endpoint>,
-    policy: Policy,
+    policy: Arc<Policy>,
     hooks: Option<Box<dyn Hooks + Send>>,
     seed: Seed,
     learner: Option<Learner>,
@@ -33,7 +33,7 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
             dialer,
             clock,
             endpoints: Vec::new(),
-            policy: Policy::default(),
+            policy: Arc::default(),
             hooks: None,
             seed: Seed::random(),
             learner: None,
@@ -53,9 +53,10 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
         self
     }
 
-    /// What to do. Default: [`Policy::default`].
-    pub fn policy(mut self, policy: Policy) -> Self {
-        self.policy = policy;
+    /// What to do: a [`Policy`], or an `Arc` of one that many connectors share. Default:
+    /// [`Policy::default`].
+    pub fn policy(mut self, policy: impl Into<Arc<Policy>>) -> Self {
+        self.policy = policy.into();
         self
     }
 
@@ -120,7 +121,7 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
             check_routes(&self.dialer, endpoint)?;
         }
         let traits = directory.traits(|target| self.dialer.security(target));
-        let machine = Machine::new(Arc::new(self.policy), &traits, self.seed);
+        let machine = Machine::new(self.policy, &traits, self.seed);
         let hooks = self.hooks.unwrap_or_else(|| Box::new(NoHooks));
         Ok(Connector::new(
             self.dialer,

@@ -198,7 +198,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     pub(super) fn note(&self, endpoint: EndpointId, book: impl FnOnce(&mut EndpointReport)) {
         let condition = self.machine.condition(endpoint);
         self.shared.with(|inside| {
-            if let Some(report) = inside.reports.get_mut(&endpoint) {
+            if let Some(report) = inside.reports.get_mut(endpoint) {
                 book(report);
                 if let Some((condition, until)) = condition {
                     report.condition = condition;

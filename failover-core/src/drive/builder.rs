@@ -9,6 +9,7 @@ use crate::directory::{Directory, Endpoint, Learner, Target};
 use crate::drive::clock::Clock;
 use crate::drive::connector::{Connector, Sharing};
 use crate::drive::error::{BuildError, ListError};
+use crate::drive::keep::{Keep, Keepers};
 use crate::drive::metrics::Metrics;
 use crate::drive::share::{DialLimiter, RetryBudget, SharedHealth};
 use crate::machine::Machine;
@@ -16,7 +17,7 @@ use crate::policy::{CustomDelay, Hooks, NoHooks, Policy, Seed};
 
 /// Puts a [`Connector`] together; every rule is checked in [`build`](Self::build).
 #[must_use = "a builder does nothing until `build`"]
-pub struct ConnectorBuilder<D, C> {
+pub struct ConnectorBuilder<D: Dial, C> {
     dialer: D,
     clock: C,
     endpoints: Vec<Endpoint>,
@@ -25,6 +26,7 @@ pub struct ConnectorBuilder<D, C> {
     seed: Seed,
     learner: Option<Learner>,
     sharing: Sharing,
+    keepers: Option<Keepers<D::Conn>>,
 }
 
 impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
@@ -38,6 +40,7 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
             seed: Seed::random(),
             learner: None,
             sharing: Sharing::default(),
+            keepers: None,
         }
     }
 
@@ -98,6 +101,16 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
         self
     }
 
+    /// Has every spare looked after by a keeper that this makes. Default: nobody looks after a spare,
+    /// and one that died is found out when it is used.
+    pub fn keeper<K>(mut self, make: impl Fn(&Target) -> K + Send + 'static) -> Self
+    where
+        K: Keep<D::Conn> + 'static,
+    {
+        self.keepers = Some(Box::new(move |to| Box::new(make(to))));
+        self
+    }
+
     /// Counts what it does. Default: nobody counts.
     pub fn metrics(mut self, metrics: Arc<dyn Metrics>) -> Self {
         self.sharing.metrics = Some(metrics);
@@ -131,6 +144,7 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
             hooks,
             self.learner.unwrap_or_default(),
             self.sharing,
+            self.keepers,
         ))
     }
 }

@@ -10,6 +10,7 @@ use crate::dial::{Dial, DialError, Trail};
 use crate::directory::Target;
 use crate::drive::clock::Clock;
 use crate::drive::connector::gate::{Gate, Pass};
+use crate::drive::connector::kept::Kept;
 use crate::drive::connector::{Arrival, Connector, Established, Remains};
 use crate::drive::error::DeadlinePassed;
 use crate::drive::event::Link;
@@ -94,12 +95,12 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                     id: order.attempt,
                     target: target.clone(),
                 };
-                self.kept.push(Established {
+                self.kept.push(Kept::new(Established {
                     conn,
                     link,
                     arrival: Arrival::First,
                     leave: Leave::default(),
-                });
+                }));
                 let remains = Remains {
                     target,
                     trail,

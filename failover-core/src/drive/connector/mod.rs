@@ -5,6 +5,7 @@ mod dials;
 mod established;
 mod gate;
 mod hearing;
+mod kept;
 mod leaving;
 mod list;
 mod looks;
@@ -28,9 +29,11 @@ pub use crate::drive::connector::connections::Connections;
 use crate::drive::connector::dials::InFlight;
 pub use crate::drive::connector::established::{Arrival, Established};
 pub(crate) use crate::drive::connector::gate::Sharing;
+use crate::drive::connector::kept::Kept;
 use crate::drive::event::{Events, Link, Ring};
 use crate::drive::guard::Guarded;
 use crate::drive::handle::{Handle, Shared, Status};
+use crate::drive::keep::Keepers;
 use crate::drive::leave::Leave;
 use crate::drive::report::EndpointReport;
 use crate::drive::spans::Spans;
@@ -91,7 +94,9 @@ pub struct Connector<D: Dial, C: Clock> {
     in_flight: Vec<InFlight<D>>,
     timer: Option<(Time, Pin<Box<C::Sleep>>)>,
     /// Connections that nobody has taken: the next one, and spares.
-    kept: Vec<Established<D::Conn>>,
+    kept: Vec<Kept<D::Conn>>,
+    /// Who looks after spares.
+    keepers: Option<Keepers<D::Conn>>,
     /// The connection that is out, until it is lost or left.
     out: Option<Out>,
     /// The connection that was out is to be left, and its session may finish for this long.
@@ -141,6 +146,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         hooks: Box<dyn Hooks + Send>,
         learner: Learner,
         sharing: Sharing,
+        keepers: Option<Keepers<D::Conn>>,
     ) -> Self {
         let reports = directory
             .iter()
@@ -164,6 +170,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             in_flight: Vec::new(),
             timer: None,
             kept: Vec::new(),
+            keepers,
             out: None,
             parting: None,
             arrival: Arrival::First,
@@ -247,7 +254,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     /// This connection is no more ours: dropped if it is here; if it is out, its session is told to
     /// leave, and may finish for this long.
     fn drop_connection(&mut self, attempt: AttemptId, grace: Option<Duration>) {
-        self.kept.retain(|kept| kept.id() != attempt);
+        self.kept.retain(|kept| kept.established.id() != attempt);
         if let Some(out) = self.out.take_if(|out| out.link.id == attempt) {
             out.leave.ask();
             self.parting = grace.filter(|grace| !grace.is_zero());

@@ -117,10 +117,16 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                 What::Suspended { endpoint, until }
             }
             machine::Event::SpareReady(link) => What::SpareReady(self.link(link)?),
-            machine::Event::SpareLost { link, failure } => What::SpareLost {
-                link: self.link(link)?,
-                failure,
-            },
+            machine::Event::SpareLost { link, failure } => {
+                let error = remains.as_ref().and_then(|remains| remains.error.as_ref());
+                self.note(link.endpoint, |report| {
+                    report.on_failure(failure, error, now);
+                });
+                What::SpareLost {
+                    link: self.link(link)?,
+                    failure,
+                }
+            }
             machine::Event::Starved => What::Starved,
             machine::Event::Closed(reason) => What::Closed(reason),
         })

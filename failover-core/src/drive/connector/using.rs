@@ -57,6 +57,8 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             verdict,
             error,
         } = loss.into();
+        // None that has died meanwhile takes its place.
+        self.poll_spares(&mut Context::from_waker(Waker::noop()));
         let remains = self.remains_of_session(connection, failure, error);
         let input = Input::Lost {
             attempt: connection,
@@ -229,6 +231,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Established<D::Conn>, GiveUp>> {
         loop {
+            self.poll_spares(cx);
             self.hear(cx);
             // A spare that took over is handed out before its replacement is dialled.
             if let Some(answer) = self.answer() {
@@ -259,6 +262,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     /// side: spares, probes, moves.
     pub(crate) fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
+            self.poll_spares(cx);
             self.hear(cx);
             self.poll_dials(cx);
             if self.out.is_none() {
@@ -282,8 +286,8 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         let at = self
             .kept
             .iter()
-            .position(|kept| kept.id() == link.attempt)?;
-        let mut established = self.kept.remove(at);
+            .position(|kept| kept.established.id() == link.attempt)?;
+        let mut established = self.kept.remove(at).established;
         // Who holds a connection holds no memory for dials: most clients stay connected for long.
         self.kept.shrink_to_fit();
         self.in_flight.shrink_to_fit();

@@ -5,14 +5,14 @@
 //! the test that started it.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
-mod servers;
+mod programs;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use self::servers::{Nats, Place, free_port, haproxy, lines, nginx, openssl};
+use self::programs::{Nats, Place, free_port, haproxy, lines, nginx, openssl};
 
 #[test]
 fn nats_answers_over_tcp_although_the_first_server_is_dead() {

@@ -8,10 +8,16 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::future::{Future, Pending, pending};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use failover_core::attempt::AttemptId;
+use failover_core::dial::{Dial, DialContext};
+use failover_core::directory::{Endpoint, Target};
+use failover_core::drive::{Clock, Connector};
 use failover_core::endpoint::{EndpointId, Endpoints, Security, Traits};
 use failover_core::failure::{Failure, Kind};
 use failover_core::heartbeat::Monitor;
@@ -77,6 +83,83 @@ fn a_step_of_a_running_machine_takes_no_memory() {
         0,
         "allocations in 10000 steps"
     );
+}
+
+/// What a connector takes beside its session and its connection: its own state, its one endpoint, and
+/// what it shares with its handles.
+const IDLE: usize = 2048;
+
+#[test]
+fn a_connector_that_is_connected_and_idle_is_small() {
+    let policy = Arc::new(Policy::default());
+    drop(connected(&policy));
+    let before = COUNTED.with(Cell::get).0;
+    let (running, inline) = connected(&policy);
+    let heap = usize::try_from(COUNTED.with(Cell::get).0 - before).unwrap();
+    println!("a connected client, its future:   {inline} bytes");
+    println!("its heap, that included:          {heap} bytes");
+    println!(
+        "connector, inline:                {} bytes",
+        size_of::<Connector<Open, Still>>()
+    );
+    println!(
+        "event, inline:                    {} bytes",
+        size_of::<failover_core::drive::Event>()
+    );
+    println!(
+        "report of an endpoint, inline:    {} bytes",
+        size_of::<failover_core::drive::EndpointReport>()
+    );
+    assert!(heap <= IDLE, "{heap}");
+    drop(running);
+}
+
+type Running = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A client that runs a session, and the size of its future.
+fn connected(policy: &Arc<Policy>) -> (Running, usize) {
+    let endpoint = Endpoint::parse("tcp://127.0.0.1:4222").unwrap();
+    let mut connector = Connector::builder(Open, Still)
+        .endpoint(endpoint)
+        .policy(Arc::clone(policy))
+        .build()
+        .unwrap();
+    let future = async move {
+        let session = |_link| pending::<Result<(), Failure>>();
+        connector.run(session).await.unwrap();
+    };
+    let inline = size_of_val(&future);
+    let mut running: Running = Box::pin(future);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(running.as_mut().poll(&mut cx).is_pending());
+    (running, inline)
+}
+
+/// Always there.
+struct Open;
+
+impl Dial for Open {
+    type Conn = ();
+    type Error = Failure;
+
+    async fn dial(&self, _: &Target, _: &DialContext) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// A clock that stands.
+struct Still;
+
+impl Clock for Still {
+    type Sleep = Pending<()>;
+
+    fn now(&self) -> Time {
+        Time::ZERO
+    }
+
+    fn sleep_until(&self, _: Time) -> Pending<()> {
+        pending()
+    }
 }
 
 /// What one more client takes, when policy and list are there already, after a hundred steps.

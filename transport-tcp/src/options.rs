@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// What a dialer says about its sockets; also an option of an endpoint, which then beats the
@@ -145,39 +145,43 @@ impl TcpOptions {
     /// A connection to this address.
     pub(crate) async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
         let stream = self.socket(address)?.connect(address).await?;
-        // Only now: before the connect it would bound that, too, which is the deadline's work.
-        self.bound_silence(&stream)?;
+        self.set_up(&stream)?;
         Ok(stream)
     }
 
-    fn socket(&self, address: SocketAddr) -> io::Result<TcpSocket> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
-        socket.set_nonblocking(true)?;
-        // First, so that no layer above ever writes without it.
-        socket.set_tcp_nodelay(self.nagle == Nagle::Off)?;
-        if let Some(keepalive) = self.keepalive {
-            socket.set_tcp_keepalive(&keepalive.to_socket2())?;
+    /// What needs no connect: said before any layer above writes, and not to a peer that refuses.
+    fn set_up(&self, stream: &TcpStream) -> io::Result<()> {
+        if self.nagle == Nagle::Off {
+            stream.set_nodelay(true)?;
         }
+        if let Some(keepalive) = self.keepalive {
+            SockRef::from(stream).set_tcp_keepalive(&keepalive.to_socket2())?;
+        }
+        // Before the connect it would bound that, too, which is the deadline's work.
+        self.bound_silence(stream)
+    }
+
+    fn socket(&self, address: SocketAddr) -> io::Result<TcpSocket> {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
         // Before the connect: the window scale is agreed there.
         if let Some(bytes) = self.receive_buffer {
-            socket.set_recv_buffer_size(bytes)?;
+            SockRef::from(&socket).set_recv_buffer_size(bytes)?;
         }
         if let Some(bytes) = self.send_buffer {
-            socket.set_send_buffer_size(bytes)?;
+            SockRef::from(&socket).set_send_buffer_size(bytes)?;
         }
         self.bind_interface(&socket)?;
         if let Some(local) = self.local_address {
             bind(&socket, local, address)?;
         }
-        Ok(TcpSocket::from_std_stream(socket.into()))
+        Ok(socket)
     }
 
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
-    fn bind_interface(&self, socket: &Socket) -> io::Result<()> {
+    fn bind_interface(&self, socket: &TcpSocket) -> io::Result<()> {
         let Some(name) = &self.interface else {
             return Ok(());
         };
@@ -188,7 +192,7 @@ impl TcpOptions {
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "fuchsia")))]
-    fn bind_interface(&self, _socket: &Socket) -> io::Result<()> {
+    fn bind_interface(&self, _socket: &TcpSocket) -> io::Result<()> {
         Ok(())
     }
 
@@ -212,17 +216,15 @@ impl Default for TcpOptions {
     }
 }
 
-fn bind(socket: &Socket, local: IpAddr, to: SocketAddr) -> io::Result<()> {
+fn bind(socket: &TcpSocket, local: IpAddr, to: SocketAddr) -> io::Result<()> {
     if local.is_ipv4() != to.is_ipv4() {
         let told = format!("the local address {local} is of another family");
         return Err(io::Error::new(io::ErrorKind::Unsupported, told));
     }
-    socket
-        .bind(&SocketAddr::new(local, 0).into())
-        .map_err(|error| {
-            let told = format!("cannot use the local address {local}: {error}");
-            io::Error::new(io::ErrorKind::InvalidInput, told)
-        })
+    socket.bind(SocketAddr::new(local, 0)).map_err(|error| {
+        let told = format!("cannot use the local address {local}: {error}");
+        io::Error::new(io::ErrorKind::InvalidInput, told)
+    })
 }
 
 /// When a silent connection is probed, and given up: after `idle`, then every `interval`, until

@@ -1,218 +1,159 @@
-//! Server programs in the foreground on free ports of the loopback interface, each ended with the test
-//! that started it.
-#![allow(clippy::unwrap_used, clippy::panic, dead_code, missing_docs)]
+//! Servers on loopback for `failover probe`, each on a thread of its own.
+#![allow(clippy::unwrap_used, dead_code, missing_docs)]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::future::Future;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 
-pub(crate) struct Nats {
-    _program: Program,
-    pub(crate) tcp_port: u16,
-    pub(crate) ws_port: u16,
+/// An authority, and its certificate in a file.
+pub(crate) struct Ca {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    pub(crate) file: PathBuf,
 }
 
-impl Nats {
-    pub(crate) fn start(place: &Place) -> Self {
-        let (tcp_port, ws_port) = (free_port(), free_port());
-        let config = format!(
-            "listen: 127.0.0.1:{tcp_port}\nwebsocket {{ listen: 127.0.0.1:{ws_port}\n no_tls: true }}\n"
-        );
-        let file = place.write("nats.conf", &config);
-        let program = Program::start("nats-server", &["-c", &file], &[tcp_port, ws_port]);
-        Self {
-            _program: program,
-            tcp_port,
-            ws_port,
-        }
-    }
-
-    pub(crate) fn tcp(&self) -> String {
-        format!("tcp://127.0.0.1:{}", self.tcp_port)
-    }
-
-    pub(crate) fn ws(&self) -> String {
-        format!("ws://127.0.0.1:{}", self.ws_port)
-    }
-}
-
-/// TLS on a port, and clear text on `haproxy.sock`.
-pub(crate) fn haproxy(place: &Place, to: u16) -> (Program, u16) {
-    let port = free_port();
-    let (pem, socket) = (place.path("server.pem"), place.path("haproxy.sock"));
-    let config = format!(
-        "defaults\n mode tcp\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n\
-         listen tls\n bind 127.0.0.1:{port} ssl crt {pem}\n server nats 127.0.0.1:{to}\n\
-         listen socket\n bind unix@{socket}\n server nats 127.0.0.1:{to}\n"
-    );
-    let file = place.write("haproxy.cfg", &config);
-    // `-db`: in the foreground, one process.
-    (
-        Program::start("haproxy", &["-db", "-f", &file], &[port]),
-        port,
-    )
-}
-
-pub(crate) fn nginx(place: &Place, to: u16) -> (Program, u16) {
-    let port = free_port();
-    (start_nginx(place, to, port, "", &[port]), port)
-}
-
-/// The same, with a second port that hands on bytes to another one.
-pub(crate) fn nginx_with_stream(place: &Place, ws: u16, tcp: u16) -> (Program, u16, u16) {
-    let (port, bytes) = (free_port(), free_port());
-    let stream = format!(
-        "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n\
-         stream {{ server {{ listen 127.0.0.1:{bytes}; proxy_pass 127.0.0.1:{tcp}; }} }}"
-    );
-    let program = start_nginx(place, ws, port, &stream, &[port, bytes]);
-    (program, port, bytes)
-}
-
-fn start_nginx(place: &Place, to: u16, port: u16, before: &str, ports: &[u16]) -> Program {
-    let dir = place.0.display();
-    // One process: a master that is killed would leave its workers behind.
-    let config = format!(
-        "daemon off; master_process off; pid {dir}/nginx.pid; error_log stderr;\n\
-         {before}\n\
-         events {{ }}\n\
-         http {{\n\
-           access_log off;\n\
-           client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy;\n\
-           fastcgi_temp_path {dir}/fastcgi; uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;\n\
-           server {{\n\
-             listen 127.0.0.1:{port} ssl;\n\
-             ssl_certificate {dir}/server.pem; ssl_certificate_key {dir}/server.pem;\n\
-             location / {{\n\
-               proxy_pass http://127.0.0.1:{to}; proxy_http_version 1.1;\n\
-               proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;\n\
-               proxy_set_header Host $host;\n\
-             }}\n\
-           }}\n\
-         }}\n"
-    );
-    let file = place.write("nginx.conf", &config);
-    let dir = place.0.display().to_string();
-    let arguments = ["-p", &dir, "-e", "stderr", "-c", &file];
-    Program::start("nginx", &arguments, ports)
-}
-
-/// Sends each line back, reversed.
-pub(crate) fn openssl(place: &Place) -> (Program, u16) {
-    let port = free_port();
-    let (accept, pem) = (format!("127.0.0.1:{port}"), place.path("server.pem"));
-    let arguments = [
-        "s_server", "-accept", &accept, "-cert", &pem, "-key", &pem, "-rev", "-quiet",
-    ];
-    (Program::start("openssl", &arguments, &[port]), port)
-}
-
-/// A server program. It is killed when it is dropped, by its own process id.
-pub(crate) struct Program {
-    child: Child,
-}
-
-impl Program {
-    /// Starts it, and waits until it listens on these ports.
-    pub(crate) fn start(name: &str, arguments: &[&str], ports: &[u16]) -> Self {
-        let path = [format!("/usr/sbin/{name}"), format!("/usr/bin/{name}")];
-        let path = path.iter().find(|path| Path::new(path).exists());
-        let child = Command::new(path.map_or(name, String::as_str))
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!(
-                    "cannot start `{name}` ({error}): install it, or leave out `--features brokers`"
-                )
-            });
-        let mut program = Self { child };
-        let said = lines(program.child.stderr.take().unwrap());
-        let began = Instant::now();
-        for port in ports {
-            while TcpStream::connect(("127.0.0.1", *port)).is_err() {
-                let ended = program.child.try_wait().unwrap();
-                if ended.is_some() || began.elapsed() > Duration::from_secs(10) {
-                    let said: Vec<String> = said.try_iter().collect();
-                    panic!("`{name}` does not listen ({ended:?}): {}", said.join("\n"));
-                }
-                thread::sleep(Duration::from_millis(10));
-            }
-        }
-        program
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A directory of its own, with an authority and a server certificate for 127.0.0.1.
-pub(crate) struct Place(pub(crate) PathBuf);
-
-impl Place {
+impl Ca {
     pub(crate) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("failover-brokers-{}-{number}", std::process::id());
-        let place = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&place.0).unwrap();
-
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         let name = format!("authority {number}");
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        place.write("ca.pem", &authority.pem());
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let name = format!("failover-probe-{}-{number}.pem", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        fs::write(&file, issuer.pem()).unwrap();
+        Self { issuer, file }
+    }
 
+    pub(crate) fn server(&self, params: CertificateParams) -> Arc<ServerConfig> {
         let key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new(["127.0.0.1".to_string()]).unwrap();
-        let server = server.signed_by(&key, &authority).unwrap();
-        place.write("server.pem", &(server.pem() + &key.serialize_pem()));
-        place
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key);
+        Arc::new(config.unwrap())
     }
 
-    pub(crate) fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-
-    pub(crate) fn write(&self, name: &str, text: &str) -> String {
-        fs::write(self.0.join(name), text).unwrap();
-        self.path(name)
+    /// Probes while trusting this authority alone.
+    pub(crate) fn probe(&self, urls: &[String], flags: &[&str]) -> (Option<i32>, Vec<Value>) {
+        let mut arguments = vec!["probe", "--json", "--ca", self.file.to_str().unwrap()];
+        arguments.extend(flags);
+        arguments.extend(urls.iter().map(String::as_str));
+        reports(&failover(&arguments))
     }
 }
 
-impl Drop for Place {
+impl Drop for Ca {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_file(&self.file);
     }
 }
 
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+pub(crate) fn loopback() -> CertificateParams {
+    CertificateParams::new(["127.0.0.1".to_string()]).unwrap()
 }
 
-/// Its lines, as they come.
-pub(crate) fn lines(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
-    let (tell, told) = channel();
-    thread::spawn(move || {
-        for line in BufReader::new(from).lines().map_while(Result::ok) {
-            let _ = tell.send(line);
-        }
+pub(crate) fn failover(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_failover"));
+    command.args(arguments).output().unwrap()
+}
+
+/// The exit code of a probe, and its lines of JSON.
+pub(crate) fn reports(ran: &Output) -> (Option<i32>, Vec<Value>) {
+    assert_eq!(String::from_utf8_lossy(&ran.stderr), "");
+    let stdout = String::from_utf8_lossy(&ran.stdout);
+    let lines = stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    (ran.status.code(), lines.collect())
+}
+
+/// A server on a thread of its own; its port.
+pub(crate) fn serve<F: Future<Output = ()> + 'static>(
+    each: impl Fn(TcpStream) -> F + Send + 'static,
+) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime.unwrap(), async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).unwrap();
+                tokio::task::spawn_local(each(stream));
+            }
+        });
     });
-    told
+    port
+}
+
+pub(crate) fn serve_tls<F: Future<Output = ()> + 'static>(
+    config: Arc<ServerConfig>,
+    each: impl Fn(tokio_rustls::server::TlsStream<TcpStream>) -> F + Clone + Send + 'static,
+) -> u16 {
+    let acceptor = TlsAcceptor::from(config);
+    serve(move |stream| {
+        let (acceptor, each) = (acceptor.clone(), each.clone());
+        async move {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                each(stream).await;
+            }
+        }
+    })
+}
+
+pub(crate) async fn until_end(mut stream: impl AsyncRead + Unpin) {
+    while let Ok(1..) = stream.read(&mut [0; 1024]).await {}
+}
+
+pub(crate) async fn closes(mut stream: impl AsyncWrite + Unpin) {
+    let _ = stream.shutdown().await;
+}
+
+pub(crate) async fn greets(mut stream: TcpStream) {
+    let _ = stream.write_all(b"220 mail.example ready\r\n").await;
+    until_end(stream).await;
+}
+
+pub(crate) async fn not_found(mut stream: TcpStream) {
+    let _ = stream.read(&mut [0; 1024]).await;
+    let _ = stream
+        .write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    until_end(stream).await;
+}
+
+pub(crate) async fn upgraded(stream: impl AsyncRead + AsyncWrite + Unpin) {
+    use futures_util::StreamExt as _;
+    let Ok(mut stream) = tokio_tungstenite::accept_async(stream).await else {
+        return;
+    };
+    while let Some(Ok(_)) = stream.next().await {}
+}
+
+/// A port on which nobody listens.
+pub(crate) fn nobody() -> u16 {
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap();
+    gone.local_addr().unwrap().port()
 }

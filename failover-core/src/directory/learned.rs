@@ -202,8 +202,8 @@ impl Directory {
             {
                 RefusedBecause::NotAdmitted
             } else {
-                let id = self.insert(endpoint, Origin::Learned);
-                let traits = traits(id, &self.entries[&id].endpoint, &security);
+                let (id, endpoint) = self.insert(endpoint, Origin::Learned);
+                let traits = traits(id, &endpoint, &security);
                 learned.changes.push(Change::Add(traits));
                 continue;
             };
@@ -264,10 +264,10 @@ impl Directory {
             .iter()
             .filter(|(_, entry)| entry.origin == Origin::Learned)
             .filter(|(_, entry)| !named.contains(&identity(&entry.endpoint)))
-            .map(|(id, _)| *id)
+            .map(|(id, _)| id)
             .collect();
         for id in gone {
-            self.entries.remove(&id);
+            self.entries.remove(id);
             changes.push(Change::Remove(id));
         }
     }

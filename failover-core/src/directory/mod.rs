@@ -3,12 +3,13 @@
 //! The machine knows ids only; the directory knows what they stand for. Nothing here is asked
 //! while a decision is made.
 
+mod by_id;
 mod endpoint;
 mod learned;
 mod options;
 mod url;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::string::{String, ToString};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use std::vec::Vec;
 
 use thiserror::Error;
 
+pub(crate) use self::by_id::ById;
 pub use self::endpoint::{Endpoint, Overrides, Target};
 pub use self::learned::{CertificateName, Learned, Learner, Refused, RefusedBecause};
 pub use self::options::Options;
@@ -40,7 +42,7 @@ use crate::policy::MIN_REDIAL;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
-    entries: BTreeMap<EndpointId, Entry>,
+    entries: ById<Entry>,
     /// The id of the next one.
     next: u32,
 }
@@ -78,13 +80,13 @@ impl Directory {
     /// The endpoint with this id.
     #[must_use]
     pub fn get(&self, id: EndpointId) -> Option<&Arc<Endpoint>> {
-        self.entries.get(&id).map(|entry| &entry.endpoint)
+        self.entries.get(id).map(|entry| &entry.endpoint)
     }
 
     /// Who named the endpoint with this id.
     #[must_use]
     pub fn origin(&self, id: EndpointId) -> Option<Origin> {
-        self.entries.get(&id).map(|entry| entry.origin)
+        self.entries.get(id).map(|entry| entry.origin)
     }
 
     /// The id of the endpoint with this name.
@@ -97,9 +99,7 @@ impl Directory {
 
     /// All endpoints with their ids.
     pub fn iter(&self) -> impl Iterator<Item = (EndpointId, &Arc<Endpoint>)> {
-        self.entries
-            .iter()
-            .map(|(id, entry)| (*id, &entry.endpoint))
+        self.entries.iter().map(|(id, entry)| (id, &entry.endpoint))
     }
 
     /// Whether there is none.
@@ -128,17 +128,13 @@ impl Directory {
         let present = self.iter().map(|(_, endpoint)| Endpoint::clone(endpoint));
         let mut all = checked(present.chain([endpoint]))?;
         let endpoint = all.pop().ok_or(DirectoryError::Empty)?;
-        let id = self.insert(endpoint, Origin::Configured);
-        Ok(Change::Add(traits(
-            id,
-            &self.entries[&id].endpoint,
-            &security,
-        )))
+        let (id, endpoint) = self.insert(endpoint, Origin::Configured);
+        Ok(Change::Add(traits(id, &endpoint, &security)))
     }
 
     /// Removes an endpoint, and says what the machine is to be told; nothing for an unknown id.
     pub fn remove(&mut self, id: EndpointId) -> Option<Change> {
-        self.entries.remove(&id).map(|_| Change::Remove(id))
+        self.entries.remove(id).map(|_| Change::Remove(id))
     }
 
     /// Replaces the configured endpoints by these, and says what the machine is to be told. Those
@@ -160,7 +156,7 @@ impl Directory {
         let mut changes = Vec::new();
         for endpoint in endpoints {
             let old = self.find_url(&identity(&endpoint));
-            let same = old.filter(|id| is_same(&self.entries[id].endpoint, &endpoint));
+            let same = old.filter(|id| self.get(*id).is_some_and(|old| is_same(old, &endpoint)));
             let id = match same {
                 Some(id) => {
                     let entry = Entry {
@@ -172,12 +168,8 @@ impl Directory {
                 }
                 None => {
                     anew.extend(old);
-                    let id = self.insert(endpoint, Origin::Configured);
-                    changes.push(Change::Add(traits(
-                        id,
-                        &self.entries[&id].endpoint,
-                        &security,
-                    )));
+                    let (id, endpoint) = self.insert(endpoint, Origin::Configured);
+                    changes.push(Change::Add(traits(id, &endpoint, &security)));
                     id
                 }
             };
@@ -185,21 +177,25 @@ impl Directory {
         }
         self.entries.retain(|id, entry| {
             let stays =
-                stay.contains(id) || (entry.origin == Origin::Learned && !anew.contains(id));
+                stay.contains(&id) || (entry.origin == Origin::Learned && !anew.contains(&id));
             if !stays {
-                changes.push(Change::Remove(*id));
+                changes.push(Change::Remove(id));
             }
             stays
         });
         Ok(changes)
     }
 
-    fn insert(&mut self, endpoint: Endpoint, origin: Origin) -> EndpointId {
+    fn insert(&mut self, endpoint: Endpoint, origin: Origin) -> (EndpointId, Arc<Endpoint>) {
         let id = EndpointId::new(self.next);
         self.next += 1;
         let endpoint = Arc::new(endpoint);
-        self.entries.insert(id, Entry { endpoint, origin });
-        id
+        let entry = Entry {
+            endpoint: Arc::clone(&endpoint),
+            origin,
+        };
+        self.entries.insert(id, entry);
+        (id, endpoint)
     }
 
     fn find_url(&self, identity: &str) -> Option<EndpointId> {

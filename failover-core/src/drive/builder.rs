@@ -9,6 +9,7 @@ use crate::directory::{Directory, Endpoint, Learner, Target};
 use crate::drive::clock::Clock;
 use crate::drive::connector::{Connector, Sharing};
 use crate::drive::error::{BuildError, ListError};
+use crate::drive::keep::{Keep, Keepers};
 use crate::drive::metrics::Metrics;
 use crate::drive::recorder::{Flight, Recorder};
 use crate::drive::share::{DialLimiter, RetryBudget, SharedHealth};
@@ -17,16 +18,17 @@ use crate::policy::{CustomDelay, Hooks, NoHooks, Policy, Seed};
 
 /// Puts a [`Connector`] together; every rule is checked in [`build`](Self::build).
 #[must_use = "a builder does nothing until `build`"]
-pub struct ConnectorBuilder<D, C> {
+pub struct ConnectorBuilder<D: Dial, C> {
     dialer: D,
     clock: C,
     endpoints: Vec<Endpoint>,
-    policy: Policy,
+    policy: Arc<Policy>,
     hooks: Option<Box<dyn Hooks + Send>>,
     seed: Seed,
     learner: Option<Learner>,
     sharing: Sharing,
     recorder: Option<Recorder>,
+    keepers: Option<Keepers<D::Conn>>,
 }
 
 impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
@@ -35,12 +37,13 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
             dialer,
             clock,
             endpoints: Vec::new(),
-            policy: Policy::default(),
+            policy: Arc::default(),
             hooks: None,
             seed: Seed::random(),
             learner: None,
             sharing: Sharing::default(),
             recorder: None,
+            keepers: None,
         }
     }
 
@@ -56,9 +59,10 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
         self
     }
 
-    /// What to do. Default: [`Policy::default`].
-    pub fn policy(mut self, policy: Policy) -> Self {
-        self.policy = policy;
+    /// What to do: a [`Policy`], or an `Arc` of one that many connectors share. Default:
+    /// [`Policy::default`].
+    pub fn policy(mut self, policy: impl Into<Arc<Policy>>) -> Self {
+        self.policy = policy.into();
         self
     }
 
@@ -100,6 +104,16 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
         self
     }
 
+    /// Has every spare looked after by a keeper that this makes. Default: nobody looks after a spare,
+    /// and one that died is found out when it is used.
+    pub fn keeper<K>(mut self, make: impl Fn(&Target) -> K + Send + 'static) -> Self
+    where
+        K: Keep<D::Conn> + 'static,
+    {
+        self.keepers = Some(Box::new(move |to| Box::new(make(to))));
+        self
+    }
+
     /// Counts what it does. Default: nobody counts.
     pub fn metrics(mut self, metrics: Arc<dyn Metrics>) -> Self {
         self.sharing.metrics = Some(metrics);
@@ -129,7 +143,7 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
             check_routes(&self.dialer, endpoint)?;
         }
         let traits = directory.traits(|target| self.dialer.security(target));
-        let machine = Machine::new(Arc::new(self.policy), &traits, self.seed);
+        let machine = Machine::new(self.policy, &traits, self.seed);
         let hooks = self.hooks.unwrap_or_else(|| Box::new(NoHooks));
         let flight = self
             .recorder
@@ -142,6 +156,7 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
             hooks,
             self.learner.unwrap_or_default(),
             self.sharing,
+            self.keepers,
         );
         Ok(connector.recorded(flight))
     }

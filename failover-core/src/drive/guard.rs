@@ -44,7 +44,7 @@ impl Hooks for Guarded<'_> {
     }
 }
 
-fn message(panic: &(dyn Any + Send)) -> Option<String> {
+pub(crate) fn message(panic: &(dyn Any + Send)) -> Option<String> {
     let text = panic.downcast_ref::<&str>().copied();
     text.map(ToString::to_string)
         .or_else(|| panic.downcast_ref::<String>().cloned())

@@ -9,6 +9,7 @@ mod error;
 mod event;
 mod guard;
 mod handle;
+mod keep;
 mod leave;
 mod metrics;
 mod recorder;
@@ -24,6 +25,7 @@ pub use self::connector::{Arrival, Connections, Connector, Established};
 pub use self::error::{BuildError, DeadlinePassed, GiveUp, ListError, Loss};
 pub use self::event::{Attempt, AttemptError, Event, Events, Link, NextDial, What};
 pub use self::handle::{Handle, Status, TooManyChanges, Watch};
+pub use self::keep::Keep;
 pub use self::leave::Leave;
 pub use self::metrics::Metrics;
 #[cfg(feature = "serde")]

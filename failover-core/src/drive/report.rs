@@ -1,6 +1,5 @@
 //! What is known of each endpoint, and of the connector as a whole.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::format;
 use std::string::String;
@@ -9,11 +8,10 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use crate::dial::DialError;
-use crate::directory::{Endpoint, Target};
+use crate::directory::{ById, Endpoint, Target};
 use crate::drive::event::write_chain;
 use crate::drive::handle::Status;
 use crate::drive::share::HeldBy;
-use crate::endpoint::EndpointId;
 use crate::failure::Failure;
 use crate::machine::Condition;
 use crate::time::Time;
@@ -291,4 +289,4 @@ fn short(duration: Duration) -> String {
 }
 
 /// The reports by id.
-pub(crate) type Reports = BTreeMap<EndpointId, EndpointReport>;
+pub(crate) type Reports = ById<EndpointReport>;

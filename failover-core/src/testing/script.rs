@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::string::{String, ToString};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use std::vec::Vec;
 
 use crate::dial::{Dial, DialContext};
 use crate::directory::Target;
-use crate::drive::Clock;
+use crate::drive::{Clock, Loss};
 use crate::endpoint::Security;
 use crate::failure::{Failure, Kind, Phase};
 use crate::time::Time;
@@ -69,6 +70,10 @@ struct Inside {
     dials: Vec<(Time, String)>,
     half_open: usize,
     open: usize,
+    /// How often each host cut its connections.
+    cuts: BTreeMap<String, u64>,
+    /// Who waits for the end of a connection.
+    watchers: Vec<Waker>,
 }
 
 impl<C: Clock> Script<C> {
@@ -118,6 +123,17 @@ impl<C: Clock> Script<C> {
         self.with(|inside| inside.half_open)
     }
 
+    /// This host ends all its connections: whoever [watches](ScriptedConn::poll_cut) one learns of it.
+    pub fn cut(&self, host: &str) {
+        let watchers = self.with(|inside| {
+            *inside.cuts.entry(host.to_string()).or_default() += 1;
+            core::mem::take(&mut inside.watchers)
+        });
+        for watcher in watchers {
+            watcher.wake();
+        }
+    }
+
     /// The next step for this host; the last one stays.
     fn step(&self, host: &str) -> Step {
         self.with(|inside| match inside.steps.get_mut(host) {
@@ -141,6 +157,8 @@ fn with<T>(inside: &Mutex<Inside>, then: impl FnOnce(&mut Inside) -> T) -> T {
 #[derive(Debug)]
 pub struct ScriptedConn {
     host: String,
+    /// How often its host had cut connections when it was made.
+    cuts: u64,
     inside: Arc<Mutex<Inside>>,
 }
 
@@ -149,6 +167,22 @@ impl ScriptedConn {
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Ready when its host has [cut](Script::cut) it. A keeper of spares for
+    /// [`ConnectorBuilder::keeper`](crate::drive::ConnectorBuilder::keeper):
+    /// `|_| ScriptedConn::poll_cut`.
+    pub fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Loss> {
+        with(&self.inside, |inside| {
+            let cuts = inside.cuts.get(&self.host).copied().unwrap_or_default();
+            if cuts > self.cuts {
+                return Poll::Ready(Failure::new(Kind::Closed).into());
+            }
+            if !inside.watchers.iter().any(|w| w.will_wake(cx.waker())) {
+                inside.watchers.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
     }
 }
 
@@ -193,9 +227,13 @@ impl<C: Clock> Dial for Script<C> {
                 std::future::pending::<()>().await;
             }
         }
-        self.with(|inside| inside.open += 1);
+        let cuts = self.with(|inside| {
+            inside.open += 1;
+            inside.cuts.get(host).copied().unwrap_or_default()
+        });
         Ok(ScriptedConn {
             host: host.to_string(),
+            cuts,
             inside: Arc::clone(&self.inside),
         })
     }

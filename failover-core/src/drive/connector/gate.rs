@@ -169,7 +169,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         let target = dial.target.clone();
         self.shared.with(|inside| {
             inside.counters.dials += 1;
-            if let Some(report) = inside.reports.get_mut(&order.endpoint) {
+            if let Some(report) = inside.reports.get_mut(order.endpoint) {
                 report.dials += 1;
             }
         });

@@ -110,11 +110,12 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         }
         let now = self.endpoints();
         self.shared.with(|inside| {
-            inside.reports.retain(|id, _| now.contains_key(id));
+            inside.reports.retain(|id, _| now.contains_key(&id));
             for (id, endpoint) in now {
-                let new = || EndpointReport::new(Arc::clone(&endpoint));
-                let report = inside.reports.entry(id).or_insert_with(new);
-                report.endpoint = endpoint;
+                match inside.reports.get_mut(id) {
+                    Some(report) => report.endpoint = endpoint,
+                    None => inside.reports.insert(id, EndpointReport::new(endpoint)),
+                }
             }
         });
         (added, removed)

@@ -117,10 +117,16 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                 What::Suspended { endpoint, until }
             }
             machine::Event::SpareReady(link) => What::SpareReady(self.link(link)?),
-            machine::Event::SpareLost { link, failure } => What::SpareLost {
-                link: self.link(link)?,
-                failure,
-            },
+            machine::Event::SpareLost { link, failure } => {
+                let error = remains.as_ref().and_then(|remains| remains.error.as_ref());
+                self.note(link.endpoint, |report| {
+                    report.on_failure(failure, error, now);
+                });
+                What::SpareLost {
+                    link: self.link(link)?,
+                    failure,
+                }
+            }
             machine::Event::Starved => What::Starved,
             machine::Event::Closed(reason) => What::Closed(reason),
         })
@@ -198,7 +204,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     pub(super) fn note(&self, endpoint: EndpointId, book: impl FnOnce(&mut EndpointReport)) {
         let condition = self.machine.condition(endpoint);
         self.shared.with(|inside| {
-            if let Some(report) = inside.reports.get_mut(&endpoint) {
+            if let Some(report) = inside.reports.get_mut(endpoint) {
                 book(report);
                 if let Some((condition, until)) = condition {
                     report.condition = condition;

@@ -13,6 +13,7 @@
 //! | errors hold no secrets | [`errors_hold_no_secrets`] |
 //! | every dial looks anew where the server is | [`a_reconnect_sees_a_moved_server`] |
 //! | dials do not wait for, disturb or end each other | [`concurrent_dials_are_independent`] |
+//! | a keeper of its spares notices the end of one (where there is a keeper) | [`a_keeper_notices_the_end`] |
 //!
 //! Where a function proves that something did *not* happen, it looks again after a short while
 //! ([`QUIET`]): a slow machine can hide a violation there, never invent one.
@@ -36,6 +37,7 @@
 
 mod cancel;
 mod dials;
+mod keep;
 mod tools;
 
 use std::fmt;
@@ -52,6 +54,7 @@ pub use self::dials::{
     does_nothing_before_it_is_polled, errors_hold_no_secrets, errors_tell_their_causes, fails_as,
     waits_for_a_mute_peer_until_the_deadline,
 };
+pub use self::keep::a_keeper_notices_the_end;
 
 /// How long the kit waits for something that must happen: 30 seconds, because a system's resolver
 /// may ask two servers twice, 5 seconds each, before it says that there is no such name.
@@ -83,6 +86,8 @@ pub enum Promise {
     Fresh,
     /// Dials do not wait for, disturb or end each other.
     Independent,
+    /// A keeper of spares is quiet while its connection stands, and notices its end.
+    Watchful,
 }
 
 impl fmt::Display for Promise {
@@ -96,6 +101,7 @@ impl fmt::Display for Promise {
             Self::Discreet => "errors hold no secrets",
             Self::Fresh => "every dial looks anew where the server is",
             Self::Independent => "dials do not wait for, disturb or end each other",
+            Self::Watchful => "a keeper is quiet while its connection stands, and notices its end",
         })
     }
 }

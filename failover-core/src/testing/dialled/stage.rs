@@ -78,7 +78,7 @@ impl Stage {
         };
         let mut connector = Connector::builder(dialer, clock.clone())
             .endpoints(case.endpoints.iter().filter_map(endpoint))
-            .policy(case.policy.as_ref().clone())
+            .policy(std::sync::Arc::clone(&case.policy))
             .seed(case.seed)
             .hooks(asking)
             .recorder(recorder)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use failover_core::policy::{Order, Policy, Walk};
 use failover_core::race::{Race, Stagger};
 
-use crate::figures::{Goal, Row, Table, median, millis};
+use crate::figures::{Goal, Row, Table, median, millis, rest};
 use crate::servers::{Dark, End, Servers, read_to_the_end};
 use crate::{Outcome, client};
 
@@ -68,7 +68,7 @@ async fn around_the_dark(stagger: Stagger) -> Outcome<(f64, f64)> {
         link = client.connect().await?;
         made += 1;
         // Whoever was dialled for nothing has come by now.
-        tokio::task::yield_now().await;
+        rest().await;
     }
     let used = made;
     let mut server_end = servers.accept().await?;

@@ -70,6 +70,12 @@ pub(crate) fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
+/// Rests until the next repetition: longer than the least time between two dials of one server, which
+/// is no part of what is measured, and with a fresh share of a CPU that others want, too.
+pub(crate) async fn rest() {
+    tokio::time::sleep(Duration::from_millis(2)).await;
+}
+
 /// Pairs of the same repetition, ours first, in microseconds: both medians, and that of the ratios.
 pub(crate) fn compare(pairs: &[(f64, f64)]) -> (f64, f64, f64) {
     (

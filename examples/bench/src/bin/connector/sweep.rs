@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use failover_core::policy::{Limit, Limits, Policy};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::figures::{Goal, Row, Table, compare, micros};
+use crate::figures::{Goal, Row, Table, compare, micros, rest};
 use crate::servers::ANY;
 use crate::{Outcome, client};
 
@@ -25,6 +25,7 @@ pub(crate) async fn measure(table: &mut Table) -> Outcome {
     let addresses: Vec<SocketAddr> = addresses.collect::<std::io::Result<_>>()?;
     let mut pairs = Vec::new();
     for turn in 0..REPETITIONS {
+        rest().await;
         let pair = if turn % 2 == 0 {
             let ours = ours(&addresses).await?;
             (ours, bare(&addresses).await?)

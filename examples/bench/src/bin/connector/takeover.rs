@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use failover_core::drive::{Established, What};
 use failover_core::failure::{Failure, Kind};
 use failover_core::policy::{Policy, Standing};
+use socket2::{SockRef, TcpKeepalive};
 use stubborn_io::{ReconnectOptions, StubbornTcpStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::figures::{Goal, Row, Table, compare, median, micros};
+use crate::figures::{Goal, Row, Table, compare, median, micros, rest};
 use crate::servers::{End, Servers, read_to_the_end};
 use crate::{Client, Outcome, client};
 
@@ -19,34 +20,50 @@ const WARM_UP: usize = 200;
 
 pub(crate) async fn measure(table: &mut Table) -> Outcome {
     for end in [End::Fin, End::Rst] {
-        let (mut servers, mut others) = (Servers::start(2).await?, Servers::start(2).await?);
-        let mut ours = Ours::start(&mut servers).await?;
-        let mut bare = Bare::start(&mut others).await?;
-        let mut pairs = Vec::new();
+        let mut servers = [
+            Servers::start(2).await?,
+            Servers::start(2).await?,
+            Servers::start(2).await?,
+        ];
+        let mut ours = Ours::start(&mut servers[0]).await?;
+        let mut same = ByHand::start(&mut servers[1], Sockets::LikeOurs).await?;
+        let mut least = ByHand::start(&mut servers[2], Sockets::NoDelay).await?;
+        let (mut beside_same, mut beside_least) = (Vec::new(), Vec::new());
         for turn in 0..REPETITIONS + WARM_UP {
-            let pair = if turn % 2 == 0 {
-                let first = ours.lose(end, &mut servers).await?;
-                (first, bare.lose(end, &mut others).await?)
-            } else {
-                let first = bare.lose(end, &mut others).await?;
-                (ours.lose(end, &mut servers).await?, first)
-            };
+            let mut took = [0.0; 3];
+            rest().await;
+            for place in 0..3 {
+                let who = (turn + place) % 3;
+                let servers = &mut servers[who];
+                took[who] = micros(match who {
+                    0 => ours.lose(end, servers).await?,
+                    1 => same.lose(end, servers).await?,
+                    _ => least.lose(end, servers).await?,
+                });
+            }
             if turn >= WARM_UP {
-                pairs.push((micros(pair.0), micros(pair.1)));
+                beside_same.push((took[0], took[1]));
+                beside_least.push((took[0], took[2]));
             }
         }
-        let (ours, loops, ratio) = compare(&pairs);
         let stubborn = stubborn(end).await?;
-        table.row(Row {
-            what: format!("loss to new connection ({end:?}), two servers"),
-            ours: format!("{ours:.1} µs"),
-            beside: format!("{loops:.1} µs by hand, {stubborn:.0} µs stubborn-io"),
-            goal: Some(Goal {
-                figure: ratio,
-                at_most: 1.10,
-                unit: "",
-            }),
-        });
+        let what = format!("loss to new connection ({end:?}), two servers");
+        for (pairs, sockets) in [
+            (beside_same, "by hand, the same socket options"),
+            (beside_least, "by hand, TCP_NODELAY alone"),
+        ] {
+            let (ours, hand, ratio) = compare(&pairs);
+            table.row(Row {
+                what: what.clone(),
+                ours: format!("{ours:.1} µs"),
+                beside: format!("{hand:.1} µs {sockets}; {stubborn:.0} µs stubborn-io"),
+                goal: Some(Goal {
+                    figure: ratio,
+                    at_most: 1.10,
+                    unit: "",
+                }),
+            });
+        }
     }
     Ok(())
 }
@@ -84,21 +101,45 @@ impl Ours {
     }
 }
 
-/// What a program without us does: the next address, at once.
-struct Bare {
+/// What a program without us does: the next address, at once, without a deadline.
+struct ByHand {
+    sockets: Sockets,
     addresses: Vec<SocketAddr>,
     next: usize,
     stream: TcpStream,
     server_end: Option<TcpStream>,
 }
 
-impl Bare {
-    async fn start(servers: &mut Servers) -> Outcome<Self> {
-        let addresses = servers.addresses.clone();
-        let stream = TcpStream::connect(addresses[0]).await?;
+/// What a loop by hand says about its sockets.
+#[derive(Clone, Copy)]
+pub(crate) enum Sockets {
+    /// All that ours says: no delay, and keepalive with its three times.
+    LikeOurs,
+    NoDelay,
+}
+
+impl Sockets {
+    pub(crate) async fn connect(self, address: SocketAddr) -> std::io::Result<TcpStream> {
+        let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
+        if matches!(self, Self::LikeOurs) {
+            let keepalive = TcpKeepalive::new()
+                .with_time(Duration::from_secs(30))
+                .with_interval(Duration::from_secs(10))
+                .with_retries(3);
+            SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        }
+        Ok(stream)
+    }
+}
+
+impl ByHand {
+    async fn start(servers: &mut Servers, sockets: Sockets) -> Outcome<Self> {
+        let addresses = servers.addresses.clone();
+        let stream = sockets.connect(addresses[0]).await?;
         let server_end = Some(servers.accept().await?);
         Ok(Self {
+            sockets,
             addresses,
             next: 1,
             stream,
@@ -113,8 +154,7 @@ impl Bare {
         self.stream = loop {
             let address = self.addresses[self.next % self.addresses.len()];
             self.next += 1;
-            if let Ok(stream) = TcpStream::connect(address).await {
-                stream.set_nodelay(true)?;
+            if let Ok(stream) = self.sockets.connect(address).await {
                 break stream;
             }
         };
@@ -184,6 +224,7 @@ pub(crate) async fn measure_spare(table: &mut Table) -> Outcome {
             spare = ready => spare?,
             () = client.hung_up() => return Err("hung up before a spare stood".into()),
         };
+        rest().await;
         let began = Instant::now();
         client.lost(link.id(), Failure::new(Kind::Closed));
         link = client.connect().await?;

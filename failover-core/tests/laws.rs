@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use failover_core::endpoint::Security;
-use failover_core::machine::{Event, Move, Status};
+use failover_core::machine::{Answer, Event, Input, Move, Status};
 use failover_core::policy::{
-    Backoff, Failback, Limits, NobodyReady, Overlap, Ratio, Seed, Standing, Start,
+    Backoff, Every, Failback, Limits, NobodyReady, Overlap, Ratio, Seed, Standing, Start, Walk,
 };
 use failover_core::sim::Trace;
 use failover_core::testing::{Case, laws, strategy};
@@ -119,7 +119,8 @@ mod the_machine {
             let single = case.endpoints.iter().all(|traits| traits.routes() == 1);
             let policy = &case.policy;
             let plain = policy.resume().is_none()
-                && policy.start() == Start::Cascade
+                && policy.start() != Start::FirstOnly
+                && policy.order().walk != Walk::FirstReady
                 && policy.nobody_ready() == NobodyReady::Wait;
             if !(single && plain && case.commands.is_empty()) {
                 return Ok(());
@@ -359,6 +360,21 @@ mod the_cases {
             if trace.steps.iter().any(|step| step.asked.len() > 1) {
                 note("asks hooks");
             }
+            for step in &trace.steps {
+                match (step.input, step.answer) {
+                    (Input::Held { .. }, Answer::Taken) => note("holds a dial"),
+                    (Input::Begun { .. }, Answer::Taken) => note("lets a held one begin"),
+                    (Input::Rests { .. }, Answer::Taken) => note("hears of a bad one"),
+                    (Input::Recovered { .. }, Answer::Taken) => note("hears of one that is back"),
+                    _ => {}
+                }
+            }
+            if case.policy.order().walk == Walk::FirstReady {
+                note("goes to the first that is ready");
+            }
+            if case.policy.pace().every == Every::Return {
+                note("waits before each return");
+            }
         }
         for what in [
             "ends connected",
@@ -367,6 +383,12 @@ mod the_cases {
             "dials often",
             "forbids overlap",
             "asks hooks",
+            "holds a dial",
+            "lets a held one begin",
+            "hears of a bad one",
+            "hears of one that is back",
+            "goes to the first that is ready",
+            "waits before each return",
         ] {
             assert!(seen.get(what).is_some_and(|n| *n >= 10), "{what}: {seen:?}");
         }

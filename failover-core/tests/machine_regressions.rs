@@ -17,8 +17,8 @@ use failover_core::machine::{
     Change, CloseReason, Condition, Event, Input, Machine, Outbox, Output, Status, Verdict, Whither,
 };
 use failover_core::policy::{
-    Backoff, Every, Jitter, Limits, MIN_REDIAL, MaxAge, NoHooks, NobodyReady, Order, Pace, Policy,
-    PolicyBuilder, Resume, Seed, Standing, Start, Walk,
+    Backoff, Every, Jitter, Limits, Lost, MIN_REDIAL, MaxAge, NoHooks, NobodyReady, Order, Pace,
+    Policy, PolicyBuilder, Resume, Seed, Standing, Start, Walk,
 };
 use failover_core::race::{Race, Stagger};
 use failover_core::time::Time;
@@ -77,6 +77,31 @@ mod rests {
 
 mod pace {
     use super::*;
+
+    #[test]
+    fn the_least_wait_holds_before_a_return_too() {
+        let pace = Pace::new(Backoff::Constant(Duration::ZERO)).min(SECOND);
+        let policy = policy().pace(pace.every(Every::Return));
+        let mut play = Play::new(1, policy.tls_jitter(Jitter::None));
+        play.connect();
+        play.lose(RESET);
+        play.until_dialled();
+        play.fail(RESET);
+        assert_eq!(play.until_dialled(), SECOND);
+    }
+
+    #[test]
+    fn the_first_that_is_ready_is_not_the_lost_one_where_that_goes_last() {
+        let order = Order::new(Walk::FirstReady).lost(Lost::Last);
+        let mut play = Play::new(3, policy().order(order));
+        play.connect();
+        play.lose(RESET);
+        for _ in 0..3 {
+            play.until_dialled();
+            assert_eq!(play.dialled(), EndpointId::new(1));
+            play.fail(RESET);
+        }
+    }
 
     #[test]
     fn the_least_bad_is_dialled_at_its_own_pace() {
@@ -363,6 +388,18 @@ mod resume {
     }
 
     #[test]
+    fn the_wait_before_the_first_dial_elsewhere_is_the_policys_when_the_lost_server_leaves() {
+        let pace = Pace::new(Backoff::Constant(SECOND)).first(SECOND / 2);
+        let resume = Resume::new(10 * SECOND, SECOND).first(SECOND / 10);
+        let mut play = Play::new(2, policy().pace(pace.every(Every::Attempt)).resume(resume));
+        play.connect();
+        play.lose(RESET);
+        play.input(Input::Change(Change::Remove(EndpointId::new(0))));
+        let wait = play.until_dialled();
+        assert!(wait > SECOND / 10, "{wait:?}");
+    }
+
+    #[test]
     fn the_window_is_not_for_a_server_that_was_switched_off() {
         let mut play = Play::new(1, policy().resume(Resume::new(10 * SECOND, SECOND)));
         play.connect();
@@ -370,6 +407,62 @@ mod resume {
         play.lose(RESET);
         assert_eq!(play.dial, None);
         assert_eq!(play.machine.status(), Status::Starved);
+    }
+}
+
+mod others {
+    use super::*;
+
+    const A: EndpointId = EndpointId::new(0);
+    const B: EndpointId = EndpointId::new(1);
+
+    fn rest(play: &mut Play, endpoint: EndpointId) {
+        let until = play.now + 1000 * SECOND;
+        play.input(Input::Rests { endpoint, until });
+    }
+
+    #[test]
+    fn a_recovery_elsewhere_leaves_the_resume_window_to_the_lost_server() {
+        let mut play = Play::new(2, policy().resume(Resume::new(10 * SECOND, 2 * SECOND)));
+        play.connect();
+        rest(&mut play, B);
+        play.lose(RESET);
+        play.fail(RESET);
+        play.events.clear();
+        play.input(Input::Recovered { endpoint: B });
+        play.until_dialled();
+        assert_eq!(play.dialled(), A);
+        assert!(!play.events.contains(&Event::SessionGone));
+    }
+
+    #[test]
+    fn a_recovery_after_the_limit_of_time_dials_nobody() {
+        let limits = Limits::UNLIMITED.elapsed(30 * SECOND);
+        let standing = Standing::default().wake_spread(Duration::ZERO);
+        let mut play = Play::new(1, policy().limits(limits).standing(standing));
+        play.connect();
+        play.lose(RESET);
+        rest(&mut play, A);
+        play.now = play.now + 31 * SECOND;
+        play.input(Input::Recovered { endpoint: A });
+        assert_eq!(play.dial, None);
+        let reason = CloseReason::Elapsed(30 * SECOND);
+        assert_eq!(play.machine.status(), Status::Closed(reason));
+    }
+
+    #[test]
+    fn a_recovery_cuts_the_wait_of_the_sweep_short_for_its_endpoint_alone() {
+        let standing = Standing::default().wake_spread(Duration::ZERO);
+        let mut play = Play::new(2, policy().standing(standing));
+        play.connect();
+        rest(&mut play, B);
+        play.lose(RESET);
+        assert_eq!(play.dial, None);
+        play.input(Input::Recovered { endpoint: B });
+        assert_eq!(play.dialled(), B);
+        play.fail(RESET);
+        assert_eq!(play.until_dialled(), SECOND);
+        assert_eq!(play.dialled(), A);
     }
 }
 

@@ -15,7 +15,7 @@ use failover_core::failure::{Failure, Kind};
 use failover_core::machine::{Answer, CloseReason, DialOrder, Event, Input, Output, Status};
 use failover_core::policy::{
     Backoff, CustomDelay, DelayAnswer, DelayAsked, DelayHook, Every, Failback, Jitter, Limit,
-    Limits, Order, Pace, Policy, PolicyBuilder, Ratio, Seed, Standing, Walk,
+    Limits, Order, Pace, Policy, PolicyBuilder, Ratio, Resume, Seed, Standing, Walk,
 };
 use failover_core::sim::{Asked, Command, Meets, Step, Trace, Trick, Weather, World};
 use failover_core::testing::laws;
@@ -206,6 +206,87 @@ mod in_a_life {
             let gone = failover_core::machine::Change::Remove(EndpointId::new(0));
             trace.steps[0].input = Input::Change(gone);
         });
+    }
+
+    #[test]
+    fn l08_sees_a_dial_too_soon_after_one_that_was_held_began() {
+        planted(laws::l08_rate, held(), |trace| {
+            let second = EndpointId::new(1);
+            let mut dials = trace.dials().filter(|(_, order)| order.endpoint == second);
+            let (_, held) = dials.next().unwrap();
+            let (again, _) = dials.next().unwrap();
+            drop(dials);
+            let attempt = held.attempt;
+            step_of(trace, Input::Begun { attempt }).at = again;
+        });
+    }
+
+    #[test]
+    fn l09_sees_a_dial_of_one_that_others_found_to_be_bad() {
+        planted(laws::l09_eligibility, refused(policy()), |trace| {
+            trace.steps[0].input = Input::Rests {
+                endpoint: EndpointId::new(0),
+                until: Time::MAX,
+            };
+        });
+    }
+
+    #[test]
+    fn l09_sees_the_lost_server_dialled_again_and_again_after_its_session_is_gone() {
+        planted(laws::l09_sweep, resumed(), |trace| {
+            let lost = |step: &&mut Step| matches!(step.input, Input::Lost { .. });
+            let step = trace.steps.iter_mut().find(lost).unwrap();
+            step.outputs.insert(1, Output::Event(Event::SessionGone));
+        });
+    }
+
+    #[test]
+    fn l12_sees_a_dial_that_is_held_twice() {
+        planted(laws::l12_stale, held(), |trace| {
+            let twice = |step: &&mut Step| {
+                matches!(step.input, Input::Held { .. }) && step.answer == Answer::Stale
+            };
+            trace.steps.iter_mut().find(twice).unwrap().answer = Answer::Taken;
+        });
+    }
+
+    #[test]
+    fn l14_sees_a_dial_that_was_not_held_and_has_no_deadline() {
+        planted(laws::l14_progress, held(), |trace| {
+            let held = |step: &Step| matches!(step.input, Input::Held { .. });
+            trace.steps.retain(|step| !held(step));
+        });
+    }
+
+    #[test]
+    fn l15_sees_a_session_that_is_gone_after_the_dial_elsewhere() {
+        planted(laws::l15_grammar, resumed(), |trace| {
+            let gone = |output: &Output| *output == Output::Event(Event::SessionGone);
+            let tells = |step: &&mut Step| step.outputs.iter().any(gone);
+            trace
+                .steps
+                .iter_mut()
+                .find(tells)
+                .unwrap()
+                .outputs
+                .reverse();
+        });
+    }
+
+    #[test]
+    fn l16_sees_a_form_that_forgets_something_and_one_that_is_not_read() {
+        let print = |wait: &Duration| wait.as_secs().to_string();
+        let read = |text: &str| text.parse().map(Duration::from_secs);
+        assert_eq!(laws::l16_round_trip(&SECOND, print, read), Ok(()));
+        let forgets = laws::l16_round_trip(&MS, print, read).unwrap_err();
+        assert_eq!(forgets.what, "1ms is read back as 0ns, from \"0\"");
+        let word = |_: &Duration| "soon".to_string();
+        let unread = laws::l16_round_trip(&SECOND, word, read).unwrap_err();
+        assert!(
+            unread
+                .what
+                .starts_with("1s is not read back, from \"soon\": ")
+        );
     }
 
     #[test]
@@ -464,19 +545,41 @@ fn policy() -> PolicyBuilder {
 
 /// Three endpoints, the second of them TLS.
 fn world(policy: PolicyBuilder, meets: Meets) -> World {
+    world_in(policy, Weather::new(meets))
+}
+
+fn world_in(policy: PolicyBuilder, weather: Weather) -> World {
     let endpoints = [Security::Plain, Security::Tls, Security::Plain];
     let endpoints: Vec<Traits> = (0..)
         .zip(endpoints)
         .map(|(n, security)| Traits::new(EndpointId::new(n)).route(security))
         .collect();
     let policy = policy.build().unwrap();
-    World::new(policy, endpoints, Seed::new(5), Weather::new(meets))
+    World::new(policy, endpoints, Seed::new(5), weather)
 }
 
 fn lived(mut world: World) -> Trace {
     world.start();
     world.run_until(Time::ZERO + 30 * SECOND, 200);
     world.into_trace()
+}
+
+/// Every dial is refused after it waited for a permit.
+fn held() -> Trace {
+    let mut world = world(policy(), Meets::REFUSE);
+    world.command(Time::ZERO, Command::Permits(SECOND / 2));
+    world.trick(Time::ZERO + SECOND / 4, Trick::Stale);
+    lived(world)
+}
+
+/// A connection that was lost, and a session that was not resumed.
+fn resumed() -> Trace {
+    let policy = policy().resume(Resume::new(3 * SECOND, SECOND));
+    let weather = Weather::new(Meets::accept_and_drop(2 * MS));
+    lived(world_in(
+        policy,
+        weather.everywhere(Time::ZERO + MS, Meets::REFUSE),
+    ))
 }
 
 fn refused(policy: PolicyBuilder) -> Trace {
@@ -497,6 +600,11 @@ fn each_dial(trace: &mut Trace) -> impl Iterator<Item = &mut DialOrder> {
         Output::Dial(order) => Some(order),
         _ => None,
     })
+}
+
+fn step_of(trace: &mut Trace, input: Input) -> &mut Step {
+    let mut steps = trace.steps.iter_mut();
+    steps.find(|step| step.input == input).unwrap()
 }
 
 fn last_step(trace: &mut Trace) -> &mut Step {

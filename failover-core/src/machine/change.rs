@@ -84,12 +84,16 @@ impl Machine {
         if at >= plan.at {
             return;
         }
-        if self.policy.pace().every == Every::Sweep && !self.outage.swept && self.outage.wait != 0 {
-            // The wait before this sweep was not over: the others still owe it.
-            self.outage.owes_wait = true;
-        }
+        self.owe_wait_again();
         let route = self.pool.slot(slot).route;
         self.enter(Plan { at, slot, route }, cx);
+    }
+
+    /// If the wait before this sweep was not over, the others still owe it.
+    pub(super) fn owe_wait_again(&mut self) {
+        if self.policy.pace().every == Every::Sweep && !self.outage.swept && self.outage.waits > 0 {
+            self.outage.owes_wait = true;
+        }
     }
 
     fn on_gone(&mut self, endpoint: EndpointId, how: Condition, cx: &mut Cx<'_>) -> Answer {
@@ -107,11 +111,14 @@ impl Machine {
         if let Some(extras) = &mut self.extras {
             extras.routes.retain(|plan| plan.slot != slot);
         }
-        if self.outage.lost == Some(endpoint) {
+        let was_open = self.resume_until().is_some() && self.outage.lost == Some(endpoint);
+        if was_open {
             self.give_up_session(cx);
         }
         self.drop_spares_of(slot, cx);
         match self.state {
+            // What was planned in the window is decided anew.
+            State::Waiting(plan) if plan.slot == slot && was_open => self.advance(cx),
             State::Connected(live) if live.slot == slot => {
                 self.leave_switched_off(how, cx.now);
                 self.work_on_the_side(cx);

@@ -136,7 +136,7 @@ impl Machine {
         if self.policy.order().walk != Walk::FirstReady {
             return;
         }
-        let wanted = self.wanted_by(ready);
+        let wanted = self.wanted_in_sweep(ready);
         let in_flight = self.attempts.iter().map(|attempt| attempt.slot);
         let first = self.pool.pick_whoever(&wanted, &mut self.rng, in_flight);
         if first.is_some_and(|first| self.pool.had_turn(first)) {
@@ -153,6 +153,13 @@ impl Machine {
 
     /// The next endpoint that has not had its turn in this sweep and is ready at this time.
     pub(super) fn pick_in_sweep(&mut self, ready: Time) -> Option<SlotIndex> {
+        let wanted = self.wanted_in_sweep(ready);
+        let in_flight = self.attempts.iter().map(|attempt| attempt.slot);
+        self.pool.pick_fresh(&wanted, &mut self.rng, in_flight)
+    }
+
+    /// Whoever is ready at this time, the lost server in its place.
+    fn wanted_in_sweep(&self, ready: Time) -> Wanted {
         let order = self.policy.order();
         let lost = self.outage.lost.and_then(|id| self.pool.find(id));
         let special = match self.outage.place_of_lost(order.lost) {
@@ -161,12 +168,10 @@ impl Machine {
             Lost::First => None,
             Lost::Last => Some(Special::Last),
         };
-        let wanted = Wanted {
+        Wanted {
             special: lost.zip(special),
             ..self.wanted_by(ready)
-        };
-        let in_flight = self.attempts.iter().map(|attempt| attempt.slot);
-        self.pool.pick_fresh(&wanted, &mut self.rng, in_flight)
+        }
     }
 
     /// Whoever is ready at this time and may be dialled at this stage.
@@ -235,9 +240,12 @@ impl Machine {
                 let failed = self.pool.slot(index).failures_in(self.outage.number) > 0;
                 (failed && self.policy.pace().custom != CustomDelay::Off).then_some(0)
             }
-            Every::Return => match self.pool.slot(index).wait_before_return() {
+            Every::Return => match self.pool.slot(index).failures_in(self.outage.number) {
                 0 => None,
-                wait => Some(self.wait(index, wait, cx)),
+                _ => {
+                    let wait = self.pool.slot(index).wait();
+                    Some(self.wait(index, wait, cx))
+                }
             },
         };
         cx.now.after(match wait {

@@ -105,7 +105,8 @@ impl Machine {
         if !may_rest || until <= cx.now {
             return Answer::Stale;
         }
-        self.pool.slot_mut(slot).told_to_rest(until);
+        let outage = self.outage.number;
+        self.pool.slot_mut(slot).told_to_rest(until, outage);
         // In a resume window there is no other server to go to: its dials go on.
         if self.resume_until().is_some() {
             return Answer::Taken;
@@ -152,14 +153,19 @@ impl Machine {
             return Answer::Stale;
         }
         self.pool.slot_mut(slot).told_to_be_back();
+        if self.is_out_of_patience(cx) {
+            return Answer::Taken;
+        }
         let spread = nanos(self.policy.standing().wake_spread);
         let soon = cx.now.after(crate::policy::draw(0, spread, &mut self.rng));
         if let State::Waiting(plan) = self.state
+            && self.resume_until().is_none()
             && self.may_be_dialled(slot)
         {
             let known = self.pool.slot(slot);
             let (at, route) = (known.floor().max(soon), known.route);
             if at < plan.at {
+                self.owe_wait_again();
                 self.enter(Plan { at, slot, route }, cx);
             }
         }

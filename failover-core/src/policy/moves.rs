@@ -90,7 +90,7 @@ impl MaxAge {
 }
 
 /// After a loss, first goes back to the same server for a while, because the session may be resumed
-/// there. Failures count for the window, not for the limits; then the session is told to be gone,
+/// there. Its waits are spread by the policy's jitter within the pace's `min` and `cap`. Failures count for the window, not for the limits; then the session is told to be gone,
 /// and only after that another server is dialled. (Diffusion's reconnection)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -126,18 +126,6 @@ impl Slot {
         }
     }
 
-    /// The wait before a return to it, before jitter, in nanoseconds.
-    pub(crate) fn wait_before_return(&self) -> u64 {
-        match self.condition {
-            Condition::Retired => 0,
-            Condition::Active
-            | Condition::Marked
-            | Condition::Suspended
-            | Condition::Off
-            | Condition::Removed => self.wait(),
-        }
-    }
-
     /// The same as if it did not rest.
     pub(crate) fn not_before_resting(&self) -> Time {
         self.floor.max(self.rare().paced)
@@ -217,7 +205,8 @@ impl Slot {
 
     /// Somebody else suspended it, or probes it: it rests, and its own series stand still. It did not
     /// refuse this client, and does not count as one that did.
-    pub(crate) fn told_to_rest(&mut self, until: Time) {
+    pub(crate) fn told_to_rest(&mut self, until: Time, outage: u32) {
+        self.come_back(outage);
         if self.condition == Condition::Active {
             self.condition = Condition::Marked;
         }
@@ -255,15 +244,15 @@ impl Slot {
         }
     }
 
-    /// It proved stable: its series begin anew. A rest is from a later failure than that connection,
-    /// which had ended those before it: it stays.
+    /// It proved stable: its series begin anew. A rest is from later than that connection, which had
+    /// ended those before it: it stays, and so does the series of a suspension.
     pub(crate) fn proved_stable(&mut self) {
         self.end(|rare| rare.wait = 0);
         self.failures = 0;
         match self.condition {
-            Condition::Marked | Condition::Suspended => return,
+            Condition::Suspended => return,
             Condition::Retired => self.condition = Condition::Active,
-            Condition::Active | Condition::Off | Condition::Removed => {}
+            Condition::Active | Condition::Marked | Condition::Off | Condition::Removed => {}
         }
         self.marks = 0;
         self.suspensions = 0;
@@ -410,6 +399,31 @@ mod tests {
         assert_eq!(slot.condition(1), Condition::Off);
         slot.switch_on(Time::ZERO);
         assert_eq!(rests(&slot), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn what_others_find_of_it_while_it_is_connected_does_not_keep_its_series() {
+        let mut slot = Slot::new();
+        for _ in 0..3 {
+            slot.suspend(&health(), Time::ZERO);
+        }
+        slot.answered(Time::ZERO);
+        slot.told_to_rest(Time::ZERO + 9 * SECOND, 1);
+        slot.proved_stable();
+        assert_eq!(rests(&slot), Some(9 * SECOND));
+        slot.told_to_be_back();
+        slot.suspend(&health(), Time::ZERO);
+        assert_eq!(rests(&slot), Some(SECOND));
+    }
+
+    #[test]
+    fn one_that_was_retired_in_an_earlier_outage_rests_when_others_found_it_to_be_bad() {
+        let mut slot = Slot::new();
+        slot.retire(1);
+        slot.told_to_rest(Time::ZERO + SECOND, 1);
+        assert_eq!(slot.condition(1), Condition::Retired);
+        slot.told_to_rest(Time::ZERO + SECOND, 2);
+        assert_eq!(slot.ready_at(2), Some(Time::ZERO + SECOND));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::attempt::AttemptId;
-use crate::endpoint::{Endpoints, Security};
+use crate::endpoint::{EndpointId, Endpoints, Security};
 use crate::failure::{Failure, Kind};
 use crate::machine::{
     Answer, Change, DialOrder, Input, Machine, Outbox, Output, Status, Verdict, Whither,
@@ -32,6 +32,13 @@ pub enum Command {
     Resume,
     /// The list changes.
     Change(Change),
+    /// Others found this endpoint to be bad: it rests for so long.
+    Rests(EndpointId, Duration),
+    /// Others connected to this endpoint.
+    Recovered(EndpointId),
+    /// From now on each dial waits for so long before it begins, for a permit that it needs. Zero:
+    /// it begins at once.
+    Permits(Duration),
     /// End.
     Close,
 }
@@ -65,6 +72,10 @@ pub struct World {
     plans: BTreeMap<(Time, u64), Plan>,
     planned: u64,
     in_flight: BTreeMap<AttemptId, DialOrder>,
+    /// How long a dial waits for its permit.
+    permits: Duration,
+    /// Those of the dials in flight that wait for one.
+    held: BTreeSet<AttemptId>,
     /// The connections that stand, and how they will end.
     open: BTreeSet<AttemptId>,
     doubles: u32,
@@ -74,6 +85,7 @@ pub struct World {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Plan {
+    Begin(AttemptId),
     Report(AttemptId, Meets),
     Drop(AttemptId, Failure, Verdict),
     Command(Command),
@@ -109,6 +121,8 @@ impl World {
             plans: BTreeMap::new(),
             planned: 0,
             in_flight: BTreeMap::new(),
+            permits: Duration::ZERO,
+            held: BTreeSet::new(),
             open: BTreeSet::new(),
             doubles: 1,
             back: Duration::ZERO,
@@ -171,7 +185,8 @@ impl World {
     }
 
     /// The world heals: every dial from now on is accepted at once, every connection lives on,
-    /// nobody says or does anything wrong any more, and a pause ends. A mute dial stays mute.
+    /// nobody says or does anything wrong any more, a pause ends, and dials that wait for a permit
+    /// begin. A mute dial stays mute.
     pub fn heal(&mut self) {
         self.weather = Weather::new(Meets::ACCEPT);
         self.heal_partly(Weather::new(Meets::ACCEPT));
@@ -188,6 +203,10 @@ impl World {
             if let Plan::Report(_, meets @ Meets::AcceptAndDrop { .. }) = plan {
                 *meets = Meets::ACCEPT;
             }
+        }
+        self.permits = Duration::ZERO;
+        for attempt in self.held.clone() {
+            self.begin(attempt);
         }
         if let Status::Paused = self.machine.status() {
             self.tell(Input::Resume);
@@ -228,6 +247,7 @@ impl World {
             return;
         };
         match plan {
+            Plan::Begin(attempt) => self.begin(attempt),
             Plan::Report(attempt, meets) => self.report(attempt, meets),
             Plan::Drop(attempt, failure, verdict) => {
                 self.open.remove(&attempt);
@@ -240,6 +260,38 @@ impl World {
             Plan::Command(command) => self.say(command),
             Plan::Trick(trick) => self.play(trick),
         }
+    }
+
+    /// A dial was ordered: it begins, or waits for its permit.
+    fn hold(&mut self, attempt: AttemptId) {
+        if !self.in_flight.contains_key(&attempt) {
+            return;
+        }
+        self.held.insert(attempt);
+        self.plan(self.now + self.permits, Plan::Begin(attempt));
+        self.tell_doubled(Input::Held { attempt });
+    }
+
+    /// A dial that was held begins.
+    fn begin(&mut self, attempt: AttemptId) {
+        self.held.remove(&attempt);
+        self.tell_doubled(Input::Begun { attempt });
+        self.meet(attempt);
+    }
+
+    /// The dial meets its weather.
+    fn meet(&mut self, attempt: AttemptId) {
+        let Some(order) = self.in_flight.get(&attempt) else {
+            return;
+        };
+        let meets = self.weather.meets(order.endpoint, order.route, self.now);
+        let after = match meets {
+            Meets::Accept { after }
+            | Meets::AcceptAndDrop { after, .. }
+            | Meets::Fail { after, .. } => after,
+            Meets::Mute => return,
+        };
+        self.plan(self.now + after, Plan::Report(attempt, meets));
     }
 
     fn report(&mut self, attempt: AttemptId, meets: Meets) {
@@ -285,6 +337,15 @@ impl World {
             Command::Pause => Input::Pause,
             Command::Resume => Input::Resume,
             Command::Change(change) => Input::Change(change),
+            Command::Rests(endpoint, rest) => Input::Rests {
+                endpoint,
+                until: self.now + rest,
+            },
+            Command::Recovered(endpoint) => Input::Recovered { endpoint },
+            Command::Permits(after) => {
+                self.permits = after;
+                return;
+            }
             Command::Close => Input::Close,
         };
         self.tell(input);
@@ -319,6 +380,12 @@ impl World {
                 self.tell(Input::Connected { attempt });
                 self.tell(Input::Failed { attempt, failure });
                 self.tell(Input::Learned { attempt, security });
+                self.tell(Input::Held { attempt });
+                self.tell(Input::Begun { attempt });
+            } else if self.held.contains(&attempt) {
+                self.tell(Input::Held { attempt });
+            } else {
+                self.tell(Input::Begun { attempt });
             }
             if !self.open.contains(&attempt) {
                 self.tell(Input::Lost {
@@ -344,8 +411,9 @@ impl World {
             .machine
             .handle(input, &mut self.hooks, &mut self.out, at);
         let outputs: Vec<Output> = self.out.drain().collect();
+        let mut ordered = Vec::new();
         for output in &outputs {
-            self.carry_out(output);
+            self.carry_out(output, &mut ordered);
         }
         self.trace.steps.push(Step {
             at,
@@ -363,6 +431,9 @@ impl World {
             self.open.remove(&attempt);
             self.forget(attempt);
         }
+        for attempt in ordered {
+            self.hold(attempt);
+        }
     }
 
     /// Whether the machine took this connection before.
@@ -373,21 +444,19 @@ impl World {
             })
     }
 
-    fn carry_out(&mut self, output: &Output) {
+    /// Puts into `ordered` the dials that wait for a permit before they begin.
+    fn carry_out(&mut self, output: &Output, ordered: &mut Vec<AttemptId>) {
         match *output {
             Output::Dial(order) => {
                 self.in_flight.insert(order.attempt, order);
-                let meets = self.weather.meets(order.endpoint, order.route, self.now);
-                let after = match meets {
-                    Meets::Accept { after }
-                    | Meets::AcceptAndDrop { after, .. }
-                    | Meets::Fail { after, .. } => after,
-                    Meets::Mute => return,
-                };
-                self.plan(self.now + after, Plan::Report(order.attempt, meets));
+                match self.permits.is_zero() {
+                    true => self.meet(order.attempt),
+                    false => ordered.push(order.attempt),
+                }
             }
             Output::Cancel(attempt) => {
                 self.in_flight.remove(&attempt);
+                self.held.remove(&attempt);
                 self.forget(attempt);
             }
             Output::HangUp { attempt, .. } => {
@@ -400,7 +469,7 @@ impl World {
 
     fn forget(&mut self, attempt: AttemptId) {
         self.plans.retain(|_, plan| match plan {
-            Plan::Report(id, _) | Plan::Drop(id, _, _) => *id != attempt,
+            Plan::Begin(id) | Plan::Report(id, _) | Plan::Drop(id, _, _) => *id != attempt,
             Plan::Command(_) | Plan::Trick(_) => true,
         });
     }

@@ -98,6 +98,8 @@ impl Case {
         let tricks = tricks(&mut bytes);
         // What came later comes last: bytes that were kept mean what they meant.
         let policy = own_rules(policy, &mut endpoints, &mut bytes);
+        let (policy, said) = later(policy, &endpoints, &mut bytes);
+        let commands = commands.into_iter().chain(said).collect();
         debug_assert!(policy.clone().build().is_ok(), "{:?}", policy.build());
         Self {
             policy: Arc::new(policy.build().unwrap_or_default()),
@@ -195,7 +197,14 @@ impl Case {
         let rest = laws::longest_rest(&self.policy);
         let spread = self.policy.standing().wake_spread;
         let beside = laws::standing_bound(&self.policy, &self.endpoints);
-        now + spread + bound + 2 * rest + beside
+        let told = self.commands.iter().map(|(_, said)| {
+            if let Command::Rests(_, rest) = said {
+                *rest
+            } else {
+                Duration::ZERO
+            }
+        });
+        now + spread + bound + 2 * rest + beside + told.max().unwrap_or_default()
     }
 }
 
@@ -345,6 +354,51 @@ fn own_rules(
         }
     }
     policy
+}
+
+/// What the parts above do not have: further walks and paces, and what others have to say.
+fn later(
+    mut policy: PolicyBuilder,
+    endpoints: &[Traits],
+    bytes: &mut Bytes<'_>,
+) -> (PolicyBuilder, Vec<(Time, Command)>) {
+    let parts = bytes.next();
+    if let Ok(built) = policy.clone().build() {
+        if parts & 3 == 3 {
+            policy = policy.order(Order {
+                walk: Walk::FirstReady,
+                ..built.order()
+            });
+        }
+        if parts & 12 == 12 {
+            policy = policy.pace(built.pace().every(Every::Return));
+        }
+        if parts & 16 != 0
+            && let Some(resume) = built.resume()
+        {
+            policy = policy.resume(resume.first(bytes.time()));
+        }
+        if parts & 32 != 0 && built.start() == Start::Cascade {
+            policy = policy.start(Start::Persevere);
+        }
+    }
+    let mut commands = Vec::new();
+    if parts & 64 != 0 {
+        for _ in 0..=bytes.below(12) {
+            let at = bytes.moment();
+            let endpoint = some(bytes, endpoints);
+            let command = match bytes.below(4) {
+                0 => Command::Recovered(endpoint),
+                1 => Command::Permits(bytes.time()),
+                _ => Command::Rests(endpoint, bytes.time()),
+            };
+            commands.push((at, command));
+        }
+    }
+    if parts & 128 != 0 {
+        commands.push((Time::ZERO, Command::Permits(bytes.time())));
+    }
+    (policy, commands)
 }
 
 fn class(bytes: &mut Bytes<'_>) -> Class {

@@ -1,7 +1,7 @@
 //! The machine beside an oracle: two readings of the same policy, in random histories.
 //!
 //! `FAILOVER_CASES` sets how many histories are played, `FAILOVER_SEED` the first. Left out here: moves, spares, failback,
-//! races, the resume window, pauses and hooks; the exploration and the standing tests have those.
+//! races, pauses and hooks; the exploration and the standing tests have those.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -26,8 +26,8 @@ use failover_core::machine::{
 };
 use failover_core::policy::{
     Backoff, Class, Every, Health, Jitter, Limit, Limits, Lost, NoHooks, NobodyReady, On, Order,
-    Pace, PlainFallback, Policy, PolicyBuilder, Ratio, Reaction, Reactions, Seed, Shuffle, Start,
-    Walk,
+    Pace, PlainFallback, Policy, PolicyBuilder, Ratio, Reaction, Reactions, Resume, Seed, Shuffle,
+    Standing, Start, Walk,
 };
 use failover_core::time::Time;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -45,7 +45,8 @@ fn the_machine_does_what_the_policy_says() {
     let mut steps = 0;
     let first = std::env::var("FAILOVER_SEED").map_or(0, |seed| seed.parse().unwrap());
     for seed in first..first + cases {
-        let rules = [Rules::ForAll, Rules::Own][usize::from(seed % 2 == 1)];
+        let rules = [Rules::ForAll, Rules::Own, Rules::Others, Rules::Others];
+        let rules = rules[usize::try_from(seed % 4).unwrap()];
         steps += play(seed, rules).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
     }
     println!(
@@ -151,6 +152,26 @@ mod once_apart {
     }
 
     #[test]
+    fn what_others_find_of_the_connected_one_does_not_keep_its_series() {
+        agree_under(Rules::Others, 87);
+    }
+
+    #[test]
+    fn the_least_wait_holds_before_a_return_where_the_law_waits_for_nothing() {
+        agree_under(Rules::Others, 235);
+    }
+
+    #[test]
+    fn who_was_retired_rests_in_the_next_outage_when_others_found_it_to_be_bad() {
+        agree_under(Rules::Others, 298);
+    }
+
+    #[test]
+    fn a_window_that_ends_with_its_server_leaves_no_wait_of_its_own() {
+        agree_under(Rules::Others, 5_244_443);
+    }
+
+    #[test]
     fn who_was_retired_has_no_rest_in_the_next_outage() {
         agree(1998);
     }
@@ -160,7 +181,7 @@ mod once_apart {
 #[ignore = "for one seed: FAILOVER_SEED"]
 fn one() {
     let seed = std::env::var("FAILOVER_SEED").unwrap().parse().unwrap();
-    for rules in [Rules::ForAll, Rules::Own] {
+    for rules in [Rules::ForAll, Rules::Own, Rules::Others] {
         play(seed, rules).unwrap_or_else(|broken| panic!("seed {seed}, {rules:?}: {broken}"));
     }
 }
@@ -187,11 +208,15 @@ fn play(seed: u64, rules: Rules) -> Result<u32, String> {
     Ok(STEPS)
 }
 
-/// Whether some endpoints have rules of their own, and turns a deadline.
+/// What is in a history beside the parts that every policy has.
 #[derive(Clone, Copy, Debug)]
 enum Rules {
     ForAll,
+    /// Some endpoints have rules of their own, and turns a deadline.
     Own,
+    /// Perhaps the same; and further walks and paces, a resume window, dials that wait for permits,
+    /// and clients that know something of the servers.
+    Others,
 }
 
 struct Stage {
@@ -202,6 +227,8 @@ struct Stage {
     connection: Option<AttemptId>,
     now: Time,
     dice: Xoshiro256PlusPlus,
+    /// For what others say, if they say anything.
+    others: Option<Xoshiro256PlusPlus>,
     told: Vec<String>,
 }
 
@@ -211,9 +238,20 @@ impl Stage {
         let mut policy = policy(&mut dice);
         let count = dice.random_range(1..=5);
         let mut endpoints: Vec<Traits> = (0..count).map(|n| endpoint(n, &mut dice)).collect();
-        if let Rules::Own = rules {
-            // Dice of their own: a seed's history is the same but for them.
-            let dice = &mut Xoshiro256PlusPlus::seed_from_u64(!seed);
+        // Dice of their own: a seed's history is the same but for them.
+        let own = &mut Xoshiro256PlusPlus::seed_from_u64(!seed);
+        let mut others = None;
+        if let Rules::Others = rules {
+            policy = further(policy, own);
+            others = Some(own.clone());
+        }
+        let has_own = match rules {
+            Rules::ForAll => false,
+            Rules::Own => true,
+            Rules::Others => own.random_bool(0.3),
+        };
+        if has_own {
+            let dice = own;
             policy = own_rules(policy, dice);
             for traits in &mut endpoints {
                 // Also one that the policy does not have.
@@ -229,6 +267,7 @@ impl Stage {
             connection: None,
             now: Time::ZERO + Duration::from_secs(1),
             dice,
+            others,
             told: Vec::new(),
         }
     }
@@ -241,6 +280,7 @@ impl Stage {
                 self.oracle.start(seen, self.now)?;
             }
             _ if self.dice.random_ratio(1, 30) => self.change()?,
+            _ if self.do_others_speak(8) => self.others_say()?,
             Doing::Dialing { .. } => self.dialing()?,
             Doing::Waiting { at, .. } => {
                 if self.dice.random_ratio(1, 20) {
@@ -298,6 +338,15 @@ impl Stage {
     }
 
     fn dialing(&mut self) -> Result<(), String> {
+        if self.oracle.is_held() {
+            return self.held();
+        }
+        if self.do_others_speak(4) {
+            let attempt = self.dial.unwrap().attempt;
+            self.input(Input::Held { attempt });
+            self.oracle.held(self.now);
+            return Ok(());
+        }
         let deadline = self.machine.next_wake().unwrap();
         if self.dice.random_ratio(1, 10) {
             return self.wake();
@@ -321,6 +370,45 @@ impl Stage {
         let failure = self.failure();
         let seen = self.input(Input::Failed { attempt, failure });
         self.oracle.failed(failure, seen, self.now)
+    }
+
+    /// A dial that waits for its permit: it comes, or something else does.
+    fn held(&mut self) -> Result<(), String> {
+        if self.machine.next_wake().is_some() && self.dice.random_ratio(1, 8) {
+            return self.wake();
+        }
+        self.pass_a_part();
+        let attempt = self.dial.unwrap().attempt;
+        self.input(Input::Begun { attempt });
+        self.dial = self.machine.order(attempt);
+        self.oracle.begun(self.now);
+        Ok(())
+    }
+
+    fn do_others_speak(&mut self, one_in: u32) -> bool {
+        let dice = self.others.as_mut();
+        dice.is_some_and(|dice| dice.random_ratio(1, one_in))
+    }
+
+    /// What they know of a server.
+    fn others_say(&mut self) -> Result<(), String> {
+        self.pass_a_part();
+        let endpoint = self.any_endpoint();
+        if self.dice.random_bool(0.5) {
+            let seen = self.input(Input::Recovered { endpoint });
+            return self.oracle.recovered(endpoint, seen, self.now);
+        }
+        let until = self.now + Duration::from_millis(self.dice.random_range(0..9000));
+        let seen = self.input(Input::Rests { endpoint, until });
+        self.oracle.rests(endpoint, until, seen, self.now)
+    }
+
+    /// A part of the time until the next wake-up.
+    fn pass_a_part(&mut self) {
+        let wake = self.machine.next_wake().unwrap_or(self.now);
+        let left = wake.since(self.now).min(Duration::from_secs(20));
+        let part = self.dice.random_range(0..9);
+        self.pass(left / 10 * part);
     }
 
     fn wake(&mut self) -> Result<(), String> {
@@ -516,6 +604,31 @@ fn policy(dice: &mut Xoshiro256PlusPlus) -> PolicyBuilder {
         .health(health)
         .nobody_ready(nobody[dice.random_range(0..4)])
         .reactions(reactions)
+}
+
+/// Walks, paces and starts that came later, and a window to resume the session in.
+fn further(mut policy: PolicyBuilder, dice: &mut Xoshiro256PlusPlus) -> PolicyBuilder {
+    let ms = Duration::from_millis;
+    let built = policy.clone().build().unwrap();
+    let (order, pace) = (built.order(), built.pace());
+    if dice.random_ratio(1, 3) {
+        policy = policy.order(Order::new(Walk::FirstReady).lost(order.lost));
+    }
+    if dice.random_ratio(1, 3) {
+        policy = policy.pace(pace.every(Every::Return));
+    }
+    if dice.random_ratio(1, 3) {
+        policy = policy.start(Start::Persevere);
+    }
+    if dice.random_ratio(1, 3) {
+        let window = ms(dice.random_range(1..20_000));
+        let resume = Resume::new(window, ms(dice.random_range(1..3000)));
+        policy = policy.resume(match dice.random_range(0..2) {
+            0 => resume,
+            _ => resume.first(ms(dice.random_range(0..2000))),
+        });
+    }
+    policy.standing(Standing::default().wake_spread(Duration::ZERO))
 }
 
 fn own_rules(policy: PolicyBuilder, dice: &mut Xoshiro256PlusPlus) -> PolicyBuilder {

@@ -9,6 +9,9 @@
 //! Where a draw decides (a shuffled or a weighted walk) it says who may be next and takes over the
 //! machine's choice.
 
+mod others;
+mod resume;
+
 use std::time::Duration;
 
 use failover_core::endpoint::{EndpointId, Security, Traits};
@@ -62,6 +65,8 @@ pub(crate) struct Oracle {
     turn_until: Option<Time>,
     /// The newest dial of all.
     newest: Option<Time>,
+    /// Until when only the lost server is dialled.
+    resume_until: Option<Time>,
     pub(crate) doing: Doing,
 }
 
@@ -80,6 +85,8 @@ pub(crate) enum Doing {
         route: u8,
         tried: Vec<u8>,
         deadline: Time,
+        /// Since when it waits for a permit.
+        held: Option<Time>,
     },
     Connected {
         server: EndpointId,
@@ -99,6 +106,8 @@ struct Server {
     marks: u8,
     suspensions: u32,
     is_suspended: bool,
+    /// It rests, or rested last, for another reason.
+    is_marked: bool,
     rests_until: Time,
     /// Under a pace per endpoint.
     series: Option<u64>,
@@ -139,6 +148,7 @@ impl Oracle {
             place: Lost::InPlace,
             turn_until: None,
             newest: None,
+            resume_until: None,
             doing: Doing::Idle,
         }
     }
@@ -157,10 +167,12 @@ impl Oracle {
         let it = self.server(server);
         it.route = route;
         it.is_suspended = false;
+        it.is_marked = false;
         it.rests_until = Time::ZERO;
         it.paced_until = Time::ZERO;
         self.start_up = false;
         self.pinned = None;
+        self.resume_until = None;
         self.doing = Doing::Connected { server, since: now };
     }
 
@@ -180,6 +192,7 @@ impl Oracle {
         if failure.kind.invites_next_route()
             && failure.scope != Scope::Fatal
             && self.turn_until.is_none_or(|until| later < until)
+            && self.resume_until.is_none_or(|until| now < until)
             && let Some(route) = self.next_route(server, &tried)
         {
             // Another route of the same turn: at once, but for the hard floor; patience may end.
@@ -188,6 +201,9 @@ impl Oracle {
                 return self.expect_close(&elapsed, seen);
             }
             return self.take_up(server, route, tried, (later, later), seen, now);
+        }
+        if let Some(told) = self.failed_in_the_window(server, reaction, seen, now) {
+            return told;
         }
         self.book(server, &failure, reaction, true, now);
         if reaction == Reaction::Stop {
@@ -227,6 +243,7 @@ impl Oracle {
                 if it.retired {
                     it.begin_anew();
                     it.is_suspended = false;
+                    it.is_marked = false;
                     it.rests_until = Time::ZERO;
                 }
             }
@@ -248,6 +265,11 @@ impl Oracle {
         if reaction == Reaction::Stop {
             return self.expect_close(&[CloseReason::Fatal(failure)], seen);
         }
+        if verdict == Verdict::AsPolicy
+            && let Some(told) = self.begin_window(server, &failure, reaction, seen, now)
+        {
+            return told;
+        }
         self.advance(seen, now)
     }
 
@@ -258,17 +280,27 @@ impl Oracle {
                 return self.expect_close(&elapsed, seen);
             }
         }
+        let ends_now = self.resume_until.is_some_and(|until| until <= now);
         match self.doing.clone() {
+            Doing::Waiting { .. } if ends_now => {
+                self.resume_until = None;
+                self.advance(seen, now)
+            }
             Doing::Waiting {
                 server,
                 route,
                 tried,
                 at,
             } if at <= now => self.take_up(server, route, tried, (now, now), seen, now),
-            Doing::Dialing { deadline, .. } if deadline <= now => {
-                self.failed(Failure::new(Kind::Timeout), seen, now)
+            Doing::Dialing {
+                deadline,
+                held: None,
+                ..
+            } if deadline <= now => self.failed(Failure::new(Kind::Timeout), seen, now),
+            _ => {
+                self.resume_until = self.resume_until.filter(|_| !ends_now);
+                Ok(())
             }
-            _ => Ok(()),
         }
     }
 
@@ -295,6 +327,9 @@ impl Oracle {
         let named = this.unwrap_or(server);
         if !self.server(named).is_there() {
             return Ok(());
+        }
+        if self.lost != Some(named) {
+            self.resume_until = None;
         }
         let it = self.server(named).clone();
         let floor = it.floor().max(now);
@@ -335,6 +370,7 @@ impl Oracle {
         it.off = false;
         it.begin_anew();
         it.is_suspended = false;
+        it.is_marked = false;
         it.rests_until = Time::ZERO;
         it.paced_until = Time::ZERO;
         // The hard floor as if it had just been dialled: switching it to and fro hammers nobody.
@@ -361,10 +397,14 @@ impl Oracle {
         if for_good && self.pinned == Some(endpoint) {
             self.pinned = None;
         }
+        let window = self.resume_until;
+        if self.lost == Some(endpoint) {
+            self.resume_until = None;
+        }
         match self.doing.clone() {
             Doing::Waiting { server, at, .. } if server == endpoint => {
-                // Pick again, keep the deadline.
-                let next = self.decide(now, Some(at));
+                // Pick again, keep the deadline, unless it was one of the resume window.
+                let next = self.decide(now, Some(at).filter(|_| window.is_none()));
                 self.enter(next, seen, now)
             }
             Doing::Dialing { server, .. } if server == endpoint => self.advance(seen, now),
@@ -380,14 +420,18 @@ impl Oracle {
 
     pub(crate) fn next_wake(&self) -> Option<Time> {
         let due = match self.doing {
-            Doing::Waiting { at, .. } => at,
-            Doing::Dialing { deadline, .. } => deadline,
+            Doing::Waiting { at, .. } => Some(at),
+            Doing::Dialing { held: Some(_), .. } => None,
+            Doing::Dialing { deadline, .. } => Some(deadline),
             // Only the end of patience ends it by itself.
             Doing::Starved => return self.limits().elapsed.map(|most| self.since + most),
             Doing::Idle | Doing::Connected { .. } | Doing::Closed => return None,
         };
         let patience = self.limits().elapsed.map(|most| self.since + most);
-        Some(patience.map_or(due, |end| end.min(due)))
+        [due, patience, self.resume_until]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether what is seen is what goes on here.
@@ -439,7 +483,7 @@ impl Oracle {
         seen: Seen,
         now: Time,
     ) -> Result<(), String> {
-        if self.pinned.is_some_and(|pinned| pinned != who) {
+        if self.pinned.is_some_and(|pinned| pinned != who) || self.resume_until.is_some() {
             return Ok(());
         }
         let pace = self.policy.pace();
@@ -455,9 +499,19 @@ impl Oracle {
         if at >= planned {
             return Ok(());
         }
-        // The wait before the sweep was cut short for this one alone.
-        let waited = self.series.is_some_and(|series| series > 0);
-        self.owes_wait |= every == Every::Sweep && self.turns == 0 && waited;
+        self.dial_alone(who, at, seen, now)
+    }
+
+    /// The wait before the sweep is cut short for this one alone.
+    fn dial_alone(
+        &mut self,
+        who: EndpointId,
+        at: Time,
+        seen: Seen,
+        now: Time,
+    ) -> Result<(), String> {
+        let waited = self.series.is_some();
+        self.owes_wait |= self.policy.pace().every == Every::Sweep && self.turns == 0 && waited;
         let route = self.server(who).route;
         self.take_up(who, route, Vec::new(), (at, at), seen, now)
     }
@@ -528,18 +582,79 @@ impl Oracle {
         // A wait that was cut short by force is over.
         it.paced_until = Time::ZERO;
         let deadline = now + it.traits.own_deadline().unwrap_or(deadline);
-        let deadline = self.turn_until.map_or(deadline, |end| end.min(deadline));
+        let ends = [self.turn_until, self.resume_until].into_iter().flatten();
+        let deadline = ends.fold(deadline, Time::min);
         self.doing = Doing::Dialing {
             server,
             route,
             tried,
             deadline,
+            held: None,
         };
         Ok(())
     }
 
     /// `keep`: the deadline of a wait whose endpoint became ineligible.
     fn decide(&mut self, now: Time, keep: Option<Time>) -> Next {
+        let reasons = self.reached(now);
+        if !reasons.is_empty() {
+            return Next::Close(reasons);
+        }
+        let pinned = self.pinned;
+        let may = |it: &Server| pinned.is_none_or(|pinned| pinned == it.traits.id());
+        if !self.servers.iter().any(|it| it.is_there() && may(it)) {
+            return Next::Starve;
+        }
+        let mut ready = now;
+        let mut who = self.whom(now);
+        if who.is_empty() {
+            // Of those that had no turn nobody is ready: who is first to be, whoever it is?
+            let soonest = self.servers.iter().filter(|it| it.is_there() && may(it));
+            ready = soonest.map(|it| it.rests_until).min().unwrap().max(now);
+            let perseveres = self.policy.start() == Start::Persevere;
+            if self.start_up && !perseveres && ready > now && self.all_refused() {
+                return Next::Close(vec![CloseReason::AllRefused]);
+            }
+            who = self.whom(ready);
+        }
+        // The sweep is over; one in which nobody was dialled does not count.
+        let first_ready = self.policy.order().walk == Walk::FirstReady;
+        let had_turn = |who: &EndpointId| self.taken.contains(who);
+        let boundary = match first_ready {
+            true => who.iter().any(had_turn),
+            false => who.is_empty(),
+        };
+        if boundary {
+            self.sweeps += u32::from(self.turns > 0);
+            self.new_sweep();
+            if let Limit::AtMost(most) = self.limits().sweeps
+                && self.sweeps >= most
+            {
+                let mut reasons = vec![CloseReason::Sweeps(most)];
+                if ready > now && self.policy.nobody_ready() == NobodyReady::Fail {
+                    reasons.push(CloseReason::NobodyReady);
+                }
+                return Next::Close(reasons);
+            }
+            who = self.whom(ready);
+        }
+        if ready > now && self.policy.nobody_ready() == NobodyReady::Fail {
+            return Next::Close(vec![CloseReason::NobodyReady]);
+        }
+        self.owes_wait |= boundary;
+        self.when(who, now, keep)
+    }
+
+    /// Who may be next in this sweep of those that are ready by then.
+    fn whom(&self, ready: Time) -> Vec<EndpointId> {
+        match self.policy.order().walk {
+            Walk::FirstReady => self.best(ready, |_, _| true),
+            _ => self.best(ready, |oracle, it| !oracle.had_turn(it)),
+        }
+    }
+
+    /// The limits that are reached.
+    fn reached(&self, now: Time) -> Vec<CloseReason> {
         let limits = self.limits();
         let mut reasons = self.out_of_patience(now);
         if let Limit::AtMost(most) = limits.turns
@@ -579,54 +694,18 @@ impl Oracle {
         if limits.per_endpoint == Limit::AtMost(0) {
             reasons.push(CloseReason::PerEndpoint(0));
         }
-        if !reasons.is_empty() {
-            return Next::Close(reasons);
-        }
-        if !self.servers.iter().any(|it| it.is_there() && may(it)) {
-            return Next::Starve;
-        }
-        let pinned = self.pinned;
-        let may = |it: &Server| pinned.is_none_or(|pinned| pinned == it.traits.id());
-        let mut boundary = false;
-        let mut ready = now;
-        let mut who = self.best(now, |oracle, it| !oracle.had_turn(it));
-        if who.is_empty() {
-            // Of those that had no turn nobody is ready: who is first to be, whoever it is?
-            let soonest = self.servers.iter().filter(|it| it.is_there() && may(it));
-            ready = soonest.map(|it| it.rests_until).min().unwrap().max(now);
-            if self.start_up && ready > now && self.all_refused() {
-                return Next::Close(vec![CloseReason::AllRefused]);
-            }
-            who = self.best(ready, |oracle, it| !oracle.had_turn(it));
-        }
-        if who.is_empty() {
-            // The sweep is over; one in which nobody was dialled does not count.
-            boundary = true;
-            self.sweeps += u32::from(self.turns > 0);
-            self.new_sweep();
-            if let Limit::AtMost(most) = limits.sweeps
-                && self.sweeps >= most
-            {
-                let mut reasons = vec![CloseReason::Sweeps(most)];
-                if ready > now && self.policy.nobody_ready() == NobodyReady::Fail {
-                    reasons.push(CloseReason::NobodyReady);
-                }
-                return Next::Close(reasons);
-            }
-            who = self.best(ready, |_, _| true);
-        }
-        let rests = ready > now;
-        if rests && self.policy.nobody_ready() == NobodyReady::Fail {
-            return Next::Close(vec![CloseReason::NobodyReady]);
-        }
+        reasons
+    }
+
+    /// When each of these may be dialled, by the pace, its own bounds and its rest.
+    fn when(&mut self, who: Vec<EndpointId>, now: Time, keep: Option<Time>) -> Next {
         let heeds_rest = self.policy.nobody_ready() == NobodyReady::Wait;
         let every = self.policy.pace().every;
-        self.owes_wait |= boundary;
         let waits = match every {
             // Picked again, it keeps the wait that is under way.
             Every::Attempt => self.dials > 0 && keep.is_none(),
             Every::Sweep => std::mem::take(&mut self.owes_wait),
-            Every::Endpoint => false,
+            Every::Endpoint | Every::Return => false,
             _ => unreachable!(),
         };
         let mut wait = Duration::ZERO;
@@ -644,10 +723,15 @@ impl Oracle {
             };
             wait = wait.max(first);
         }
-        let at = keep.unwrap_or(now).max(now + wait);
         Next::Dial(
             who.into_iter()
                 .map(|server| {
+                    let returns = self
+                        .server(server)
+                        .series
+                        .filter(|_| every == Every::Return);
+                    let wait = wait.max(returns.map_or(Duration::ZERO, |wait| self.bounded(wait)));
+                    let at = keep.unwrap_or(now).max(now + wait);
                     let it = self.server(server);
                     let own = it.floor().max(it.paced_until);
                     let rest = if heeds_rest {
@@ -703,7 +787,7 @@ impl Oracle {
             .filter(|it| it.traits.in_tier() == tier)
             .collect();
         match self.policy.order().walk {
-            Walk::Listed => vec![tier[0].traits.id()],
+            Walk::Listed | Walk::FirstReady => vec![tier[0].traits.id()],
             Walk::Rotate => vec![self.behind_the_last(&tier)],
             Walk::LeastFailed => {
                 let least = tier.iter().map(|it| it.failures).min();
@@ -767,9 +851,13 @@ impl Oracle {
         let it = self.server(server);
         if counted {
             it.failures += 1;
-            if every == Every::Endpoint {
-                it.series = Some(series);
-                it.paced_until = it.paced_until.max(now + wait);
+            match every {
+                Every::Endpoint => {
+                    it.series = Some(series);
+                    it.paced_until = it.paced_until.max(now + wait);
+                }
+                Every::Return => it.series = Some(series),
+                _ => {}
             }
         }
         match reaction {
@@ -777,6 +865,7 @@ impl Oracle {
             Reaction::Mark if it.is_suspended && now < it.rests_until => {}
             Reaction::Mark if !it.is_suspended && it.marks < health.retries => {
                 it.marks += 1;
+                it.is_marked = true;
                 it.rests_until = it.rests_until.max(now + health.retry_delay);
             }
             Reaction::Mark | Reaction::Suspend => {
@@ -793,6 +882,7 @@ impl Oracle {
             _ => unreachable!(),
         }
         if let Some(hint) = failure.retry_after {
+            it.is_marked = true;
             it.rests_until = it.rests_until.max(now + hint.min(health.maximum));
         }
         if let Limit::AtMost(most) = own.per_endpoint.unwrap_or(limits.per_endpoint)
@@ -888,6 +978,7 @@ impl Server {
             marks: 0,
             suspensions: 0,
             is_suspended: false,
+            is_marked: false,
             rests_until: Time::ZERO,
             series: None,
             paced_until: Time::ZERO,

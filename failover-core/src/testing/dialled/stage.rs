@@ -272,6 +272,8 @@ impl Stage {
                 Input::Resume
             }
             Command::Change(change) => Input::Change(self.change(change)),
+            // It shares nothing with others.
+            Command::Rests(..) | Command::Recovered(_) | Command::Permits(_) => return,
             Command::Close => {
                 self.handle.close();
                 Input::Close

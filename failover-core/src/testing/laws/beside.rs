@@ -27,7 +27,12 @@ pub fn l02_beside(trace: &Trace) -> Result<(), Violation> {
         ledger.hear(step);
         if !matches!(
             step.input,
-            Input::Wake | Input::Failed { .. } | Input::Connected { .. } | Input::Learned { .. }
+            Input::Wake
+                | Input::Failed { .. }
+                | Input::Connected { .. }
+                | Input::Learned { .. }
+                | Input::Held { .. }
+                | Input::Begun { .. }
         ) {
             waiting.clear();
         }

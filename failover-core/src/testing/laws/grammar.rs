@@ -1,11 +1,11 @@
 //! The order of events: L15.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::attempt::AttemptId;
 use crate::endpoint::EndpointId;
-use crate::machine::{AttemptEnded, Change, DialOrder, Event, Input, Link, Output, Why};
-use crate::sim::Trace;
+use crate::machine::{Answer, AttemptEnded, Change, DialOrder, Event, Input, Link, Output, Why};
+use crate::sim::{Step, Trace};
 use crate::testing::laws::{Violation, violation};
 
 /// **L15 event grammar.** `Attempt* Connected (Disconnected(why) Attempt* (Reconnected |
@@ -13,7 +13,8 @@ use crate::testing::laws::{Violation, violation};
 /// and one away from a server that is switched on again may be withdrawn;
 /// close by the user while connected = `Disconnected(by user)`, `Closed`; suspended, discovered,
 /// draining, starved may stand anywhere before `Closed`; one `Attempt` event per dial. `Reconnected`
-/// names the server that was lost, `FailedOver` another.
+/// names the server that was lost, `FailedOver` another. That the session is gone is told before the
+/// first dial elsewhere.
 ///
 /// # Errors
 /// The first event out of place.
@@ -21,13 +22,15 @@ pub fn l15_grammar(trace: &Trace) -> Result<(), Violation> {
     let mut grammar = Grammar {
         state: State::Never,
         dials: BTreeMap::new(),
+        late: BTreeSet::new(),
+        elsewhere: Elsewhere::No,
         done: BTreeMap::new(),
         spares: Vec::new(),
         switching: Switching::Not,
         starved: false,
     };
     for (at, step) in trace.steps.iter().enumerate() {
-        grammar.hear(&step.input);
+        grammar.hear(step);
         for output in &step.outputs {
             if let Err(what) = grammar.output(output) {
                 return violation("L15", at, what);
@@ -55,9 +58,19 @@ enum Switching {
     Perhaps,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Elsewhere {
+    No,
+    Dialled,
+}
+
 struct Grammar {
     state: State,
     dials: BTreeMap<AttemptId, DialOrder>,
+    /// Dials that were held before they began: their deadlines are later.
+    late: BTreeSet<AttemptId>,
+    /// Whether another than the lost server was dialled since.
+    elsewhere: Elsewhere,
     /// Dials that were told as done and not used yet.
     done: BTreeMap<AttemptId, Link>,
     spares: Vec<Link>,
@@ -66,8 +79,11 @@ struct Grammar {
 }
 
 impl Grammar {
-    fn hear(&mut self, input: &Input) {
-        if let (Input::Change(Change::On(id)), State::Up(up)) = (input, self.state)
+    fn hear(&mut self, step: &Step) {
+        if let (Input::Begun { attempt }, Answer::Taken) = (step.input, step.answer) {
+            self.late.insert(attempt);
+        }
+        if let (Input::Change(Change::On(id)), State::Up(up)) = (&step.input, self.state)
             && *id == up.endpoint
             && self.switching == Switching::Begun
         {
@@ -79,6 +95,11 @@ impl Grammar {
         match output {
             Output::Dial(order) => {
                 self.starved = false;
+                if let State::Down(lost) = self.state
+                    && order.endpoint != lost
+                {
+                    self.elsewhere = Elsewhere::Dialled;
+                }
                 match self.dials.insert(order.attempt, *order) {
                     Some(_) => Err(format!("the dial {} comes twice", order.attempt)),
                     None if order.number == 0 => Err("a dial is numbered 0".into()),
@@ -116,6 +137,7 @@ impl Grammar {
             }
             (Event::Disconnected { link, why, .. }, State::Up(up)) if *link == up => {
                 self.switching = Switching::Not;
+                self.elsewhere = Elsewhere::No;
                 self.state = match why {
                     Why::ByUser => State::ByUser,
                     Why::Lost(_) | Why::Left(_) => State::Down(up.endpoint),
@@ -140,7 +162,8 @@ impl Grammar {
             (Event::SpareLost { link, .. }, _) if self.spares.contains(link) => {
                 self.spares.retain(|spare| spare != link);
             }
-            (Event::SessionGone, State::Down(_)) | (Event::Suspended { .. }, _) => {}
+            (Event::SessionGone, State::Down(_)) if self.elsewhere == Elsewhere::No => {}
+            (Event::Suspended { .. }, _) => {}
             (Event::Starved, State::Never | State::Down(_)) if !self.starved => {
                 self.starved = true;
             }
@@ -160,10 +183,13 @@ impl Grammar {
         let Some(order) = self.dials.remove(&id) else {
             return Err(format!("the end of {id} is told, which is not in flight"));
         };
-        let adopted = DialOrder {
+        let mut adopted = DialOrder {
             role: ended.order.role,
             ..order
         };
+        if self.late.remove(&id) && ended.order.deadline >= order.deadline {
+            adopted.deadline = ended.order.deadline;
+        }
         if adopted != ended.order {
             return Err(format!("{:?} is told as {:?}", order, ended.order));
         }

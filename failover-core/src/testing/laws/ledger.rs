@@ -16,6 +16,8 @@ pub(super) struct Ledger<'a> {
     pub(super) policy: &'a Policy,
     pub(super) now: Time,
     pub(super) in_flight: BTreeMap<AttemptId, DialOrder>,
+    /// Those of them that have not begun, since when.
+    pub(super) held: BTreeMap<AttemptId, Time>,
     /// Connections that stand, spares too.
     pub(super) open: BTreeSet<AttemptId>,
     /// The connection that the client uses, and since when.
@@ -61,6 +63,7 @@ impl<'a> Ledger<'a> {
             policy: &trace.policy,
             now: Time::ZERO,
             in_flight: BTreeMap::new(),
+            held: BTreeMap::new(),
             open: BTreeSet::new(),
             main: None,
             was_connected: false,
@@ -125,10 +128,14 @@ impl<'a> Ledger<'a> {
             Input::Rests { endpoint, .. } => {
                 self.rests.insert(endpoint, true);
             }
+            Input::Recovered { endpoint } => {
+                self.rests.insert(endpoint, false);
+            }
+            Input::Held { attempt } => {
+                self.held.insert(attempt, self.now);
+            }
+            Input::Begun { attempt } => self.begin(attempt),
             Input::Wake
-            | Input::Held { .. }
-            | Input::Begun { .. }
-            | Input::Recovered { .. }
             | Input::Connected { .. }
             | Input::Failed { .. }
             | Input::Drain { .. }
@@ -175,6 +182,7 @@ impl<'a> Ledger<'a> {
             Event::Attempt(ended) => {
                 let order = ended.order;
                 self.in_flight.remove(&order.attempt);
+                self.held.remove(&order.attempt);
                 match ended.outcome {
                     Ok(()) => {
                         self.open.insert(order.attempt);
@@ -221,7 +229,7 @@ impl<'a> Ledger<'a> {
                 if self.in_flight.values().any(is_dialled)
                     && let Some((_, until)) = self.turns.get_mut(&endpoint)
                 {
-                    *until = self.now;
+                    *until = Time::ZERO;
                 }
                 Fact::Other
             }
@@ -232,6 +240,20 @@ impl<'a> Ledger<'a> {
             | Event::SpareLost { .. }
             | Event::Starved
             | Event::Closed(_) => Fact::Other,
+        }
+    }
+
+    /// A dial that was held begins: it has its whole deadline, its turn as much time as it had.
+    fn begin(&mut self, attempt: AttemptId) {
+        let (Some(since), Some(order)) =
+            (self.held.remove(&attempt), self.in_flight.get_mut(&attempt))
+        else {
+            return;
+        };
+        let waited = self.now.since(since);
+        order.deadline = order.deadline + waited;
+        if let Some((last, until)) = self.turns.get_mut(&order.endpoint) {
+            (*last, *until) = (self.now, *until + waited);
         }
     }
 

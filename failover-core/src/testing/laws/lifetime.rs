@@ -1,9 +1,10 @@
 //! That a life goes on, and that it ends: L11, L14, L17.
 
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::endpoint::Traits;
+use crate::attempt::AttemptId;
+use crate::endpoint::{EndpointId, Traits};
 use crate::machine::{Event, Input, Output, Status};
 use crate::policy::{CustomDelay, MIN_REDIAL, Policy};
 use crate::sim::Trace;
@@ -51,7 +52,7 @@ pub fn l11_close(trace: &Trace) -> Result<(), Violation> {
 /// **L14 progress.** A dial is in flight, or a wake-up is due, or the state is connected, closed,
 /// idle, paused, or starved, each of which names the input that ends it. A wake-up that was due and
 /// came is not due again at the same time: standing time never spins. A dial in flight always has
-/// its deadline as a wake-up.
+/// its deadline as a wake-up, once it has begun.
 ///
 /// # Errors
 /// The first step after which nothing will ever happen, or after which it spins.
@@ -84,7 +85,9 @@ pub fn l14_progress(trace: &Trace) -> Result<(), Violation> {
             );
             return violation("L14", at, what);
         }
-        let deadline = ledger.in_flight.values().map(|order| order.deadline).min();
+        let begun = |(id, _): &(&AttemptId, _)| !ledger.held.contains_key(id);
+        let begun = ledger.in_flight.iter().filter(begun);
+        let deadline = begun.map(|(_, order)| order.deadline).min();
         if deadline.is_some_and(|at| at < Time::MAX && step.wake.is_none_or(|wake| wake > at)) {
             return violation(
                 "L14",
@@ -122,8 +125,30 @@ pub fn l17_recovery(trace: &Trace, healed: Time) -> Result<(), Violation> {
     {
         return Ok(());
     }
+    let mut told: BTreeMap<EndpointId, Time> = BTreeMap::new();
     for step in &trace.steps {
         ledger.hear(step);
+        match step.input {
+            Input::Rests { endpoint, until } => {
+                let until = until.max(told.get(&endpoint).copied().unwrap_or(until));
+                told.insert(endpoint, until);
+            }
+            Input::Recovered { endpoint } => drop(told.remove(&endpoint)),
+            Input::Start
+            | Input::Wake
+            | Input::Connected { .. }
+            | Input::Held { .. }
+            | Input::Begun { .. }
+            | Input::Failed { .. }
+            | Input::Learned { .. }
+            | Input::Lost { .. }
+            | Input::Drain { .. }
+            | Input::Reconnect(_)
+            | Input::Pause
+            | Input::Resume
+            | Input::Change(_)
+            | Input::Close => {}
+        }
         rested |= ledger.rests.values().any(|rests| *rests);
         for output in &step.outputs {
             ledger.take(output);
@@ -147,7 +172,12 @@ pub fn l17_recovery(trace: &Trace, healed: Time) -> Result<(), Violation> {
             longest_rest(&trace.policy)
         } else {
             Duration::ZERO
-        };
+        }
+        .max(
+            told.values()
+                .max()
+                .map_or(Duration::ZERO, |at| at.since(healed)),
+        );
     let last = trace.steps.last().map(|step| step.status);
     match connected_at {
         None if !matches!(

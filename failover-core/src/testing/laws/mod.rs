@@ -36,8 +36,10 @@ mod limits;
 mod rate;
 mod replay;
 mod retired;
+mod round_trip;
 mod sweep;
 mod waits;
+mod window;
 
 use core::fmt;
 
@@ -53,6 +55,7 @@ pub(in crate::testing) use self::lifetime::{longest_rest, recovery_bound, standi
 pub use self::limits::l07_limits;
 pub use self::rate::{l08_rate, l09_eligibility};
 pub use self::replay::{l05_replay, l12_stale};
+pub use self::round_trip::l16_round_trip;
 pub use self::sweep::l09_sweep;
 pub use self::waits::{l02_waits, l06_tls, l13_custom};
 use crate::sim::Trace;

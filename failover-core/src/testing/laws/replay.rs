@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::endpoint::EndpointId;
 use crate::machine::{Answer, Input, Machine, Outbox, Output, Status};
 use crate::policy::{Choice, ChoiceAsked, DelayAnswer, DelayAsked, Hooks, JudgeAsked, Reaction};
 use crate::sim::{Asked, Step, Trace};
@@ -50,6 +51,23 @@ pub fn l12_stale(trace: &Trace) -> Result<(), Violation> {
                 true => Some(Answer::Taken),
                 false => Some(Answer::Stale),
             },
+            Input::Held { attempt } => {
+                let waits =
+                    ledger.in_flight.contains_key(&attempt) && !ledger.held.contains_key(&attempt);
+                Some(if waits { Answer::Taken } else { Answer::Stale })
+            }
+            Input::Begun { attempt } => match ledger.held.contains_key(&attempt) {
+                true => Some(Answer::Taken),
+                false => Some(Answer::Stale),
+            },
+            Input::Rests { endpoint, until } => {
+                let is_news = until > now && is_there(&ledger, endpoint);
+                (!is_news).then_some(Answer::Stale)
+            }
+            Input::Recovered { endpoint } => {
+                let is_news = ledger.rests(endpoint) && is_there(&ledger, endpoint);
+                (!is_news).then_some(Answer::Stale)
+            }
             Input::Lost { attempt, .. } => match ledger.open.contains(&attempt) {
                 true => Some(Answer::Taken),
                 false => Some(Answer::Stale),
@@ -64,10 +82,6 @@ pub fn l12_stale(trace: &Trace) -> Result<(), Violation> {
             | Input::Pause
             | Input::Resume
             | Input::Change(_)
-            | Input::Held { .. }
-            | Input::Begun { .. }
-            | Input::Rests { .. }
-            | Input::Recovered { .. }
             | Input::Close => None,
         };
         started |= step.input == Input::Start;
@@ -93,6 +107,10 @@ pub fn l12_stale(trace: &Trace) -> Result<(), Violation> {
         }
     }
     play_again("L12", trace, &kept)
+}
+
+fn is_there(ledger: &Ledger<'_>, endpoint: EndpointId) -> bool {
+    ledger.traits.contains_key(&endpoint) && !ledger.gone.contains(&endpoint)
 }
 
 fn play_again(

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use crate::endpoint::EndpointId;
-use crate::machine::{Answer, Event, Input, Output, Verdict, Whither, Why};
+use crate::machine::{Answer, Event, Input, Output, Status, Verdict, Whither, Why};
 use crate::policy::{Choice, Lost, Policy, Walk};
 use crate::sim::{Asked, Step, Trace};
 use crate::testing::laws::ledger::{Fact, Ledger};
 use crate::testing::laws::retired::Retired;
+use crate::testing::laws::window::Window;
 use crate::testing::laws::{Violation, violation};
 
 /// **L9 sweep.** For listed, rotate and shuffled orders, without live changes, a sweep visits every
@@ -15,9 +16,10 @@ use crate::testing::laws::{Violation, violation};
 /// first. Where the loss of a stable connection counts as that server's turn, it does here.
 ///
 /// It applies until somebody else than the order decides whom to dial (a hook, a forced reconnect to
-/// a certain or another endpoint, a change of the list), and not to policies with a resume window, in
-/// which the same server is dialled again and again. Those that are retired, or may not be dialled at
-/// start-up, are not eligible.
+/// a certain or another endpoint, a change of the list). One that others connected to is dialled
+/// although it had its turn; so is the lost server in its resume window, again and again, until the
+/// session is told to be gone. Those that are retired, or may not be dialled at start-up, are not
+/// eligible.
 ///
 /// # Errors
 /// The dial of an endpoint that had its turn while another waited for its own.
@@ -30,6 +32,9 @@ pub fn l09_sweep(trace: &Trace) -> Result<(), Violation> {
         retired: Retired::default(),
         taken: BTreeSet::new(),
         goes_on: BTreeSet::new(),
+        window: Window::default(),
+        planned: None,
+        recovered: None,
     };
     for (at, step) in trace.steps.iter().enumerate() {
         if is_overruled(step) {
@@ -40,12 +45,23 @@ pub fn l09_sweep(trace: &Trace) -> Result<(), Violation> {
     Ok(())
 }
 
+fn planned(status: Status) -> Option<EndpointId> {
+    match status {
+        Status::Waiting { endpoint, .. } => Some(endpoint),
+        Status::Idle
+        | Status::Dialing { .. }
+        | Status::Connected { .. }
+        | Status::Paused
+        | Status::Starved
+        | Status::Closed(_) => None,
+    }
+}
+
 fn applies(policy: &Policy) -> bool {
-    let swept = match policy.order().walk {
+    match policy.order().walk {
         Walk::Listed | Walk::Rotate | Walk::Shuffled(_) => true,
         Walk::FirstReady | Walk::Weighted | Walk::LeastFailed => false,
-    };
-    swept && policy.resume().is_none()
+    }
 }
 
 fn is_overruled(step: &Step) -> bool {
@@ -65,6 +81,11 @@ struct Sweep<'a> {
     taken: BTreeSet<EndpointId>,
     /// Whose next dial goes on with a turn.
     goes_on: BTreeSet<EndpointId>,
+    window: Window,
+    /// Whom it waits to dial.
+    planned: Option<EndpointId>,
+    /// Whom it waits to dial because others connected to it.
+    recovered: Option<EndpointId>,
 }
 
 impl Sweep<'_> {
@@ -72,6 +93,10 @@ impl Sweep<'_> {
         self.ledger.hear(step);
         if step.input == Input::Pause {
             self.goes_on.clear();
+        }
+        if let (Input::Recovered { endpoint }, Answer::Taken) = (step.input, step.answer) {
+            // One that was planned all the same is no exception.
+            self.recovered = Some(endpoint).filter(|_| self.planned != Some(endpoint));
         }
         let verdict = match step.input {
             Input::Lost { verdict, .. } => verdict,
@@ -106,6 +131,7 @@ impl Sweep<'_> {
             }
             if let Output::Event(event) = output {
                 self.hear(event, verdict);
+                self.window.hear(event, step, &self.ledger, &self.retired);
             }
         }
         if let Input::Lost { .. } = step.input
@@ -115,15 +141,48 @@ impl Sweep<'_> {
             let own = self.ledger.in_flight.values().map(|order| order.endpoint);
             self.taken.extend(own);
         }
-        Ok(())
+        self.plan(at, step)
+    }
+
+    /// Whom it waits to dial from now on: its sweep begins when that is decided.
+    fn plan(&mut self, at: usize, step: &Step) -> Result<(), Violation> {
+        let before = core::mem::replace(&mut self.planned, planned(step.status));
+        self.recovered = self.recovered.filter(|id| self.planned == Some(*id));
+        if before == self.planned {
+            return Ok(());
+        }
+        if let Some(before) = before {
+            // Its turn is over, if another is dialled instead.
+            self.goes_on.remove(&before);
+        }
+        match self.planned {
+            Some(next) if self.taken.contains(&next) && !self.is_exempt(next) => {
+                self.begin_sweep(at, next)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn dial(&mut self, at: usize, endpoint: EndpointId) -> Result<(), Violation> {
-        let goes_on = self.goes_on.remove(&endpoint);
-        if self.ledger.main.is_some() || goes_on || self.taken.insert(endpoint) {
-            self.taken.insert(endpoint);
-            return Ok(());
+        let was_planned = self.planned == Some(endpoint);
+        let exempt = was_planned || self.ledger.main.is_some() || self.is_exempt(endpoint);
+        self.goes_on.remove(&endpoint);
+        if !exempt && self.taken.contains(&endpoint) {
+            self.begin_sweep(at, endpoint)?;
         }
+        self.taken.insert(endpoint);
+        Ok(())
+    }
+
+    /// Whether its dial goes on with a turn, or is not of the order.
+    fn is_exempt(&self, endpoint: EndpointId) -> bool {
+        self.goes_on.contains(&endpoint)
+            || self.recovered == Some(endpoint)
+            || self.window.is_of(endpoint)
+    }
+
+    /// It has another turn: everybody else must have had one.
+    fn begin_sweep(&mut self, at: usize, endpoint: EndpointId) -> Result<(), Violation> {
         let mut all = self.ledger.traits.keys();
         let waits = |id: &&EndpointId| {
             !self.taken.contains(*id)
@@ -135,7 +194,7 @@ impl Sweep<'_> {
             let what = format!("{endpoint} has a second turn in a sweep, {other} had none");
             return violation("L9", at, what);
         }
-        self.taken = BTreeSet::from([endpoint]);
+        self.taken.clear();
         Ok(())
     }
 

@@ -176,9 +176,14 @@ pub fn l13_custom(trace: &Trace) -> Result<(), Violation> {
             if let Asked::Delay(asked, answer) = asked {
                 let least = least(&trace.policy, asked, *answer);
                 given.insert(asked.endpoint, (ledger.now, least));
-                // The first wait after a loss is asked of nobody.
+                // The first wait after a loss, or in a resume window, is asked of nobody.
                 let first = if matches!(step.input, Input::Lost { .. }) {
-                    range(&trace.policy, asked.security, trace.policy.pace().first).1
+                    let policy = &trace.policy;
+                    let resume = policy
+                        .resume()
+                        .map_or(Duration::ZERO, |resume| resume.first);
+                    let longest = |wait| range(policy, asked.security, wait).1;
+                    longest(policy.pace().first).max(longest(resume))
                 } else {
                     0
                 };

@@ -58,6 +58,11 @@ pub fn explain(name: &str, preset: &Preset, endpoints: usize) -> Explained {
     }
 }
 
+/// A policy in words, a sentence for each of its parts.
+pub(crate) fn words(policy: &Policy) -> Vec<String> {
+    words::policy(policy)
+}
+
 impl Explained {
     /// Its delays as a picture (SVG): the median and the middle nine tenths before each attempt.
     ///

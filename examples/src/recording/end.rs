@@ -87,7 +87,7 @@ impl fmt::Display for Standing {
             }
             Status::Paused => f.write_str("paused: no dials until the network is back"),
             Status::Starved => f.write_str("starved: there is nobody to dial"),
-            Status::Closed(reason) => write!(f, "closed: {reason}"),
+            Status::Closed(reason) => write!(f, "over: {reason}"),
             other => write!(f, "{other:?}"),
         }
     }

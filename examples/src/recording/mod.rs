@@ -22,15 +22,15 @@ pub use self::end::End;
 use self::end::{Outcome, Standing};
 pub use self::told::Told;
 use self::told::What;
+use crate::explain;
 use crate::simulate::{Names, Said};
 use crate::timeline::{millis_at, short};
 
 /// Why a file is no record.
 #[derive(Debug, Error)]
-#[error("{name}: {error}")]
+#[error("{name}:{}: {}", error.line, error.problem)]
 pub struct RecordError {
     name: String,
-    #[source]
     error: ReadError,
 }
 
@@ -84,7 +84,8 @@ pub fn heading(recording: &Recording) -> String {
     );
     let endpoints = recording.endpoints().map(|(_, known)| {
         let routes = known.routes.join(", ");
-        match routes.contains(&known.name) {
+        let is_named_after_it = routes.ends_with(&format!("://{}", known.name));
+        match is_named_after_it {
             true => format!("\n  {routes}"),
             false => format!("\n  {} ({routes})", known.name),
         }
@@ -104,6 +105,10 @@ pub fn heading(recording: &Recording) -> String {
             recording.dropped(),
             at.unwrap_or_default(),
         );
+    }
+    text += "\nThe policy:";
+    for sentence in explain::words(recording.policy()) {
+        text += &format!("\n  {sentence}");
     }
     text
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use failover_core::drive::{Entry, HookAnswer, Recording};
 use failover_core::endpoint::EndpointId;
 use failover_core::machine::{Condition, Input, Machine};
-use failover_core::policy::{Choice, DelayAnswer};
+use failover_core::policy::{Choice, DelayAnswer, Every};
 use failover_core::time::Time;
 use serde_json::{Value, json};
 
@@ -32,7 +32,8 @@ enum Reason {
     Floor,
     /// The clients that are told of it at the same time shall not dial at the same time.
     Spread,
-    Pace,
+    /// The policy's pace.
+    Pace(Every),
 }
 
 /// The least distance of two dials of one endpoint.
@@ -81,7 +82,7 @@ fn reason(machine: &Machine, entry: &Entry, next: EndpointId, until: Time) -> Re
         (Some(_), Some((condition, _)), _) => Reason::Rests(condition),
         (_, _, Input::Resume | Input::Recovered { .. }) => Reason::Spread,
         _ if until.since(entry.at) <= FLOOR => Reason::Floor,
-        _ => Reason::Pace,
+        _ => Reason::Pace(machine.policy().pace().every),
     }
 }
 
@@ -92,7 +93,7 @@ impl Reason {
             Self::Rests(_) => "rest",
             Self::Floor => "floor",
             Self::Spread => "spread",
-            Self::Pace => "pace",
+            Self::Pace(_) => "pace",
         }
     }
 }
@@ -115,7 +116,11 @@ impl Wait {
                 "clients that hear it at once spread over a while: {} before {next}",
                 short(self.after)
             ),
-            Reason::Pace => format!("the policy's pace is {} before {next}", short(self.after)),
+            Reason::Pace(every) => format!(
+                "the policy waits {}: {} before {next}",
+                stands_before(every),
+                short(self.after)
+            ),
         };
         for (id, condition, until) in self.out.iter().take(SHOWN) {
             text += &format!("; {} {}", name(*id), words(*condition));
@@ -141,6 +146,15 @@ impl Wait {
             "because": self.reason.as_str(),
             "out": out.collect::<Value>(),
         })
+    }
+}
+
+fn stands_before(every: Every) -> &'static str {
+    match every {
+        Every::Attempt => "before every dial",
+        Every::Endpoint => "before an endpoint that failed is dialled again",
+        Every::Return => "before it goes back to an endpoint that failed",
+        Every::Sweep | _ => "before each walk over the list",
     }
 }
 

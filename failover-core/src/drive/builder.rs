@@ -156,9 +156,8 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
             hooks,
             self.learner.unwrap_or_default(),
             self.sharing,
-            self.keepers,
         );
-        Ok(connector.recorded(flight))
+        Ok(connector.recorded(flight).kept_by(self.keepers))
     }
 }
 

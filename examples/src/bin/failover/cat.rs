@@ -13,18 +13,18 @@ use transport_tcp::{ByteStream, TokioClock};
 
 use crate::args::{CatArguments, OrderArgument};
 use crate::deployed::{Deployed, wrong_in};
-use crate::record::Record;
+use crate::record::{Record, recorded};
 use crate::{Problem, runtime, style};
 
 pub(crate) fn run(arguments: &CatArguments) -> Result<(), Problem> {
-    let record = Record::create(arguments.record.as_deref())?;
+    let record = arguments.record.as_deref();
     let connector = match &arguments.config {
-        Some(file) => deployed(file, &arguments.set, &record)?,
+        Some(file) => deployed(file, &arguments.set, record)?,
         None if !arguments.set.is_empty() => {
             let what = "--set changes a key of a file: name it with --config FILE.toml";
             return Err(Problem::BadInput(what.to_string()));
         }
-        None => named(arguments, &record)?,
+        None => named(arguments)?,
     };
     let cat = Cat {
         linger: arguments.linger,
@@ -40,6 +40,7 @@ pub(crate) fn run(arguments: &CatArguments) -> Result<(), Problem> {
             Told::Losses
         },
     };
+    let record = Record::create(record)?;
     let handle = connector.handle();
     let carried = carry(cat, connector);
     record.write(handle.recording().as_ref())?;
@@ -47,12 +48,12 @@ pub(crate) fn run(arguments: &CatArguments) -> Result<(), Problem> {
 }
 
 /// The servers of the URLs, with the policy of the flags.
-fn named(arguments: &CatArguments, record: &Record) -> Result<Client, Problem> {
+fn named(arguments: &CatArguments) -> Result<Client, Problem> {
     let endpoints = arguments.trust.endpoints(&arguments.urls)?;
     let policy = policy(arguments)?;
     let tls = arguments.trust.config(&endpoints)?;
-    record
-        .by(Connector::builder(registry(tls), TokioClock::new()))
+    let builder = Connector::builder(registry(tls), TokioClock::new());
+    recorded(builder, arguments.record.as_deref())
         .endpoints(endpoints)
         .policy(policy)
         .build()
@@ -60,10 +61,10 @@ fn named(arguments: &CatArguments, record: &Record) -> Result<Client, Problem> {
 }
 
 /// A whole deployment.
-fn deployed(file: &Path, set: &[String], record: &Record) -> Result<Client, Problem> {
+fn deployed(file: &Path, set: &[String], record: Option<&Path>) -> Result<Client, Problem> {
     let deployed = Deployed::read(file, set)?;
-    record
-        .by(Connector::builder(deployed.registry, TokioClock::new()))
+    let builder = Connector::builder(deployed.registry, TokioClock::new());
+    recorded(builder, record)
         .endpoints(deployed.endpoints)
         .policy(deployed.policy)
         .build()

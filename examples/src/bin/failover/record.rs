@@ -10,28 +10,28 @@ use failover_core::drive::{Clock, ConnectorBuilder, Recorder, Recording};
 
 use crate::Problem;
 
+/// The connector records, if its record goes anywhere.
+pub(crate) fn recorded<D: Dial + 'static, C: Clock>(
+    builder: ConnectorBuilder<D, C>,
+    to: Option<&Path>,
+) -> ConnectorBuilder<D, C> {
+    match to {
+        Some(_) => builder.recorder(Recorder::default()),
+        None => builder,
+    }
+}
+
 /// Where a record goes, if one is made.
 pub(crate) struct Record(Option<(PathBuf, File)>);
 
 impl Record {
-    /// Nothing is done whose record could not be written.
+    /// Before anything is done: whether the record can be written is known then.
     pub(crate) fn create(path: Option<&Path>) -> Result<Self, Problem> {
         let Some(path) = path else {
             return Ok(Self(None));
         };
         let file = File::create(path).map_err(|error| unwritten(path, &error))?;
         Ok(Self(Some((path.to_path_buf(), file))))
-    }
-
-    /// The connector records, if it shall.
-    pub(crate) fn by<D: Dial + 'static, C: Clock>(
-        &self,
-        builder: ConnectorBuilder<D, C>,
-    ) -> ConnectorBuilder<D, C> {
-        match self.0 {
-            Some(_) => builder.recorder(Recorder::default()),
-            None => builder,
-        }
     }
 
     /// Writes it.

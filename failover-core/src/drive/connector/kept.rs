@@ -67,6 +67,12 @@ impl<T> Kept<T> {
 }
 
 impl<D: Dial + 'static, C: Clock> Connector<D, C> {
+    /// With these keepers of the spares.
+    pub(crate) fn kept_by(mut self, keepers: Option<Keepers<D::Conn>>) -> Self {
+        self.keepers = keepers;
+        self
+    }
+
     /// Looks after the spares. The machine hears at once of one that has died.
     pub(super) fn poll_spares(&mut self, cx: &mut Context<'_>) {
         let mut at = 0;

@@ -148,7 +148,6 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         hooks: Box<dyn Hooks + Send>,
         learner: Learner,
         sharing: Sharing,
-        keepers: Option<Keepers<D::Conn>>,
     ) -> Self {
         let reports = directory
             .iter()
@@ -172,7 +171,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             in_flight: Vec::new(),
             timer: None,
             kept: Vec::new(),
-            keepers,
+            keepers: None,
             out: None,
             parting: None,
             arrival: Arrival::First,

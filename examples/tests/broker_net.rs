@@ -17,10 +17,13 @@ use failover_core::testing::conformance::waits_for_a_mute_peer_until_the_deadlin
 use tokio::net::TcpListener;
 use transport_tcp::{Tcp, TcpError, TokioClock};
 
-/// A network like the machine's at its start, and an interface behind which all packets vanish.
-const VANISHING: &str = "ip link set lo up && ip link add vanish type dummy && \
-    ip addr add 192.0.2.1/24 dev vanish && ip -6 addr add 2001:db8::1/64 dev vanish nodad && \
-    ip link set vanish up";
+/// A network like the machine's at its start, and a cable to two servers that drop every packet: they are
+/// nobody's at its other end.
+const VANISHING: &str = "ip link set lo up && ip link add near type veth peer name far && \
+    ip addr add 192.0.2.1/24 dev near && ip -6 addr add 2001:db8::1/64 dev near nodad && \
+    ip link set near up && ip link set far up && \
+    ip neigh add 192.0.2.7 lladdr 02:00:00:00:00:07 dev near && \
+    ip -6 neigh add 2001:db8::7 lladdr 02:00:00:00:00:07 dev near";
 
 #[test]
 fn dropped_packets_end_at_the_deadline_and_cost_a_race_one_stagger() {

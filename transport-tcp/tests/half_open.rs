@@ -11,6 +11,7 @@
 mod peers;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use failover_core::dial::{Dial, DialContext};
@@ -21,6 +22,7 @@ use failover_core::policy::{Backoff, Jitter, Pace, Policy, Ratio};
 use socket2::{SockFilter, SockRef};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use transport_tcp::{KeepAlive, Tcp, TcpOptions, TokioClock};
 
@@ -102,20 +104,23 @@ async fn a_server_that_accepts_and_closes_for_ever_is_dialled_ever_less_often() 
 
 /// A connection to a peer that was there, and then is not.
 async fn cut_off(options: TcpOptions) -> TcpStream {
-    let (address, _log) = peers::listen(|mut stream| async move {
-        let byte = stream.read_u8().await.unwrap();
-        stream.write_u8(byte).await.unwrap();
-        // BPF_RET | BPF_K, 0: nothing comes through.
-        let nothing = [SockFilter::new(0x06, 0, 0, 0)];
-        SockRef::from(&stream).attach_filter(&nothing).unwrap();
-        stream.write_u8(byte).await.unwrap();
-        std::future::pending::<()>().await;
+    let cut = Arc::new(Notify::new());
+    let is_cut = Arc::clone(&cut);
+    let (address, _log) = peers::listen(move |mut stream| {
+        let cut = Arc::clone(&cut);
+        async move {
+            stream.read_u8().await.unwrap();
+            // BPF_RET | BPF_K, 0: nothing comes through. It has nothing to send, so that it is silent.
+            let nothing = [SockFilter::new(0x06, 0, 0, 0)];
+            SockRef::from(&stream).attach_filter(&nothing).unwrap();
+            cut.notify_one();
+            std::future::pending::<()>().await;
+        }
     })
     .await;
     let mut stream = dial(address, options).await;
     stream.write_u8(b'x').await.unwrap();
-    // The second byte says that the filter is there.
-    stream.read_exact(&mut [0; 2]).await.unwrap();
+    soon(is_cut.notified()).await;
     stream
 }
 

@@ -15,7 +15,11 @@ use transport_ws::{BadAnswer, Breach, SessionError, Ws, WsConfig, WsError};
 async fn every_status_is_judged_by_one_rule() {
     for status in 200..600_u32 {
         let port = peer(move |stream| async move {
-            answer_with(stream, &format!("HTTP/1.1 {status} Word\r\n\r\n")).await;
+            answer_with(
+                stream,
+                &format!("HTTP/1.1 {status} Word\r\nContent-Length: 0\r\n\r\n"),
+            )
+            .await;
         })
         .await;
         let error = dial(&Ws::new(Tcp), port).await.unwrap_err();

@@ -32,28 +32,33 @@ pub(crate) async fn measure(table: &mut Table) -> Outcome {
     let with_tickets = identity.server()?;
     let mut without = ServerConfig::clone(&with_tickets);
     without.send_tls13_tickets = 0;
-    let (server, forgetful) = (serve(with_tickets).await?, serve(Arc::new(without)).await?);
-    let (to, forgets) = (target(server)?, target(forgetful)?);
+    let without = Arc::new(without);
+    // Two of each: a connector keeps a distance between two dials of one server.
+    let servers = [
+        serve(Arc::clone(&with_tickets)).await?,
+        serve(with_tickets).await?,
+    ];
+    let forgetful = [serve(Arc::clone(&without)).await?, serve(without).await?];
+    let (to, forgets) = (target(servers[0])?, target(forgetful[0])?);
     let tls = ours(&identity)?;
-    let bare = Bare::new(server, identity.client()?);
-    let mut client = connector(&[server], tls.clone())?;
-    let mut others = connector(&[forgetful], tls.clone())?;
-    dial(&tls, &to, HandshakeKind::Full).await?;
+    let bare = Bare::new(servers[0], identity.client()?);
+    let mut client = connector(&servers, tls.clone())?;
+    let mut others = connector(&forgetful, tls.clone())?;
+    for server in servers {
+        dial(&tls, &target(server)?, HandshakeKind::Full).await?;
+    }
     bare.dial(HandshakeKind::Full).await?;
 
     let mut times = [const { Vec::new() }; 5];
     for turn in 0..TURNS {
         for place in 0..times.len() {
             let who = (turn + place) % times.len();
-            let first = turn == 0;
             times[who].push(match who {
                 0 => dial(&tls, &to, HandshakeKind::Resumed).await?,
                 1 => dial(&tls, &forgets, HandshakeKind::Full).await?,
                 2 => bare.dial(HandshakeKind::Resumed).await?,
-                3 => {
-                    reconnect(&mut client, Some(HandshakeKind::Resumed).filter(|_| !first)).await?
-                }
-                _ => reconnect(&mut others, Some(HandshakeKind::Full)).await?,
+                3 => reconnect(&mut client, HandshakeKind::Resumed).await?,
+                _ => reconnect(&mut others, HandshakeKind::Full).await?,
             });
         }
     }
@@ -109,7 +114,7 @@ async fn among_servers(table: &mut Table, identity: &Identity) -> Outcome {
     }
     let mut client = connector(&servers, ours(identity)?)?;
     for _ in 0..SERVERS {
-        reconnect(&mut client, Some(HandshakeKind::Full)).await?;
+        reconnect(&mut client, HandshakeKind::Full).await?;
     }
     let mut resumed = 0_u32;
     for _ in 0..RECONNECTS {
@@ -139,7 +144,7 @@ async fn dial(tls: &Tls<Tcp>, to: &Target, kind: HandshakeKind) -> Outcome<Durat
     let mut stream = tls.dial(to, &DialContext::unbounded()).await?;
     first_byte(&mut stream).await?;
     let took = began.elapsed();
-    check(stream.session().handshake, Some(kind))?;
+    check(stream.session().handshake, kind)?;
     Ok(took)
 }
 
@@ -163,18 +168,16 @@ impl Bare {
         let mut stream = self.connector.connect(name, stream).await?;
         first_byte(&mut stream).await?;
         let took = began.elapsed();
-        check(stream.get_ref().1.handshake_kind(), Some(kind))?;
+        check(stream.get_ref().1.handshake_kind(), kind)?;
         Ok(took)
     }
 }
 
-/// From the report of a loss to the first byte of the next connection.
-async fn reconnect(client: &mut Client, kind: Option<HandshakeKind>) -> Outcome<Duration> {
+/// The next connection of a connector whose last one was lost, up to its first byte.
+async fn reconnect(client: &mut Client, kind: HandshakeKind) -> Outcome<Duration> {
     let (took, found) = next(client).await?;
-    match kind {
-        None => Ok(took),
-        Some(_) => check(found, kind).map(|()| took),
-    }
+    check(found, kind)?;
+    Ok(took)
 }
 
 async fn next(client: &mut Client) -> Outcome<(Duration, Option<HandshakeKind>)> {
@@ -209,8 +212,8 @@ async fn first_byte(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Outco
     Ok(())
 }
 
-fn check(found: Option<HandshakeKind>, wanted: Option<HandshakeKind>) -> Outcome {
-    match found == wanted {
+fn check(found: Option<HandshakeKind>, wanted: HandshakeKind) -> Outcome {
+    match found == Some(wanted) {
         true => Ok(()),
         false => Err(format!("a handshake was {found:?}, not {wanted:?}").into()),
     }

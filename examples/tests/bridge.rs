@@ -274,6 +274,45 @@ fn a_program_that_waits_gets_the_server_that_comes_back() {
 }
 
 #[test]
+fn a_program_that_resets_while_it_waits_is_let_go() {
+    let dead = refusing();
+    let bridge = Bridge::of(&[("only", &dead)], &[], "");
+    let client = bridge.connect();
+    bridge.line("server-fails");
+    reset(&client);
+    drop(client);
+    bridge.waits_for(|status| {
+        status["ended"][0]["how"] == "the program went away before a server was there"
+    });
+    assert_eq!(bridge.status()["clients"]["waiting"], 0);
+}
+
+#[test]
+fn a_server_of_which_one_way_fails_is_no_server_that_fails() {
+    let server = Server::echo();
+    let routes = format!(
+        "[[endpoints]]\nname = \"two ways\"\nurl = \"{}\"\nroutes = [\"{}\"]\n",
+        refusing(),
+        server.url()
+    );
+    let bridge = Bridge::of(&[], &["-v"], &routes);
+    let mut client = bridge.connect();
+    echoes(&mut client, b"x");
+    let status = bridge.status();
+    assert_eq!(status["servers"][0]["failed_dials"], 1, "{status:#}");
+    assert_eq!(status["connections"][0]["url"], server.url());
+    bridge.line("carried");
+    assert!(
+        !bridge
+            .seen
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|line| line.contains("server-fails"))
+    );
+}
+
+#[test]
 fn beyond_the_limit_programs_wait_until_one_ends() {
     let server = Server::echo();
     let bridge = Bridge::start(&[&server], &["--max-connections", "2"]);
@@ -296,15 +335,15 @@ fn beyond_the_limit_programs_wait_until_one_ends() {
 #[test]
 fn a_connection_over_which_nothing_passes_is_ended_where_that_is_asked_for() {
     let server = Server::echo();
-    let bridge = Bridge::start(&[&server], &["--idle", "300ms"]);
+    let bridge = Bridge::start(&[&server], &["--idle", "2s"]);
     let mut client = bridge.connect();
     let began = Instant::now();
-    for _ in 0..5 {
+    while began.elapsed() < Duration::from_secs(3) {
         echoes(&mut client, b"x");
-        thread::sleep(Duration::from_millis(100));
+        thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
-    assert!(began.elapsed() >= Duration::from_millis(700));
+    assert!(began.elapsed() >= Duration::from_millis(4900));
     bridge.waits_for(|status| {
         status["ended"][0]["how"]
             .as_str()
@@ -358,7 +397,7 @@ fn asked_twice_it_ends_at_once() {
 #[test]
 fn a_changed_file_counts_for_new_connections_and_a_removed_server_is_left_after_the_grace() {
     let (old, new) = (Server::echo(), Server::echo());
-    let bridge = Bridge::of(&[("old", &old.url())], &["--grace", "300ms"], "");
+    let bridge = Bridge::of(&[("old", &old.url())], &["--grace", "2s"], "");
     let mut first = bridge.connect();
     echoes(&mut first, b"x");
 

@@ -12,7 +12,9 @@ mod client;
 mod http;
 mod journal;
 mod numbers;
+mod outcome;
 mod page;
+mod pages;
 mod plan;
 mod session;
 mod source;
@@ -32,14 +34,14 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use self::board::{Board, Fixed};
 use self::client::Client;
 pub use self::client::{Local, NoPlace, Place};
-use self::http::{Request, Response};
 pub use self::journal::{Journal, Told};
+use self::pages::answer;
 use self::plan::Common;
 pub use self::plan::{Plan, PlanError};
 use self::session::{Shared, Stop, serve};
 use self::source::Watcher;
 pub use self::source::{Loaded, Source, SourceError};
-use self::view::{View, for_people};
+use self::view::for_people;
 use crate::timeline::{Mark, chain};
 
 /// The bounds of a bridge.
@@ -349,44 +351,4 @@ async fn shut_down(
     let left = json!({"cut_off": left});
     shared.journal.news(Mark::Deed, "stopped", &text, left);
     ended
-}
-
-/// The pages.
-fn answer(shared: &Shared, asked: &Request) -> Response {
-    let plan = Arc::clone(&shared.plan.borrow());
-    let view = View::of(&shared.board, &plan, &shared.common);
-    let json = |value: serde_json::Value| Response {
-        status: "200 OK",
-        kind: "application/json",
-        body: value.to_string() + "\n",
-    };
-    let wants_json = asked.accept.contains("application/json");
-    match asked.path.as_str() {
-        "/" if asked.accept.contains("text/html") => Response {
-            status: "200 OK",
-            kind: "text/html; charset=utf-8",
-            body: page::html(&view),
-        },
-        "/" if !wants_json => Response::text("200 OK", page::text(&view)),
-        "/" | "/status.json" => json(json!(view)),
-        "/metrics" => Response {
-            status: "200 OK",
-            kind: "text/plain; version=0.0.4; charset=utf-8",
-            body: page::metrics(&view, &shared.board.numbers),
-        },
-        "/health" => {
-            let mut response = match wants_json {
-                true => json(json!({"health": view.health, "says": view.says})),
-                false => Response::text("200 OK", format!("{}: {}\n", view.health, view.says)),
-            };
-            if !view.is_healthy() {
-                response.status = "503 Service Unavailable";
-            }
-            response
-        }
-        _ => Response::text(
-            "404 Not Found",
-            "there are /, /status.json, /health and /metrics\n",
-        ),
-    }
 }

@@ -68,7 +68,7 @@ impl Numbers {
         for ((name, endpoint, label), value) in &*self.locked() {
             if *name != last {
                 let help = HELP.iter().find(|(it, _)| it == name);
-                head(text, name, help.map_or("", |(_, help)| help), "counter");
+                head(text, name, help.map_or("", |(_, help)| help));
                 last = name;
             }
             let mut labels = vec![("endpoint", endpoint.as_str())];
@@ -119,8 +119,12 @@ impl Metrics for Numbers {
     }
 }
 
-/// The two lines before the values of a name.
-pub(crate) fn head(text: &mut String, name: &str, help: &str, kind: &str) {
+/// The two lines before the values of a name. What is a total is a counter, all else a gauge.
+pub(crate) fn head(text: &mut String, name: &str, help: &str) {
+    let kind = match name.ends_with("_total") {
+        true => "counter",
+        false => "gauge",
+    };
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 

@@ -73,153 +73,144 @@ pub(crate) fn html(view: &View) -> String {
 pub(crate) fn metrics(view: &View, numbers: &Numbers) -> String {
     let mut text = String::new();
     numbers.render(&mut text);
-    let mut one = |name: &str, help: &str, kind: &str, values: &[(&[(&str, &str)], f64)]| {
-        head(&mut text, name, help, kind);
-        for (labels, value) in values {
-            line(&mut text, name, labels, *value);
+    for (name, help, value) in plain(view) {
+        head(&mut text, name, help);
+        line(&mut text, name, &[], value);
+    }
+    for Labelled {
+        name,
+        help,
+        label,
+        values,
+    } in labelled(view)
+    {
+        head(&mut text, name, help);
+        for (of, value) in values {
+            line(&mut text, name, &[(label, of)], value);
         }
-    };
-    let gauge = "gauge";
-    let counter = "counter";
-    let healthy = f64::from(u8::from(view.is_healthy()));
-    one(
-        "failover_bridge_healthy",
-        "1: new clients are served.",
-        gauge,
-        &[(&[], healthy)],
-    );
-    let clients = [
-        (&[("state", "connected")][..], view.clients.connected as f64),
-        (&[("state", "waiting")][..], view.clients.waiting as f64),
-    ];
-    one(
-        "failover_bridge_clients",
-        "Local connections.",
-        gauge,
-        &clients,
-    );
-    let most = view.clients.most as f64;
-    one(
-        "failover_bridge_clients_max",
-        "As many as there may be.",
-        gauge,
-        &[(&[], most)],
-    );
-    let accepted = view.totals.accepted as f64;
-    one(
-        "failover_bridge_accepted_total",
-        "Local connections that came.",
-        counter,
-        &[(&[], accepted)],
-    );
-    let full = view.totals.full as f64;
-    one(
-        "failover_bridge_full_total",
-        "How often the limit was reached.",
-        counter,
-        &[(&[], full)],
-    );
-    let reopened = view.totals.reopened as f64;
-    one(
-        "failover_bridge_reopened_total",
-        "Servers replaced before a byte had passed.",
-        counter,
-        &[(&[], reopened)],
-    );
-    let bytes = [
-        (&[("to", "server")][..], view.bytes.0 as f64),
-        (&[("to", "client")][..], view.bytes.1 as f64),
-    ];
-    one(
-        "failover_bridge_bytes_total",
-        "Bytes that passed.",
-        counter,
-        &bytes,
-    );
-    let ended: Vec<[(&str, &str); 1]> = view
-        .totals
-        .ended
-        .keys()
-        .map(|how| [("how", *how)])
-        .collect();
-    let values: Vec<(&[(&str, &str)], f64)> = ended
-        .iter()
-        .zip(view.totals.ended.values())
-        .map(|(labels, count)| (&labels[..], *count as f64))
-        .collect();
-    one(
-        "failover_bridge_ended_total",
-        "Local connections that ended.",
-        counter,
-        &values,
-    );
-    let loads = [
-        (&[("result", "taken")][..], view.totals.loaded as f64),
-        (&[("result", "refused")][..], view.totals.refused as f64),
-    ];
-    one(
-        "failover_bridge_reloads_total",
-        "Changes of the file.",
-        counter,
-        &loads,
-    );
-    let loaded = view.file.loaded_unix_s;
-    one(
-        "failover_bridge_file_loaded_seconds",
-        "When the file that counts was read, Unix time.",
-        gauge,
-        &[(&[], loaded)],
-    );
-    let started = view.started_unix_s;
-    one(
-        "failover_bridge_started_seconds",
-        "When the bridge started, Unix time.",
-        gauge,
-        &[(&[], started)],
-    );
-    let in_flight = view.dials.in_flight as f64;
-    one(
-        "failover_dials_in_flight",
-        "Dials in flight.",
-        gauge,
-        &[(&[], in_flight)],
-    );
-    let held = view.dials.held as f64;
-    one(
-        "failover_dials_held",
-        "Dials that wait for a permit.",
-        gauge,
-        &[(&[], held)],
-    );
-    let left = f64::from(view.dials.retries_left);
-    one(
-        "failover_retries_left",
-        "Retries that are allowed now.",
-        gauge,
-        &[(&[], left)],
-    );
-    let named: Vec<[(&str, &str); 1]> = view
-        .servers
-        .iter()
-        .map(|it| [("endpoint", it.name.as_str())])
-        .collect();
-    let of_each = |value: &dyn Fn(&ServerView) -> f64| -> Vec<(&[(&str, &str)], f64)> {
-        let both = named.iter().zip(&view.servers);
-        both.map(|(labels, it)| (&labels[..], value(it))).collect()
-    };
-    one(
-        "failover_bridge_connections",
-        "Clients connected to the server.",
-        gauge,
-        &of_each(&|it| it.connections as f64),
-    );
-    one(
-        "failover_bridge_rests_seconds",
-        "For how long the server rests still; 0: it is ready.",
-        gauge,
-        &of_each(&|it| it.rests_s.unwrap_or(0.0)),
-    );
+    }
     text
+}
+
+/// Name, help, value.
+fn plain(view: &View) -> [(&'static str, &'static str, f64); 10] {
+    let healthy = f64::from(u8::from(view.is_healthy()));
+    let totals = &view.totals;
+    [
+        (
+            "failover_bridge_healthy",
+            "1: new clients are served.",
+            healthy,
+        ),
+        (
+            "failover_bridge_clients_max",
+            "As many clients as there may be.",
+            view.clients.most as f64,
+        ),
+        (
+            "failover_bridge_accepted_total",
+            "Clients that came.",
+            totals.accepted as f64,
+        ),
+        (
+            "failover_bridge_full_total",
+            "How often the limit was reached.",
+            totals.full as f64,
+        ),
+        (
+            "failover_bridge_reopened_total",
+            "Servers replaced before a byte had passed.",
+            totals.reopened as f64,
+        ),
+        (
+            "failover_bridge_file_loaded_seconds",
+            "When the file that counts was read, Unix time.",
+            view.file.loaded_unix_s,
+        ),
+        (
+            "failover_bridge_started_seconds",
+            "When the bridge started, Unix time.",
+            view.started_unix_s,
+        ),
+        (
+            "failover_dials_in_flight",
+            "Dials in flight.",
+            view.dials.in_flight as f64,
+        ),
+        (
+            "failover_dials_held",
+            "Dials that wait for a permit.",
+            view.dials.held as f64,
+        ),
+        (
+            "failover_retries_left",
+            "Retries that are allowed now.",
+            f64::from(view.dials.retries_left),
+        ),
+    ]
+}
+
+/// A metric with a value for each value of a label.
+struct Labelled<'a> {
+    name: &'static str,
+    help: &'static str,
+    label: &'static str,
+    values: Vec<(&'a str, f64)>,
+}
+
+fn labelled(view: &View) -> [Labelled<'_>; 6] {
+    let of_each = |value: &dyn Fn(&ServerView) -> f64| {
+        let servers = view.servers.iter();
+        servers.map(|it| (it.name.as_str(), value(it))).collect()
+    };
+    let ended = view.totals.ended.iter();
+    [
+        Labelled {
+            name: "failover_bridge_clients",
+            help: "Clients that are there.",
+            label: "state",
+            values: vec![
+                ("connected", view.clients.connected as f64),
+                ("waiting", view.clients.waiting as f64),
+            ],
+        },
+        Labelled {
+            name: "failover_bridge_bytes_total",
+            help: "Bytes that passed.",
+            label: "to",
+            values: vec![
+                ("server", view.bytes.0 as f64),
+                ("client", view.bytes.1 as f64),
+            ],
+        },
+        Labelled {
+            name: "failover_bridge_ended_total",
+            help: "Clients that are gone.",
+            label: "how",
+            values: ended.map(|(how, count)| (*how, *count as f64)).collect(),
+        },
+        Labelled {
+            name: "failover_bridge_reloads_total",
+            help: "Changes of the file.",
+            label: "result",
+            values: vec![
+                ("taken", view.totals.loaded as f64),
+                ("refused", view.totals.refused as f64),
+            ],
+        },
+        Labelled {
+            name: "failover_bridge_connections",
+            help: "Clients connected to the server.",
+            label: "endpoint",
+            values: of_each(&|it| it.connections as f64),
+        },
+        Labelled {
+            name: "failover_bridge_rests_seconds",
+            help: "For how long the server rests still; 0: it is ready.",
+            label: "endpoint",
+            values: of_each(&|it| it.rests_s.unwrap_or(0.0)),
+        },
+    ]
 }
 
 /// The first lines: the first one says whether all is well.

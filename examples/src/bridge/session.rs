@@ -1,12 +1,10 @@
 //! One program's connection, from its coming to its end.
 
-use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use failover_core::directory::Endpoint;
-use failover_core::drive::{BuildError, Established, Events, GiveUp, Snapshot, What};
+use failover_core::drive::{Established, Event, Events, Snapshot, What};
 use failover_core::machine::Condition;
 use serde_json::json;
 use tokio::sync::watch;
@@ -17,9 +15,10 @@ use crate::bridge::board::{Board, Place, Seat};
 use crate::bridge::carry::{End, ServerLost, carry};
 use crate::bridge::client::{Client, reset};
 use crate::bridge::journal::Journal;
+use crate::bridge::outcome::Outcome;
 use crate::bridge::plan::{Common, Dialling, Plan};
 use crate::bridge::view::for_people;
-use crate::timeline::{Mark, chain};
+use crate::timeline::Mark;
 
 /// What every session needs.
 #[derive(Clone)]
@@ -41,64 +40,6 @@ pub(crate) enum Stop {
     Draining,
     /// It is over.
     Now,
-}
-
-/// How a session ended.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    Finished,
-    ClientLost(io::Error),
-    ServerLost(ServerLost),
-    Idle,
-    /// The program went away before a server was there.
-    ClientGone,
-    NoServer(Box<GiveUp>),
-    NoConnector(BuildError),
-    /// Its server left the list, and its grace is over.
-    Removed,
-    /// The bridge ended.
-    Shutdown,
-}
-
-impl Outcome {
-    fn word(&self) -> &'static str {
-        match self {
-            Self::Finished => "finished",
-            Self::ClientLost(_) => "client-lost",
-            Self::ServerLost(_) => "server-lost",
-            Self::Idle => "idle",
-            Self::ClientGone => "client-gone",
-            Self::NoServer(_) | Self::NoConnector(_) => "no-server",
-            Self::Removed => "removed",
-            Self::Shutdown => "shutdown",
-        }
-    }
-
-    fn mark(&self) -> Mark {
-        match self {
-            Self::Finished | Self::ClientGone | Self::Idle | Self::ClientLost(_) => Mark::Note,
-            Self::ServerLost(_) | Self::NoServer(_) | Self::NoConnector(_) => Mark::Bad,
-            Self::Removed | Self::Shutdown => Mark::Deed,
-        }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Finished => f.write_str("both sides had finished"),
-            Self::ClientLost(error) => {
-                write!(f, "the program's connection broke: {}", chain(error))
-            }
-            Self::ServerLost(error) => write!(f, "the server's connection broke: {}", chain(error)),
-            Self::Idle => f.write_str("nothing had passed for the time of --idle"),
-            Self::ClientGone => f.write_str("the program went away before a server was there"),
-            Self::NoServer(gave_up) => write!(f, "no server: {}", chain(&**gave_up)),
-            Self::NoConnector(error) => write!(f, "no server: {}", chain(error)),
-            Self::Removed => f.write_str("its server left the list, and its grace was over"),
-            Self::Shutdown => f.write_str("the bridge ended"),
-        }
-    }
 }
 
 /// Serves one program.
@@ -233,7 +174,7 @@ impl Session<'_> {
     }
 
     /// What this connection's connector tells concerns all.
-    fn hear(&self, event: &failover_core::drive::Event) {
+    fn hear(&self, event: &Event) {
         self.shared.journal.event(self.seat.number(), event);
         let What::Attempt(attempt) = &event.what else {
             return;
@@ -241,7 +182,13 @@ impl Session<'_> {
         let Err(error) = &attempt.outcome else {
             return;
         };
-        if error.error.is_none() {
+        // One that was called off says nothing, and one that another route follows not yet.
+        let another_route = attempt.next.as_ref().is_some_and(|next| {
+            next.target.endpoint().name() == attempt.target.endpoint().name()
+                && next.target.route() != attempt.target.route()
+                && next.wait.is_zero()
+        });
+        if error.error.is_none() || another_route {
             return;
         }
         let (name, why) = (attempt.target.endpoint().name(), error.to_string());

@@ -1,6 +1,7 @@
 //! `failover bridge`.
 
 use std::io;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use clap::Args;
 use examples::bridge::{Ask, Bounds, Bridge, Ended, Journal, Local, Place, Source, Told};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::deployed::changes;
 use crate::values::duration;
@@ -47,7 +48,7 @@ pub(crate) struct BridgeArguments {
     listen: Option<Place>,
     /// Where the page, /health and /metrics are: 127.0.0.1:8222 [default: nowhere]
     #[arg(long, value_name = "ADDRESS")]
-    status: Option<std::net::SocketAddr>,
+    status: Option<SocketAddr>,
     /// Only check the file, and what it names
     #[arg(long, conflicts_with_all = ["listen", "status"])]
     check: bool,
@@ -106,9 +107,9 @@ async fn carry(arguments: &BridgeArguments, source: Source) -> Result<Option<u8>
     let style = style(arguments.json, &io::stderr());
     let journal =
         Journal::new(style, told, io::stderr()).map_err(|error| Problem::failed(&error))?;
+    let servers = loaded.servers();
     let file = arguments.config.display().to_string();
     let Some(listen) = &arguments.listen else {
-        let servers = loaded.servers();
         let text = format!("{file}: {servers} servers, nothing is wrong");
         journal.good("checked", &text, json!({"file": file, "servers": servers}));
         journal.finish();
@@ -120,35 +121,11 @@ async fn carry(arguments: &BridgeArguments, source: Source) -> Result<Option<u8>
         .await
         .map_err(|error| Problem::Failed(format!("cannot listen on {}: {error}", shown(listen))))?;
     let status = match arguments.status {
-        None => None,
-        Some(address) => Some(TcpListener::bind(address).await.map_err(|error| {
-            Problem::Failed(format!("cannot listen on {address} for --status: {error}"))
-        })?),
-    };
-    let status_name = match &status {
-        Some(status) => Some(
-            status
-                .local_addr()
-                .map_err(|error| Problem::failed(&error))?,
-        ),
+        Some(address) => Some(status(address, &journal).await?),
         None => None,
     };
-    if let Some(address) = status_name {
-        let text = format!("http://{address}/");
-        journal.good("status", &text, json!({"address": address.to_string()}));
-        if !address.ip().is_loopback() {
-            journal.warn(
-                "open",
-                "--status: whoever reaches this machine reads the page",
-            );
-        }
-    }
-    let text = format!(
-        "{}, for {} servers of {file}",
-        local.name(),
-        loaded.servers()
-    );
-    let fields = json!({"address": local.name(), "file": file, "servers": loaded.servers()});
+    let text = format!("{}, for {servers} servers of {file}", local.name());
+    let fields = json!({"address": local.name(), "file": file, "servers": servers});
     journal.good("listening", &text, fields);
     if !local.is_local() {
         let what =
@@ -172,6 +149,23 @@ async fn carry(arguments: &BridgeArguments, source: Source) -> Result<Option<u8>
     })
 }
 
+async fn status(address: SocketAddr, journal: &Journal) -> Result<TcpListener, Problem> {
+    let cannot = |error: io::Error| {
+        Problem::Failed(format!("cannot listen on {address} for --status: {error}"))
+    };
+    let listener = TcpListener::bind(address).await.map_err(cannot)?;
+    let address = listener.local_addr().map_err(cannot)?;
+    let text = format!("http://{address}/");
+    journal.good("status", &text, json!({"address": address.to_string()}));
+    if !address.ip().is_loopback() {
+        journal.warn(
+            "open",
+            "--status: whoever reaches this machine reads the page",
+        );
+    }
+    Ok(listener)
+}
+
 fn shown(place: &Place) -> String {
     match place {
         Place::Tcp(address) => address.to_string(),
@@ -180,10 +174,7 @@ fn shown(place: &Place) -> String {
     }
 }
 
-type Asks = (
-    mpsc::Receiver<Ask>,
-    tokio::sync::watch::Receiver<Option<u8>>,
-);
+type Asks = (mpsc::Receiver<Ask>, watch::Receiver<Option<u8>>);
 
 /// What signals ask for, and the exit code that the last one to end it stands for.
 #[cfg(unix)]
@@ -195,7 +186,7 @@ fn signals() -> Result<Asks, Problem> {
     let mut terminate = listen(SignalKind::terminate())?;
     let mut hang_up = listen(SignalKind::hangup())?;
     let (ask, asks) = mpsc::channel(4);
-    let (code, last) = tokio::sync::watch::channel(None);
+    let (code, last) = watch::channel(None);
     tokio::spawn(async move {
         loop {
             let (asked, meaning) = tokio::select! {
@@ -218,7 +209,7 @@ fn signals() -> Result<Asks, Problem> {
 #[cfg(not(unix))]
 fn signals() -> Result<Asks, Problem> {
     let (ask, asks) = mpsc::channel(4);
-    let (code, last) = tokio::sync::watch::channel(None);
+    let (code, last) = watch::channel(None);
     tokio::spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() {
             code.send_replace(Some(130));

@@ -4,6 +4,7 @@
 mod clock;
 mod connect;
 mod error;
+mod keep;
 mod options;
 mod proxy;
 mod resolve;
@@ -17,6 +18,7 @@ mod unix;
 
 pub use self::clock::{TokioClock, TokioSleep};
 pub use self::error::{AddressError, TcpError};
+pub use self::keep::KeepTcp;
 pub use self::options::{KeepAlive, TcpOptions};
 pub use self::proxy::{Proxies, Proxy, ProxyError, ProxyUrlError};
 pub use self::resolve::{Resolve, Resolving};

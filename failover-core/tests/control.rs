@@ -653,12 +653,22 @@ async fn a_slow_callback_delays_no_reconnect() {
     let script = accepting(&["a", "b"]);
     let mut connector = connector(&script, "a b").build().unwrap();
     let events = connector.events();
-    // Reads one event and then nothing for ever: as slow as it gets.
-    let stuck = tokio::spawn(async move {
-        let mut events = events;
-        events.next().await;
-        pending::<()>().await;
-    });
+    let log = Log::default();
+    let note = |words: &'static str| {
+        let log = log.clone();
+        move |_: &failover_core::drive::Event| log.note(words.to_string())
+    };
+    // Its first call lasts until the test is done: as slow as it gets.
+    let (done, wait) = std::sync::mpsc::channel::<()>();
+    let first = note("connected");
+    let callbacks = Callbacks::new()
+        .connected(move |event| {
+            wait.recv().unwrap();
+            first(event);
+        })
+        .reconnected(note("reconnected"))
+        .closed(note("closed"));
+    let listening = std::thread::spawn(|| smol::block_on(callbacks.listen(events)));
     let before = script.clock().elapsed();
     let mut link = connector.connect().await.unwrap();
     sleep(20 * SECOND).await;
@@ -666,7 +676,11 @@ async fn a_slow_callback_delays_no_reconnect() {
     link = connector.connect().await.unwrap();
     assert_eq!(link.conn.host(), "b");
     assert_eq!(script.clock().elapsed() - before, 20 * SECOND);
-    stuck.abort();
+    assert_eq!(log.take(), "");
+    connector.close();
+    done.send(()).unwrap();
+    assert_eq!(listening.join().unwrap(), 0);
+    assert_eq!(log.take(), "connected; reconnected; closed");
 }
 
 #[tokio::test(start_paused = true)]

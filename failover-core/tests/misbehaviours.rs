@@ -11,7 +11,7 @@
 //!   `statistics.rs`;
 //! * a jitter chosen by the server lost (NATS): L6, in `laws.rs` and `dialled.rs`, also where the
 //!   dial itself learns that the server demands TLS;
-//! * a dead spare that blocks its replacement (ActiveMQ): `standing.rs`, where a spare is lost; many
+//! * a dead spare that blocks its replacement (ActiveMQ): `spares.rs`, where its keeper notices; many
 //!   clients on the endpoint whose rest is over (Synapse): one probe at a time, `standing.rs`.
 //!
 //! Not here, because they are about messages: buffered publishes beyond their bound, bytes lost in a

@@ -24,6 +24,7 @@ use failover_core::machine::Condition;
 use failover_core::policy::{
     Health, Limit, Limits, On, PolicyBuilder, Ratio, Reaction, Reactions, Start,
 };
+use failover_core::race::{Race, Stagger};
 use failover_core::testing::{Script, ScriptedConn, Step};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -99,6 +100,70 @@ async fn waiting_for_a_permit_is_told_and_does_not_run_on_the_deadline() {
     assert_eq!(told(&mut events), "attempt a ok; connected a");
     busy.abort();
     drop(link);
+}
+
+/// Two dials may race, a quarter of a second apart.
+fn racing() -> failover_core::policy::Policy {
+    let stagger = Stagger::Fixed(SECOND / 4);
+    listed()
+        .race(Race::new(2, stagger).unwrap())
+        .build()
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dial_that_races_needs_a_permit_of_its_own_and_gives_it_back_when_it_loses() {
+    let script = script()
+        .host("mute", [Step::Mute(Phase::Tls)])
+        .host("b", [Step::AcceptAfter(SECOND / 10)]);
+    let limiter = limiter(&script, 2);
+    let mut racer = connector(&script, "mute b")
+        .policy(racing())
+        .limiter(&limiter)
+        .build()
+        .unwrap();
+    let link = racer.connect().await.unwrap();
+    assert_eq!(link.conn.host(), "b");
+    assert_eq!(script.clock().elapsed(), SECOND * 35 / 100);
+    assert_eq!((script.half_open(), limiter.in_flight()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_race_without_a_second_permit_waits_for_the_first_to_come_back() {
+    let script = script()
+        .host("mute", [Step::Mute(Phase::Tls)])
+        .host("b", [Step::AcceptAfter(SECOND / 10)]);
+    let limiter = limiter(&script, 1);
+    let mut racer = connector(&script, "mute b")
+        .policy(racing())
+        .limiter(&limiter)
+        .build()
+        .unwrap();
+    let mut events = racer.events();
+    let link = racer.connect().await.unwrap();
+    assert_eq!(link.conn.host(), "b");
+    // The mute one has its whole deadline, then the other begins, with the whole of its own.
+    assert_eq!(script.clock().elapsed(), SECOND * 11 / 10);
+    assert_eq!(
+        told(&mut events),
+        "held b by limiter; attempt mute failed; attempt b ok; connected b"
+    );
+    assert_eq!((limiter.in_flight(), limiter.waiting()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn racing_connectors_stay_within_the_limiter_and_all_connect() {
+    let script = script()
+        .host("mute", [Step::Mute(Phase::Tls)])
+        .host("b", [Step::AcceptAfter(SECOND / 10)]);
+    let limiter = limiter(&script, 3);
+    for _ in 0..50 {
+        let racer = connector(&script, "mute b").policy(racing());
+        connecting(racer.limiter(&limiter));
+    }
+    let most = most_in_flight(&script, 6000, SECOND / 100).await;
+    assert_eq!((most, script.open()), (3, 50));
+    assert_eq!((limiter.in_flight(), limiter.waiting()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ mod connect;
 mod error;
 #[cfg(feature = "hickory")]
 mod hickory;
+mod keep;
 mod options;
 mod proxy;
 mod resolve;
@@ -24,6 +25,7 @@ pub use self::clock::{TokioClock, TokioSleep};
 pub use self::error::{AddressError, TcpError};
 #[cfg(feature = "hickory")]
 pub use self::hickory::Hickory;
+pub use self::keep::KeepTcp;
 pub use self::options::{KeepAlive, TcpOptions};
 pub use self::proxy::{Proxies, Proxy, ProxyError, ProxyUrlError};
 pub use self::resolve::{Resolve, Resolving};

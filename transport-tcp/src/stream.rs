@@ -1,11 +1,14 @@
 //! A byte stream whose type is not known until run time.
 
 use std::any::{Any, type_name};
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use failover_core::drive::Loss;
+use failover_core::failure::{Failure, Kind};
 use failover_core::messaging::Wire;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -25,7 +28,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub struct ByteStream {
     io: Box<dyn Io>,
     kind: &'static str,
+    /// What a keeper has read, for the session to read first.
+    ahead: VecDeque<u8>,
 }
+
+/// How much a keeper reads ahead.
+const READ_AHEAD: usize = 4 * 1024;
 
 impl ByteStream {
     /// Erases the type of this stream.
@@ -34,6 +42,7 @@ impl ByteStream {
         Self {
             io: Box::new(io),
             kind: type_name::<T>(),
+            ahead: VecDeque::new(),
         }
     }
 
@@ -56,6 +65,56 @@ impl ByteStream {
         let io: &dyn Any = &*self.io;
         io.downcast_ref()
     }
+
+    /// Ready when the stream has ended or failed: a keeper of spares, for
+    /// [`ConnectorBuilder::keeper`](failover_core::drive::ConnectorBuilder::keeper), whatever the
+    /// transport (over WebSocket it answers pings and sends its own, over TLS it takes tickets in).
+    ///
+    /// It reads ahead, up to 4 KiB, which the session then reads first. A peer that has sent more to a
+    /// connection that nobody uses is not looked after any more.
+    ///
+    /// ```
+    /// # use failover_core::dial::{Dial, Registry};
+    /// # use failover_core::directory::Endpoint;
+    /// use failover_core::drive::Connector;
+    /// use transport_tcp::{ByteStream, Tcp, TokioClock};
+    ///
+    /// # let registry = Registry::default().with("tcp", Tcp::new().map(ByteStream::new));
+    /// let connector = Connector::builder(registry, TokioClock::new())
+    ///     .endpoint(Endpoint::parse("tcp://a.example:7000")?)
+    ///     .keeper(|_| ByteStream::poll_ended)
+    ///     .build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Loss> {
+        let mut piece = [0; 512];
+        while self.ahead.len() < READ_AHEAD {
+            let mut read = ReadBuf::new(&mut piece);
+            match ready!(Pin::new(&mut self.io).poll_read(cx, &mut read)) {
+                Ok(()) if read.filled().is_empty() => {
+                    return Poll::Ready(Failure::new(Kind::Closed).into());
+                }
+                Ok(()) => self.ahead.extend(read.filled()),
+                Err(error) => return Poll::Ready(error.into()),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// What was read ahead, as much as there is room for. Whether there was any.
+    fn read_ahead(&mut self, into: &mut ReadBuf<'_>) -> bool {
+        if self.ahead.is_empty() {
+            return false;
+        }
+        let (first, _) = self.ahead.as_slices();
+        let room = first.len().min(into.remaining());
+        into.put_slice(&first[..room]);
+        self.ahead.drain(..room);
+        if self.ahead.is_empty() {
+            self.ahead = VecDeque::new();
+        }
+        true
+    }
 }
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin + Any {}
@@ -74,6 +133,9 @@ impl AsyncRead for ByteStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.read_ahead(buf) {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
@@ -112,7 +174,9 @@ impl AsyncWrite for ByteStream {
 impl Wire for ByteStream {
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut into = ReadBuf::new(into);
-        ready!(Pin::new(&mut self.io).poll_read(cx, &mut into))?;
+        if !self.read_ahead(&mut into) {
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut into))?;
+        }
         Poll::Ready(Ok(into.filled().len()))
     }
 

@@ -11,9 +11,9 @@ use failover_core::race::Race;
 use tokio::net::TcpStream;
 
 use crate::connect::Racing;
-use crate::error::TcpError;
+use crate::error::{AddressError, TcpError};
 use crate::options::TcpOptions;
-use crate::proxy::Proxies;
+use crate::proxy::{Proxies, Proxy};
 use crate::resolve::Resolve;
 use crate::system::SystemResolver;
 
@@ -153,6 +153,51 @@ impl Tcp {
         options: &TcpOptions,
         cx: &DialContext,
     ) -> Result<TcpStream, TcpError> {
+        let Ok(address) = host.parse::<IpAddr>() else {
+            return Box::pin(self.reach_by_name(host, port, options, cx)).await;
+        };
+        // It needs no resolver and no race, and whoever is connected holds none of their memory.
+        let address = SocketAddr::new(address, port);
+        cx.enter(Phase::Connect);
+        cx.reached(address);
+        let connected = options.connect(address).await;
+        connected.map_err(|source| TcpError::connect(host, vec![AddressError { address, source }]))
+    }
+
+    /// The same through this proxy.
+    async fn reach_through(
+        &self,
+        proxy: &Proxy,
+        to: &Target,
+        port: u16,
+        options: &TcpOptions,
+        cx: &DialContext,
+    ) -> Result<TcpStream, TcpError> {
+        let stream = self
+            .reach(proxy.host(), proxy.port(), options, cx)
+            .await
+            .map_err(|source| TcpError::ProxyAway {
+                proxy: proxy.to_string(),
+                source: Box::new(source),
+            })?;
+        cx.enter(Phase::Proxy);
+        proxy
+            .ask(stream, to.url().host(), port)
+            .await
+            .map_err(|source| TcpError::Proxy {
+                proxy: proxy.to_string(),
+                target: to.url().authority(),
+                source,
+            })
+    }
+
+    async fn reach_by_name(
+        &self,
+        host: &str,
+        port: u16,
+        options: &TcpOptions,
+        cx: &DialContext,
+    ) -> Result<TcpStream, TcpError> {
         let mut addresses = self.resolve(host, port, cx).await?;
         options.keep_family(&mut addresses);
         cx.enter(Phase::Connect);
@@ -168,9 +213,6 @@ impl Tcp {
         port: u16,
         cx: &DialContext,
     ) -> Result<Vec<SocketAddr>, TcpError> {
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, port)]);
-        }
         cx.enter(Phase::Resolve);
         let resolver: &dyn Resolve = match &self.resolver {
             Some(resolver) => resolver.as_ref(),
@@ -205,25 +247,10 @@ impl Dial for Tcp {
         let host = to.url().host();
         let options = to.option().unwrap_or(&self.options);
         let proxies = to.option().unwrap_or(&self.proxies);
-        let Some(proxy) = proxies.of(to.url(), port) else {
-            return self.reach(host, port, options, cx).await;
-        };
-        let stream = self
-            .reach(proxy.host(), proxy.port(), options, cx)
-            .await
-            .map_err(|source| TcpError::ProxyAway {
-                proxy: proxy.to_string(),
-                source: Box::new(source),
-            })?;
-        cx.enter(Phase::Proxy);
-        proxy
-            .ask(stream, host, port)
-            .await
-            .map_err(|source| TcpError::Proxy {
-                proxy: proxy.to_string(),
-                target: to.url().authority(),
-                source,
-            })
+        match proxies.of(to.url(), port) {
+            None => self.reach(host, port, options, cx).await,
+            Some(proxy) => Box::pin(self.reach_through(proxy, to, port, options, cx)).await,
+        }
     }
 
     fn check(&self, to: &Target) -> Result<(), TcpError> {

@@ -32,6 +32,14 @@ async fn nothing_happens_before_the_first_poll() -> Result<(), Violation> {
     does_nothing_before_it_is_polled(&TCP, &target(address), &log, &TokioClock::new()).await
 }
 
+#[test]
+fn a_dial_to_an_address_takes_little_memory() {
+    let (to, cx) = (target("127.0.0.1:1"), DialContext::unbounded());
+    let bytes = size_of_val(&TCP.dial(&to, &cx));
+    println!("a dial: {bytes} bytes");
+    assert!(bytes <= 640, "{bytes}");
+}
+
 #[tokio::test]
 async fn a_refused_target_fails_as_refused() -> Result<(), Violation> {
     let nobody = target(peers::nobody().await);

@@ -128,7 +128,9 @@ pub fn l09_eligibility(trace: &Trace) -> Result<(), Violation> {
                 Output::Event(_) | Output::Cancel(_) | Output::HangUp { .. } => {}
             }
             let fact = ledger.take(output);
-            retired.book(&fact, &ledger);
+            if window.counts(&fact, step) {
+                retired.book(&fact, &ledger);
+            }
             if let Output::Event(event) = output {
                 window.hear(event, step, &ledger, &retired);
             }

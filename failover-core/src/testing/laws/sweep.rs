@@ -94,6 +94,13 @@ impl Sweep<'_> {
         if step.input == Input::Pause {
             self.goes_on.clear();
         }
+        if let (Input::Rests { endpoint, .. }, Answer::Taken) = (step.input, step.answer)
+            && self.planned == Some(endpoint)
+        {
+            // Another is picked, or the same for another turn.
+            self.planned = None;
+            self.goes_on.remove(&endpoint);
+        }
         if let (Input::Recovered { endpoint }, Answer::Taken) = (step.input, step.answer) {
             // One that was planned all the same is no exception.
             self.recovered = Some(endpoint).filter(|_| self.planned != Some(endpoint));
@@ -121,7 +128,9 @@ impl Sweep<'_> {
                 self.dial(at, order.endpoint)?;
             }
             let fact = self.ledger.take(output);
-            self.retired.book(&fact, &self.ledger);
+            if self.window.counts(&fact, step) {
+                self.retired.book(&fact, &self.ledger);
+            }
             match fact {
                 Fact::RouteFailed(endpoint) => {
                     self.goes_on.insert(endpoint);
@@ -130,6 +139,11 @@ impl Sweep<'_> {
                 Fact::TurnFailed(_) | Fact::SideFailed | Fact::Cancelled | Fact::Other => {}
             }
             if let Output::Event(event) = output {
+                if *event == Event::SessionGone {
+                    // What was planned in the window is decided anew, and its turn is over.
+                    self.planned = None;
+                    self.goes_on.clear();
+                }
                 self.hear(event, verdict);
                 self.window.hear(event, step, &self.ledger, &self.retired);
             }

@@ -2,10 +2,10 @@
 
 use crate::endpoint::EndpointId;
 use crate::failure::Kind;
-use crate::machine::{Event, Input, Verdict, Why};
+use crate::machine::{Event, Input, Output, Verdict, Why};
 use crate::policy::Reaction;
 use crate::sim::{Asked, Step};
-use crate::testing::laws::ledger::Ledger;
+use crate::testing::laws::ledger::{Fact, Ledger};
 use crate::testing::laws::retired::Retired;
 
 /// The lost server, while its session may be resumed.
@@ -15,6 +15,22 @@ pub(super) struct Window(Option<EndpointId>);
 impl Window {
     pub(super) fn is_of(&self, endpoint: EndpointId) -> bool {
         self.0 == Some(endpoint)
+    }
+
+    /// Whether this counts for limits: a failure in the window does not, unless the session is told to
+    /// be gone with it.
+    pub(super) fn counts(&self, fact: &Fact, step: &Step) -> bool {
+        let is_gone = |output: &Output| *output == Output::Event(Event::SessionGone);
+        match fact {
+            Fact::TurnFailed(endpoint) => {
+                !self.is_of(*endpoint) || step.outputs.iter().any(is_gone)
+            }
+            Fact::RouteFailed(_)
+            | Fact::SideFailed
+            | Fact::Cancelled
+            | Fact::Stable(_)
+            | Fact::Other => true,
+        }
     }
 
     /// To be called when the ledger knows of this event of the step.

@@ -232,7 +232,13 @@ impl<E> Play<'_, E> {
         }
         let plan = match replay.machine().status() {
             Status::Waiting { endpoint, until } => Some((endpoint, until)),
-            _ => None,
+            Status::Idle
+            | Status::Dialing { .. }
+            | Status::Connected { .. }
+            | Status::Paused
+            | Status::Starved
+            | Status::Closed(_)
+            | _ => None,
         };
         if plan == self.plan {
             return Ok(());

@@ -176,7 +176,9 @@ impl Told<'_> {
                 format!("dial {} after {}", name(*id), short(*wait))
             }
             HookAnswer::Judge(reaction) => format!("the failure means: {}", means(*reaction)),
-            other => format!("{other:?}"),
+            HookAnswer::AsSuggested | HookAnswer::Delay(_) | HookAnswer::Choice(_) | _ => {
+                "as the policy suggests".to_string()
+            }
         }
     }
 

@@ -7,7 +7,7 @@
 
 use std::convert::Infallible;
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -71,6 +71,41 @@ fn cat_writes_its_record_also_when_it_gives_up_and_never_a_password() {
         said.contains("at the end: over: every endpoint failed, 3 sweeps in a row"),
         "{said}"
     );
+}
+
+#[test]
+#[cfg(unix)]
+fn cat_writes_its_record_when_it_is_interrupted() {
+    let file = scratch("interrupted.jsonl");
+    let _ = fs::remove_file(&file);
+    let mut cat = Command::new(env!("CARGO_BIN_EXE_failover"))
+        .args([
+            "cat",
+            "-v",
+            "--start-sweeps",
+            "unlimited",
+            "--record",
+            path(&file),
+            "tcp://127.0.0.1:1",
+        ])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It has dialled once it says so.
+    let mut said = String::new();
+    BufReader::new(cat.stderr.as_mut().unwrap())
+        .read_line(&mut said)
+        .unwrap();
+    assert!(said.contains("dial failed"), "{said}");
+    let kill = Command::new("kill")
+        .args(["-INT", &cat.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+    assert_eq!(cat.wait().unwrap().code(), Some(1));
+    let text = fs::read_to_string(&file).unwrap();
+    let record = recording::read("it", text.as_bytes()).unwrap();
+    assert!(record.entries().len() >= 2);
 }
 
 #[test]

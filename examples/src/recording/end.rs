@@ -50,7 +50,7 @@ impl Standing {
         let endpoint = match status {
             Status::Waiting { endpoint, .. } | Status::Dialing { endpoint } => Some(endpoint),
             Status::Connected { link, .. } => Some(link.endpoint),
-            _ => None,
+            Status::Idle | Status::Paused | Status::Starved | Status::Closed(_) | _ => None,
         };
         Self {
             at,

@@ -11,7 +11,7 @@ use std::io::{self, BufRead, Write};
 
 use failover_core::attempt::AttemptId;
 use failover_core::config::PolicyForm;
-use failover_core::drive::{Entry, Line, ReadError, Recording, Replay};
+use failover_core::drive::{Entry, HookAnswer, Line, ReadError, Recording, Replay};
 use failover_core::endpoint::EndpointId;
 use failover_core::machine::{Change, DialOrder, Input, Output, Status, Verdict, Whither};
 use failover_core::time::Time;
@@ -193,7 +193,11 @@ impl<E> Play<'_, E> {
         if let Some(what) = self.of_input(&entry.input, entry.at) {
             self.tell(entry.at, what)?;
         }
-        for answer in &entry.hooks {
+        for answer in entry
+            .hooks
+            .iter()
+            .filter(|answer| **answer != HookAnswer::AsSuggested)
+        {
             self.tell(entry.at, What::Hook(*answer))?;
         }
         for output in &entry.outputs {
@@ -228,7 +232,13 @@ impl<E> Play<'_, E> {
         }
         let plan = match replay.machine().status() {
             Status::Waiting { endpoint, until } => Some((endpoint, until)),
-            _ => None,
+            Status::Idle
+            | Status::Dialing { .. }
+            | Status::Connected { .. }
+            | Status::Paused
+            | Status::Starved
+            | Status::Closed(_)
+            | _ => None,
         };
         if plan == self.plan {
             return Ok(());

@@ -165,20 +165,20 @@ impl Told<'_> {
     fn answer(&self, answer: &HookAnswer) -> String {
         let name = |id: EndpointId| self.line(Said::World("")).name(id);
         match answer {
-            HookAnswer::Delay(DelayAnswer::AsSuggested) => "wait as suggested".to_string(),
             HookAnswer::Delay(DelayAnswer::Exactly(delay)) => {
                 format!("wait exactly {}", short(*delay))
             }
             HookAnswer::Delay(DelayAnswer::PlusJitter(delay)) => {
                 format!("wait {} and the policy's jitter", short(*delay))
             }
-            HookAnswer::Choice(Choice::AsSuggested) => "dial whom the policy suggests".to_string(),
             HookAnswer::Choice(Choice::Endpoint(id)) => format!("dial {}", name(*id)),
             HookAnswer::Choice(Choice::EndpointAfter(id, wait)) => {
                 format!("dial {} after {}", name(*id), short(*wait))
             }
             HookAnswer::Judge(reaction) => format!("the failure means: {}", means(*reaction)),
-            other => format!("{other:?}"),
+            HookAnswer::AsSuggested | HookAnswer::Delay(_) | HookAnswer::Choice(_) | _ => {
+                "as the policy suggests".to_string()
+            }
         }
     }
 

@@ -74,7 +74,7 @@ fn reason(machine: &Machine, entry: &Entry, next: EndpointId, until: Time) -> Re
     let wanted = entry.hooks.iter().any(|answer| match answer {
         HookAnswer::Delay(answer) => *answer != DelayAnswer::AsSuggested,
         HookAnswer::Choice(answer) => matches!(answer, Choice::EndpointAfter(..)),
-        HookAnswer::Judge(_) | _ => false,
+        HookAnswer::AsSuggested | HookAnswer::Judge(_) | _ => false,
     });
     let rests = machine.rests_until(next).filter(|rest| *rest >= until);
     match (rests, machine.condition(next), entry.input) {

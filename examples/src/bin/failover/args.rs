@@ -400,8 +400,8 @@ pub(crate) struct CatArguments {
     /// Tell everything that happens on standard error
     #[arg(short, long)]
     pub(crate) verbose: bool,
-    /// At the end, write what the flight recorder kept to this file, for `failover simulate --replay
-    /// FILE`: no passwords, no payload
+    /// At the end, also when interrupted (Ctrl-C), write what the flight recorder kept to this file, for
+    /// `failover simulate --replay FILE`: no passwords, no payload
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
     /// Write what goes to standard error as JSON lines

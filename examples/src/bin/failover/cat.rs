@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &CatArguments) -> Result<(), Problem> {
     };
     let record = Record::create(record)?;
     let handle = connector.handle();
-    let carried = carry(cat, connector);
+    let carried = carry(cat, connector, arguments.record.is_some().then(interrupted));
     record.write(handle.recording().as_ref())?;
     carried
 }
@@ -73,17 +73,36 @@ fn deployed(file: &Path, set: &[String], record: Option<&Path>) -> Result<Client
 
 type Client = Connector<failover_core::dial::Registry<ByteStream>, TokioClock>;
 
-fn carry(cat: Cat, connector: Client) -> Result<(), Problem> {
+/// Who interrupts a client that records wants its record.
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn carry(
+    cat: Cat,
+    connector: Client,
+    interrupted: Option<impl Future<Output = ()>>,
+) -> Result<(), Problem> {
     let runtime = runtime()?;
     let mut notes = io::stderr();
-    let carried = runtime.block_on(cat.run(
-        connector,
-        tokio::io::stdin(),
-        tokio::io::stdout(),
-        &mut notes,
-    ));
+    let carried = runtime.block_on(async {
+        let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
+        let carrying = cat.run(connector, input, output, &mut notes);
+        let Some(interrupted) = interrupted else {
+            return Some(carrying.await);
+        };
+        tokio::select! {
+            carried = carrying => Some(carried),
+            () = interrupted => None,
+        }
+    });
     // A read of the input may still be under way on another thread; nobody waits for it.
     runtime.shutdown_background();
+    let Some(carried) = carried else {
+        return Err(Problem::Failed("interrupted".to_string()));
+    };
     match carried {
         Ok(_) => Ok(()),
         // Whoever reads has enough, as in `failover cat … | head`.

@@ -42,9 +42,9 @@ use crate::time::Time;
 /// redacted URLs, times, and kinds and numbers of failures.
 ///
 /// # Costs
-/// Per input a lock that nobody else holds but a reader, and some 100 to 400 bytes of the ring, taken
-/// as it fills. Each time half of the ring is full the machine is copied, which takes time in
-/// proportion to the list of endpoints.
+/// Per input a lock that nobody else holds but a reader, and 72 bytes, and 104 for each output (mostly
+/// one or two), in lists that grow by doubling. Each time half of the ring is full the machine is copied,
+/// which takes time in proportion to the list of endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Recorder {
@@ -74,6 +74,8 @@ impl Default for Recorder {
 )]
 #[non_exhaustive]
 pub enum HookAnswer {
+    /// What the policy suggested, whatever was asked.
+    AsSuggested,
     /// How long to wait.
     Delay(DelayAnswer),
     /// Whom to dial.
@@ -310,33 +312,37 @@ enum Heard {
 }
 
 impl Listening<'_> {
-    fn hear(&mut self, answer: HookAnswer, own: HookAnswer) {
-        if answer != own {
+    fn hear(&mut self, answer: HookAnswer, suggested: HookAnswer) {
+        let is_own = answer != suggested;
+        if is_own {
             self.heard = Heard::User;
         }
-        self.answers.push(answer);
+        self.answers.push(match is_own {
+            true => answer,
+            false => HookAnswer::AsSuggested,
+        });
     }
 }
 
 impl Hooks for Listening<'_> {
     fn delay(&mut self, asked: &DelayAsked) -> DelayAnswer {
         let answer = self.hooks.delay(asked);
-        let own = HookAnswer::Delay(DelayAnswer::AsSuggested);
-        self.hear(HookAnswer::Delay(answer), own);
+        let suggested = HookAnswer::Delay(DelayAnswer::AsSuggested);
+        self.hear(HookAnswer::Delay(answer), suggested);
         answer
     }
 
     fn choose(&mut self, asked: &ChoiceAsked) -> Choice {
         let answer = self.hooks.choose(asked);
-        let own = HookAnswer::Choice(Choice::AsSuggested);
-        self.hear(HookAnswer::Choice(answer), own);
+        let suggested = HookAnswer::Choice(Choice::AsSuggested);
+        self.hear(HookAnswer::Choice(answer), suggested);
         answer
     }
 
     fn judge(&mut self, asked: &JudgeAsked) -> Reaction {
         let answer = self.hooks.judge(asked);
-        let own = HookAnswer::Judge(asked.suggested);
-        self.hear(HookAnswer::Judge(answer), own);
+        let suggested = HookAnswer::Judge(asked.suggested);
+        self.hear(HookAnswer::Judge(answer), suggested);
         answer
     }
 }
@@ -351,5 +357,16 @@ impl fmt::Debug for Flight {
             .field("kept", &kept)
             .field("dropped", &dropped)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn an_entry_takes_what_is_said_about_it() {
+        assert_eq!((size_of::<Bare>(), size_of::<Output>()), (72, 104));
     }
 }

@@ -274,7 +274,7 @@ impl HookAnswer {
             Self::Choice(Choice::EndpointAfter(endpoint, wait)) => {
                 Self::Choice(Choice::EndpointAfter(endpoint, writable(wait)))
             }
-            Self::Delay(_) | Self::Choice(_) | Self::Judge(_) => self,
+            Self::AsSuggested | Self::Delay(_) | Self::Choice(_) | Self::Judge(_) => self,
         }
     }
 }

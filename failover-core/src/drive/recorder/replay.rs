@@ -123,7 +123,7 @@ impl Hooks for Answers {
                 self.asked_otherwise = true;
                 DelayAnswer::AsSuggested
             }
-            None => DelayAnswer::AsSuggested,
+            Some(HookAnswer::AsSuggested) | None => DelayAnswer::AsSuggested,
         }
     }
 
@@ -134,7 +134,7 @@ impl Hooks for Answers {
                 self.asked_otherwise = true;
                 Choice::AsSuggested
             }
-            None => Choice::AsSuggested,
+            Some(HookAnswer::AsSuggested) | None => Choice::AsSuggested,
         }
     }
 
@@ -145,7 +145,7 @@ impl Hooks for Answers {
                 self.asked_otherwise = true;
                 asked.suggested
             }
-            None => asked.suggested,
+            Some(HookAnswer::AsSuggested) | None => asked.suggested,
         }
     }
 }

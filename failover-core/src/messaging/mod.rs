@@ -26,8 +26,8 @@
 //! * **What comes in is bounded**: a frame by [`Login::most_frame`], a subscriber by the [`Room`] of its
 //!   [`inbox`], answers to a peer that never reads by about 64 KiB.
 //!
-//! What it does not do: it keeps no [spare](crate::policy::Standing::spares) alive (nothing pings one while
-//! it waits), and a message's `Drop` must not call the link.
+//! What it does not do: it speaks to no [spare](crate::policy::Standing::spares) (its connector's
+//! [keeper](crate::drive::Keep) may), and a message's `Drop` must not call the link.
 //!
 //! # A whole client
 //! Lines over a wire. Each message is `<number> <text>`, and the server confirms it with `ok <number>`:

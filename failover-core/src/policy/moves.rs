@@ -164,7 +164,7 @@ impl Standing {
         self
     }
 
-    /// The same with this many spares.
+    /// The same with this many spares. A spare that dies is noticed by a keeper, where the connector has one.
     #[must_use]
     pub fn spares(mut self, spares: u8) -> Self {
         self.spares = spares;

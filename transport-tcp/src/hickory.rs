@@ -12,8 +12,8 @@ use hickory_resolver::config::{
 };
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::RData;
 use hickory_resolver::proto::rr::rdata::SRV;
+use hickory_resolver::proto::rr::{RData, Record};
 use hickory_resolver::{ResolverBuilder, TokioResolver};
 
 use crate::resolve::{Resolve, Resolving};
@@ -155,11 +155,11 @@ impl fmt::Debug for Hickory {
     }
 }
 
-fn srv(record: &hickory_resolver::proto::rr::Record) -> Option<&SRV> {
-    if let RData::SRV(srv) = &record.data {
-        return Some(srv);
-    }
-    None
+fn srv(record: &Record) -> Option<&SRV> {
+    let RData::SRV(srv) = &record.data else {
+        return None;
+    };
+    Some(srv)
 }
 
 fn endpoint(scheme: &str, record: &SRV) -> io::Result<Endpoint> {
@@ -178,14 +178,14 @@ fn endpoint(scheme: &str, record: &SRV) -> io::Result<Endpoint> {
 /// The same as an I/O error, with what [`Failure::from_io`](failover_core::failure::Failure::from_io)
 /// looks at.
 fn told(error: NetError) -> io::Error {
+    if error.is_no_records_found() {
+        return io::Error::new(io::ErrorKind::NotFound, "no such name");
+    }
     if let NetError::Io(error) = &error {
         return again(error);
     }
     if matches!(error, NetError::Timeout) {
         return io::Error::new(io::ErrorKind::TimedOut, "no name server answers");
-    }
-    if error.is_no_records_found() {
-        return io::Error::new(io::ErrorKind::NotFound, "no such name");
     }
     io::Error::other(error)
 }

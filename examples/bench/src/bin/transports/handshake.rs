@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use failover_bench::tls::Identity;
-use rustix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_gettime};
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConfig, ServerConnection};
@@ -86,14 +86,14 @@ fn run(
     kind: HandshakeKind,
 ) -> Outcome<Duration> {
     let mut server = ServerConnection::new(Arc::clone(server))?;
-    let began = cpu();
+    let began = cpu()?;
     let mut client = ClientConnection::new(Arc::clone(client), ServerName::try_from(ADDRESS)?)?;
-    let mut took = cpu() - began;
+    let mut took = cpu()? - began;
     let (mut there, mut back) = (Vec::new(), Vec::new());
     while client.is_handshaking() {
-        let began = cpu();
+        let began = cpu()?;
         client_step(&mut client, &back, &mut there)?;
-        took += cpu() - began;
+        took += cpu()? - began;
         back.clear();
         step(&mut server, &there, &mut back)?;
         there.clear();
@@ -129,8 +129,6 @@ fn step<D>(
 }
 
 /// Of this thread: what others do on the machine does not count.
-fn cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+fn cpu() -> Outcome<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }

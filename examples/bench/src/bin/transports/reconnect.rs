@@ -4,14 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use failover_bench::tls::Identity;
 use failover_core::dial::{Dial, DialContext};
 use failover_core::directory::{Endpoint, Target};
 use failover_core::drive::Connector;
 use failover_core::failure::{Failure, Kind};
 use failover_core::policy::{Order, Policy, Walk};
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, HandshakeKind, ServerConfig};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::client::Resumption;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::server::ServerSessionMemoryCache;
+use rustls::{ClientConfig, HandshakeKind, RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -28,22 +30,14 @@ const RECONNECTS: usize = 100;
 type Client = Connector<Tls<Tcp>, TokioClock>;
 
 pub(crate) async fn measure(table: &mut Table) -> Outcome {
-    let identity = Identity::new(&["127.0.0.1".parse()?])?;
-    let with_tickets = identity.server()?;
-    let mut without = ServerConfig::clone(&with_tickets);
-    without.send_tls13_tickets = 0;
-    let without = Arc::new(without);
-    // Two of each: a connector keeps a distance between two dials of one server.
-    let servers = [
-        serve(Arc::clone(&with_tickets)).await?,
-        serve(with_tickets).await?,
-    ];
-    let forgetful = [serve(Arc::clone(&without)).await?, serve(without).await?];
-    let (to, forgets) = (target(servers[0])?, target(forgetful[0])?);
-    let tls = ours(&identity)?;
-    let bare = Bare::new(servers[0], identity.client()?);
+    let site = Site::new()?;
+    // Two: a connector keeps a distance between two dials of one server.
+    let servers = [site.serve().await?, site.serve().await?];
+    let to = target(servers[0])?;
+    let (tls, forgetful) = (site.dialer()?, site.forgetful_dialer()?);
+    let bare = Bare::new(servers[0], site.bare_config()?);
     let mut client = connector(&servers, tls.clone())?;
-    let mut others = connector(&forgetful, tls.clone())?;
+    let mut others = connector(&servers, forgetful.clone())?;
     for server in servers {
         dial(&tls, &target(server)?, HandshakeKind::Full).await?;
     }
@@ -55,7 +49,7 @@ pub(crate) async fn measure(table: &mut Table) -> Outcome {
             let who = (turn + place) % times.len();
             times[who].push(match who {
                 0 => dial(&tls, &to, HandshakeKind::Resumed).await?,
-                1 => dial(&tls, &forgets, HandshakeKind::Full).await?,
+                1 => dial(&forgetful, &to, HandshakeKind::Full).await?,
                 2 => bare.dial(HandshakeKind::Resumed).await?,
                 3 => reconnect(&mut client, HandshakeKind::Resumed).await?,
                 _ => reconnect(&mut others, HandshakeKind::Full).await?,
@@ -103,16 +97,16 @@ pub(crate) async fn measure(table: &mut Table) -> Outcome {
     for (what, one, other, beside, goal) in rows {
         table.compare(what, &pairs(one, other), beside, Some(Goal::AtMost(goal)));
     }
-    among_servers(table, &identity).await
+    among_servers(table, &site).await
 }
 
 /// A connector whose every connection is lost at once, among servers that share one name.
-async fn among_servers(table: &mut Table, identity: &Identity) -> Outcome {
+async fn among_servers(table: &mut Table, site: &Site) -> Outcome {
     let mut servers = Vec::new();
     for _ in 0..SERVERS {
-        servers.push(serve(identity.server()?).await?);
+        servers.push(site.serve().await?);
     }
-    let mut client = connector(&servers, ours(identity)?)?;
+    let mut client = connector(&servers, site.dialer()?)?;
     for _ in 0..SERVERS {
         reconnect(&mut client, HandshakeKind::Full).await?;
     }
@@ -131,12 +125,69 @@ async fn among_servers(table: &mut Table, identity: &Identity) -> Outcome {
     Ok(())
 }
 
-fn ours(identity: &Identity) -> Outcome<Tls<Tcp>> {
-    let roots = Roots::Only(Pem::Bytes(identity.pem().into_bytes()));
-    Ok(Tls::new(
-        Tcp::new(),
-        TlsConfig::new().roots(roots).client()?,
-    ))
+/// A server as most are: its certificate comes from one in between, which it shows, too.
+struct Site {
+    root: CertifiedIssuer<'static, KeyPair>,
+    server: Arc<ServerConfig>,
+}
+
+impl Site {
+    fn new() -> Outcome<Self> {
+        let authority = |name: &str| -> Outcome<CertificateParams> {
+            let mut params = CertificateParams::new(Vec::new())?;
+            params.distinguished_name.push(DnType::CommonName, name);
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            Ok(params)
+        };
+        let root = CertifiedIssuer::self_signed(authority("root")?, KeyPair::generate()?)?;
+        let between =
+            CertifiedIssuer::signed_by(authority("between")?, KeyPair::generate()?, &root)?;
+        let key = KeyPair::generate()?;
+        let own = CertificateParams::new(["127.0.0.1".to_string()])?.signed_by(&key, &between)?;
+        let chain = vec![own.der().clone(), between.der().clone()];
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
+        let server = Arc::new(server);
+        Ok(Self { root, server })
+    }
+
+    async fn serve(&self) -> Outcome<SocketAddr> {
+        // Each remembers its own sessions only.
+        let mut config = ServerConfig::clone(&self.server);
+        config.session_storage = ServerSessionMemoryCache::new(256);
+        serve(Arc::new(config)).await
+    }
+
+    fn config(&self) -> TlsConfig {
+        let root = self.root.pem().into_bytes();
+        TlsConfig::new().roots(Roots::Only(Pem::Bytes(root)))
+    }
+
+    fn dialer(&self) -> Outcome<Tls<Tcp>> {
+        Ok(Tls::new(Tcp::new(), self.config().client()?))
+    }
+
+    /// The same without a memory for sessions.
+    fn forgetful_dialer(&self) -> Outcome<Tls<Tcp>> {
+        let mut config = ClientConfig::clone(&*self.config().build()?);
+        config.resumption = Resumption::disabled();
+        Ok(Tls::new(Tcp::new(), Arc::new(config)))
+    }
+
+    fn bare_config(&self) -> Outcome<Arc<ClientConfig>> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.root.der().clone())?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Arc::new(config))
+    }
 }
 
 async fn dial(tls: &Tls<Tcp>, to: &Target, kind: HandshakeKind) -> Outcome<Duration> {

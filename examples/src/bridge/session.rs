@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use failover_core::directory::Endpoint;
 use failover_core::drive::{Established, Event, Events, Snapshot, What};
 use failover_core::machine::Condition;
+use failover_core::policy::MIN_REDIAL;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -122,6 +123,13 @@ impl Session<'_> {
                                 break Some(told);
                             }
                             Carried::Untouched(lost) => {
+                                let text = format!(
+                                    "#{number}: {lost}; nothing had passed: the next server"
+                                );
+                                let fields =
+                                    json!({"connection": number, "error": lost.to_string()});
+                                let journal = &self.shared.journal;
+                                journal.detail(Mark::Note, "reopened", &text, fields);
                                 self.seat.reopens();
                                 self.seat.waits(connector.handle());
                                 connector.lost(id, lost);
@@ -186,7 +194,7 @@ impl Session<'_> {
         let another_route = attempt.next.as_ref().is_some_and(|next| {
             next.target.endpoint().name() == attempt.target.endpoint().name()
                 && next.target.route() != attempt.target.route()
-                && next.wait.is_zero()
+                && next.wait <= MIN_REDIAL
         });
         if error.error.is_none() || another_route {
             return;
@@ -327,10 +335,7 @@ fn why(plan: &Plan, snapshot: &Snapshot, name: &str) -> String {
             match report.condition {
                 Condition::Active if failed => Some(format!("{other} had just failed")),
                 Condition::Active | Condition::Removed => None,
-                Condition::Marked | Condition::Suspended => Some(format!(
-                    "{other} rests for {}",
-                    for_people(report.rests_until.since(snapshot.at))
-                )),
+                Condition::Marked | Condition::Suspended => Some(format!("{other} was resting")),
                 Condition::Retired => Some(format!("{other} is out of the running")),
                 Condition::Off => Some(format!("{other} is off")),
                 _ => None,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use failover_core::directory::Endpoint;
 use failover_core::drive::{Established, Event, Events, Snapshot, What};
+use failover_core::failure::Kind;
 use failover_core::machine::Condition;
 use failover_core::policy::MIN_REDIAL;
 use serde_json::json;
@@ -196,7 +197,9 @@ impl Session<'_> {
                 && next.target.route() != attempt.target.route()
                 && next.wait <= MIN_REDIAL
         });
-        if error.error.is_none() || another_route {
+        // Nor does it speak against the server that nothing is left on this side.
+        let ours = error.failure.kind == Kind::Exhausted;
+        if error.error.is_none() || another_route || ours {
             return;
         }
         let (name, why) = (attempt.target.endpoint().name(), error.to_string());

@@ -263,7 +263,7 @@ async fn shut_down(
     let text = format!("no new clients; {count} may finish within {grace}");
     let fields = json!({"clients": count, "grace_s": shared.grace.as_secs_f64()});
     shared.journal.news(Mark::Deed, "stopping", &text, fields);
-    // Nobody is heard who has no server yet.
+    // Those that have no server yet end at once.
     stop.send_replace(Stop::Draining);
     let asked_again = async {
         while let Some(ask) = asks.recv().await {

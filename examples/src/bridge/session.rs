@@ -9,8 +9,9 @@ use failover_core::failure::Kind;
 use failover_core::machine::Condition;
 use failover_core::policy::MIN_REDIAL;
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use transport_tcp::ByteStream;
 
 use crate::bridge::board::{Board, Place, Seat};
@@ -238,7 +239,10 @@ impl Session<'_> {
         };
         match end {
             Ok(End::Finished) => Carried::Ended(Outcome::Finished),
-            Ok(End::Idle) => Carried::Ended(Outcome::Idle),
+            Ok(End::Idle) => {
+                let _ = timeout(GOODBYE, server.shutdown()).await;
+                Carried::Ended(Outcome::Idle)
+            }
             Ok(End::Client(error)) => {
                 reset(server);
                 Carried::Ended(Outcome::ClientLost(error))
@@ -315,6 +319,9 @@ async fn until_removed(plan: &mut watch::Receiver<Arc<Plan>>, one: &Endpoint) {
         std::future::pending().await
     }
 }
+
+/// How long a goodbye to a server may take.
+const GOODBYE: Duration = Duration::from_millis(250);
 
 /// How the use of a connection ended.
 enum Carried {

@@ -59,6 +59,11 @@ impl ByteStream {
     ///         None => Ok(()),                     // TLS and WebSocket miss the goodbye instead
     ///     }
     /// }
+    ///
+    /// let (pipe, _) = tokio::io::duplex(1);
+    /// let stream = ByteStream::new(pipe);
+    /// assert!(stream.get_ref::<tokio::io::DuplexStream>().is_some());
+    /// assert!(end_by_reset(stream).is_ok());
     /// ```
     #[must_use]
     pub fn get_ref<T: 'static>(&self) -> Option<&T> {

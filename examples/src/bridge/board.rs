@@ -34,6 +34,7 @@ pub(crate) struct Inside {
     /// The last ones that ended, the newest last.
     pub(crate) ended: VecDeque<Ended>,
     pub(crate) full_since: Option<Instant>,
+    accept: Accept,
     pub(crate) file: FileNews,
 }
 
@@ -42,6 +43,13 @@ pub(crate) struct Inside {
 pub(crate) enum Phase {
     Serving,
     Draining { since: Instant },
+}
+
+/// Whether the system lets clients in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accept {
+    Works,
+    Fails,
 }
 
 /// One client.
@@ -120,6 +128,7 @@ impl Board {
                 totals: Totals::default(),
                 ended: VecDeque::new(),
                 full_since: None,
+                accept: Accept::Works,
                 file: FileNews {
                     loaded: fixed.began,
                     loaded_at: fixed.began_at,
@@ -177,6 +186,15 @@ impl Board {
 
     pub(crate) fn has_room(&self) {
         self.read().full_since = None;
+    }
+
+    /// No client can be let in. Whether that is news.
+    pub(crate) fn accept_fails(&self) -> bool {
+        std::mem::replace(&mut self.read().accept, Accept::Fails) == Accept::Works
+    }
+
+    pub(crate) fn accepts(&self) {
+        self.read().accept = Accept::Works;
     }
 
     pub(crate) fn drains(&self) {

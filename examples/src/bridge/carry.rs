@@ -131,8 +131,8 @@ pub(crate) async fn carry(
     let mut idle = pin!(meter.idle(idle));
     let (mut up_done, mut down_done) = (false, false);
     while !(up_done && down_done) {
+        // Not biased: a program that never stops writing must not keep its answers waiting.
         tokio::select! {
-            biased;
             sent = &mut up, if !up_done => match sent {
                 Ok(()) => up_done = true,
                 Err(Stuck::Reading(error)) => return End::Client(error),

@@ -136,8 +136,14 @@ async fn bind_unix(path: &Path) -> io::Result<tokio::net::UnixListener> {
     use tokio::net::{UnixListener, UnixStream};
 
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket());
-    if is_socket && UnixStream::connect(path).await.is_err() {
-        std::fs::remove_file(path)?;
+    if is_socket {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path)?;
+            }
+            // It is in use, or not ours to take.
+            Ok(_) | Err(_) => {}
+        }
     }
     UnixListener::bind(path)
 }

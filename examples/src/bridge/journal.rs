@@ -32,6 +32,7 @@ struct Inside {
 
 /// How much is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Told {
     /// What concerns an operator: servers that fail and come back, connections that broke, the file.
     News,

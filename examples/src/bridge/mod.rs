@@ -16,6 +16,7 @@ mod outcome;
 mod page;
 mod pages;
 mod plan;
+mod reload;
 mod session;
 mod source;
 mod view;
@@ -27,9 +28,9 @@ use std::time::{Duration, Instant, SystemTime};
 use failover_core::drive::{BudgetRules, DialLimiter, RetryBudget, SharedHealth};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use self::board::{Board, Fixed};
 use self::client::Client;
@@ -38,11 +39,12 @@ pub use self::journal::{Journal, Told};
 use self::pages::answer;
 use self::plan::Common;
 pub use self::plan::{Plan, PlanError};
+use self::reload::Reloader;
 use self::session::{Shared, Stop, serve};
 use self::source::Watcher;
 pub use self::source::{Loaded, Source, SourceError};
 use self::view::for_people;
-use crate::timeline::{Mark, chain};
+use crate::timeline::Mark;
 
 /// The bounds of a bridge.
 #[derive(Clone, Copy, Debug)]
@@ -100,8 +102,6 @@ pub enum Ended {
     AtOnce(usize),
 }
 
-/// How often the file is looked at.
-const LOOK: Duration = Duration::from_secs(1);
 /// How long the listener rests when nothing can be accepted (no descriptors left).
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// How long sessions that were told to end may take.
@@ -111,9 +111,7 @@ const LAST_MOMENT: Duration = Duration::from_secs(1);
 pub struct Bridge {
     local: Local,
     status: Option<TcpListener>,
-    source: Source,
-    watcher: Watcher,
-    plan: watch::Sender<Arc<Plan>>,
+    reloader: Reloader,
     stop: watch::Sender<Stop>,
     shared: Shared,
     room: Arc<Semaphore>,
@@ -150,9 +148,13 @@ impl Bridge {
         Self {
             local,
             status,
-            source,
-            watcher: Watcher::new(loaded.text),
-            plan,
+            reloader: Reloader {
+                source,
+                watcher: Watcher::new(loaded.text),
+                plan,
+                board: Arc::clone(&board),
+                journal: journal.clone(),
+            },
             stop,
             shared: Shared {
                 board,
@@ -177,17 +179,16 @@ impl Bridge {
             let shared = self.shared.clone();
             background.spawn(http::serve(status, move |asked| answer(&shared, asked)));
         }
+        let reload = Arc::new(Notify::new());
+        background.spawn(self.reloader.run(Arc::clone(&reload)));
         let mut sessions = JoinSet::new();
-        let mut look = interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
                 ask = asks.recv() => match ask {
-                    Some(Ask::Reload) => self.reload().await,
+                    Some(Ask::Reload) => reload.notify_one(),
                     Some(Ask::Stop) | None => break,
                 },
-                _ = look.tick() => self.look().await,
                 Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
                 (client, place) = next(&self.local, &self.room, &self.shared) => {
                     let shared = self.shared.clone();
@@ -202,71 +203,10 @@ impl Bridge {
             local,
             stop,
             shared,
-            plan: _plan,
             ..
         } = self;
         drop(local);
         shut_down(sessions, &shared, &stop, asks).await
-    }
-
-    /// Takes the file if it has changed.
-    async fn look(&mut self) {
-        let text = self.source.text().await;
-        if let Some(text) = self.watcher.look(text) {
-            self.take(text).await;
-        }
-    }
-
-    /// Takes the file as it is.
-    async fn reload(&mut self) {
-        let text = self.source.text().await;
-        self.watcher.tried(&text);
-        self.take(text).await;
-    }
-
-    async fn take(&mut self, text: Result<String, SourceError>) {
-        let made = match text {
-            Ok(text) => self.source.plan(&text).await,
-            Err(error) => Err(error),
-        };
-        let (board, journal) = (&self.shared.board, &self.shared.journal);
-        match made {
-            Ok(plan) => {
-                let old = Arc::clone(&self.plan.borrow());
-                let names = |of: &Plan, but: &Plan| -> Vec<String> {
-                    let changed = of.endpoints().iter().filter(|one| !but.lists(one));
-                    changed.map(|one| one.name().to_string()).collect()
-                };
-                let (came, left) = (names(&plan, &old), names(&old, &plan));
-                let text = format!(
-                    "{} servers; came: {}; left: {}",
-                    plan.endpoints().len(),
-                    or_none(&came),
-                    or_none(&left)
-                );
-                board.file_taken(|name| plan.endpoints().iter().any(|one| one.name() == name));
-                journal.news(
-                    Mark::Deed,
-                    "file taken",
-                    &text,
-                    json!({"came": came, "left": left}),
-                );
-                self.plan.send_replace(Arc::new(plan));
-            }
-            Err(error) => {
-                let why = chain(&error);
-                let text = format!("{why}; the older one stays");
-                journal.news(Mark::Bad, "file refused", &text, json!({"error": why}));
-                board.file_refused(why);
-            }
-        }
-    }
-}
-
-fn or_none(names: &[String]) -> String {
-    match names.is_empty() {
-        true => "none".to_string(),
-        false => names.join(", "),
     }
 }
 
@@ -294,11 +234,16 @@ async fn next(
         };
         shared.board.has_room();
         match local.accept().await {
-            Ok(client) => return (client, place),
+            Ok(client) => {
+                shared.board.accepts();
+                return (client, place);
+            }
             Err(error) => {
-                let text = format!("cannot accept: {error}");
-                let fields = json!({"error": error.to_string()});
-                shared.journal.news(Mark::Bad, "accept", &text, fields);
+                if shared.board.accept_fails() {
+                    let text = format!("cannot accept: {error}; it is tried again and again");
+                    let fields = json!({"error": error.to_string()});
+                    shared.journal.news(Mark::Bad, "accept", &text, fields);
+                }
                 sleep(ACCEPT_AGAIN).await;
             }
         }
@@ -318,7 +263,7 @@ async fn shut_down(
     let text = format!("no new clients; {count} may finish within {grace}");
     let fields = json!({"clients": count, "grace_s": shared.grace.as_secs_f64()});
     shared.journal.news(Mark::Deed, "stopping", &text, fields);
-    // Nobody is heard who has no server yet.
+    // Those that have no server yet end at once.
     stop.send_replace(Stop::Draining);
     let asked_again = async {
         while let Some(ask) = asks.recv().await {

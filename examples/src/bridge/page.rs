@@ -273,7 +273,7 @@ fn sections(view: &View) -> Vec<Section> {
     if let Some(newest) = &view.newest {
         sections.push(Section {
             title: format!("As client #{} sees them", newest.connection),
-            columns: &["server", ""],
+            columns: &["server", "what its connector says"],
             rows: newest
                 .explains
                 .iter()

@@ -11,7 +11,7 @@ use failover_core::drive::{
 };
 use failover_core::failure::Kind;
 use failover_core::policy::{
-    Health, Limits, NobodyReady, On, Policy, PolicyError, Reaction, Reactions, Walk,
+    Health, Limits, NobodyReady, On, Policy, PolicyError, Reaction, Reactions, Start, Walk,
 };
 use thiserror::Error;
 use transport_tcp::{ByteStream, TokioClock};
@@ -157,6 +157,9 @@ fn policy(deployment: &Deployment<Tables>, wait: Duration) -> Result<Policy, Pla
         if form.nobody_ready.is_none() {
             policy = policy.nobody_ready(NobodyReady::LeastBad);
         }
+        if form.start.is_none() {
+            policy = policy.start(Start::Persevere);
+        }
     }
     Ok(policy.build()?)
 }
@@ -199,6 +202,8 @@ mod tests {
         assert_eq!(policy.reactions().to(&refused), Reaction::Suspend);
         assert_eq!(policy.health().initial, REST);
         assert_eq!(policy.nobody_ready(), NobodyReady::LeastBad);
+        // That all of them rest is no reason to send a client away.
+        assert_eq!(policy.start(), Start::Persevere);
         assert_eq!(policy.start_up_limits().elapsed, Some(WAIT));
         // How a session ends says little about its server.
         let reset = Failure::new(Kind::Reset);

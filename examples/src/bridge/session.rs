@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 
 use failover_core::directory::Endpoint;
 use failover_core::drive::{Established, Event, Events, Snapshot, What};
+use failover_core::failure::Kind;
 use failover_core::machine::Condition;
+use failover_core::policy::MIN_REDIAL;
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use transport_tcp::ByteStream;
 
 use crate::bridge::board::{Board, Place, Seat};
@@ -122,6 +125,13 @@ impl Session<'_> {
                                 break Some(told);
                             }
                             Carried::Untouched(lost) => {
+                                let text = format!(
+                                    "#{number}: {lost}; nothing had passed: the next server"
+                                );
+                                let fields =
+                                    json!({"connection": number, "error": lost.to_string()});
+                                let journal = &self.shared.journal;
+                                journal.detail(Mark::Note, "reopened", &text, fields);
                                 self.seat.reopens();
                                 self.seat.waits(connector.handle());
                                 connector.lost(id, lost);
@@ -186,9 +196,11 @@ impl Session<'_> {
         let another_route = attempt.next.as_ref().is_some_and(|next| {
             next.target.endpoint().name() == attempt.target.endpoint().name()
                 && next.target.route() != attempt.target.route()
-                && next.wait.is_zero()
+                && next.wait <= MIN_REDIAL
         });
-        if error.error.is_none() || another_route {
+        // Nor does it speak against the server that nothing is left on this side.
+        let ours = error.failure.kind == Kind::Exhausted;
+        if error.error.is_none() || another_route || ours {
             return;
         }
         let (name, why) = (attempt.target.endpoint().name(), error.to_string());
@@ -227,7 +239,10 @@ impl Session<'_> {
         };
         match end {
             Ok(End::Finished) => Carried::Ended(Outcome::Finished),
-            Ok(End::Idle) => Carried::Ended(Outcome::Idle),
+            Ok(End::Idle) => {
+                let _ = timeout(GOODBYE, server.shutdown()).await;
+                Carried::Ended(Outcome::Idle)
+            }
             Ok(End::Client(error)) => {
                 reset(server);
                 Carried::Ended(Outcome::ClientLost(error))
@@ -305,6 +320,9 @@ async fn until_removed(plan: &mut watch::Receiver<Arc<Plan>>, one: &Endpoint) {
     }
 }
 
+/// How long a goodbye to a server may take.
+const GOODBYE: Duration = Duration::from_millis(250);
+
 /// How the use of a connection ended.
 enum Carried {
     Ended(Outcome),
@@ -327,10 +345,7 @@ fn why(plan: &Plan, snapshot: &Snapshot, name: &str) -> String {
             match report.condition {
                 Condition::Active if failed => Some(format!("{other} had just failed")),
                 Condition::Active | Condition::Removed => None,
-                Condition::Marked | Condition::Suspended => Some(format!(
-                    "{other} rests for {}",
-                    for_people(report.rests_until.since(snapshot.at))
-                )),
+                Condition::Marked | Condition::Suspended => Some(format!("{other} was resting")),
                 Condition::Retired => Some(format!("{other} is out of the running")),
                 Condition::Off => Some(format!("{other} is off")),
                 _ => None,

@@ -193,7 +193,11 @@ fn health(inside: &Inside, servers: &[ServerView], now: Instant) -> (&'static st
         return ("draining", text);
     }
     let listed = || servers.iter().filter(|one| one.state != "removed");
-    let ready = listed().filter(|one| one.rests_s.is_none()).count();
+    // One whose rest is over is ready for whoever comes, to find out; unless somebody is at it.
+    let tried = inside.clients.values().any(|row| row.on.is_none());
+    let is_ready =
+        |one: &&ServerView| one.rests_s.is_none() && !(tried && one.last_error.is_some());
+    let ready = listed().filter(is_ready).count();
     match (ready, listed().count()) {
         (0, all) => (
             "no-server",

@@ -85,6 +85,10 @@ pub(crate) fn run(arguments: &BridgeArguments) -> Result<(), Problem> {
             return Err(Problem::BadInput(what));
         }
     }
+    if !arguments.check {
+        let clients = arguments.max_connections.get() as u64;
+        descriptors(2 * clients + arguments.max_dials.get() as u64 + SPARE_DESCRIPTORS)?;
+    }
     let changes = changes(&arguments.set)?;
     let source = Source::new(&arguments.config, changes, arguments.wait);
     let runtime = runtime()?;
@@ -95,6 +99,40 @@ pub(crate) fn run(arguments: &BridgeArguments) -> Result<(), Problem> {
         None => Ok(()),
         Some(code) => Err(Problem::Ended(code)),
     }
+}
+
+/// For what is neither a client's nor a dial's: listeners, the page, the file, the resolver.
+const SPARE_DESCRIPTORS: u64 = 64;
+
+/// Sees to it that there are as many descriptors as can be needed. Without one for the server's side, a
+/// client that was let in could only wait.
+#[cfg(unix)]
+fn descriptors(needed: u64) -> Result<(), Problem> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    let raised = Rlimit {
+        current: Some(needed),
+        ..limit
+    };
+    if limit.maximum.is_none_or(|most| most >= needed)
+        && setrlimit(Resource::Nofile, raised).is_ok()
+    {
+        return Ok(());
+    }
+    let most = limit.maximum.or(limit.current).unwrap_or_default();
+    Err(Problem::BadInput(format!(
+        "--max-connections and --max-dials need {needed} descriptors, this process may have {most}: \
+         lower them, or raise `ulimit -Hn`"
+    )))
+}
+
+#[cfg(not(unix))]
+fn descriptors(_: u64) -> Result<(), Problem> {
+    Ok(())
 }
 
 /// The exit code, if it is not 0.

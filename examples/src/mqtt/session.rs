@@ -186,13 +186,12 @@ impl Session for MqttSession {
     ) -> Result<Decoded, MqttError> {
         let mut done = 0;
         while let Some((packet, len)) = packet::next(&bytes[done..])? {
-            match &packet {
-                Packet::Publish(delivery) => {
-                    if self.deliver(delivery).is_err() {
-                        return Ok(Decoded::Blocked(done));
-                    }
+            if let Packet::Publish(delivery) = &packet {
+                if self.deliver(delivery).is_err() {
+                    return Ok(Decoded::Blocked(done));
                 }
-                other => self.hear(other, heard)?,
+            } else {
+                self.hear(&packet, heard)?;
             }
             done += len;
         }

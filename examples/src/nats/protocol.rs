@@ -8,7 +8,7 @@ use failover_core::dial::DialContext;
 use failover_core::directory::{Secret, Target};
 use failover_core::endpoint::Security;
 use failover_core::link::Refusal;
-use failover_core::messaging::{Line, Protocol, Welcome, Wire};
+use failover_core::messaging::{Line, Protocol, Session, Welcome, Wire};
 use failover_core::policy::Seed;
 use serde_json::json;
 
@@ -166,7 +166,16 @@ impl Protocol for Nats {
             return Err(NatsError::TlsRequired);
         }
         self.learn(&info);
-        line.write(self.hello(to).as_bytes()).await?;
+        let mut session = NatsSession::new(
+            self.subscriptions.clone(),
+            self.inbox.clone(),
+            Arc::clone(&self.max_payload),
+            info.connect_urls,
+        );
+        // Behind the ping, so that its answer comes first; and in one write, for a round trip less.
+        let mut hello = self.hello(to).into_bytes();
+        session.control(&mut hello);
+        line.write(&hello).await?;
         loop {
             let Some((op, len)) = parse::next(line.unread())? else {
                 line.fill().await?;
@@ -183,11 +192,6 @@ impl Protocol for Nats {
             }
             line.consume(len);
         }
-        Ok(Welcome::new(NatsSession::new(
-            self.subscriptions.clone(),
-            self.inbox.clone(),
-            Arc::clone(&self.max_payload),
-            info.connect_urls,
-        )))
+        Ok(Welcome::new(session))
     }
 }

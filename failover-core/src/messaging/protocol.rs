@@ -23,7 +23,8 @@ use crate::messaging::wire::Wire;
 ///   answer [`Classify`] (wrong password: `Kind::Auth` of scope endpoint; wrong role:
 ///   `Kind::WrongRole`), and "connected" is told only when it is done.
 /// * Do not resubscribe in it: the [`Session`] does that in its first [`control`](Session::control),
-///   which goes out before any message.
+///   which goes out before any message. (Where the peer takes subscriptions before it has answered the
+///   login, the login may ask that session's `control` itself and save a round trip.)
 /// * Ask for credentials at every login: they may have changed.
 pub trait Protocol: Send + Sync + 'static {
     /// What a user sends.

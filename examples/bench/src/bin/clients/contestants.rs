@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use async_nats::ConnectOptions;
 use examples::nats::{Incoming, Nats, dialer, subscribe};
+use failover_core::dial::{Dial, Registry};
 use failover_core::directory::Endpoint;
 use failover_core::drive::Connector;
 use failover_core::heartbeat::Heartbeat;
 use failover_core::link::{AtLoss, Bounds, LinkPolicy, Outbox, Overflow};
-use failover_core::messaging::{Inbox, Link, Login, Room, open};
-use failover_core::policy::{Order, Policy, Walk};
+use failover_core::messaging::{Inbox, Link, Login, Room, Wire, open};
+use failover_core::policy::{Order, Pace, Policy, Walk};
 use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use transport_tcp::TokioClock;
+use transport_tcp::{ByteStream, Tcp, TokioClock};
 use transport_tls::TlsConfig;
 
 use crate::Outcome;
@@ -23,6 +24,10 @@ use crate::cluster::SUBJECT;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
     Ours,
+    /// With waits of at most 2 s.
+    OursCapped,
+    /// Without TLS: the system's trust store is not read.
+    OursPlain,
     AsyncNats,
     Bare,
 }
@@ -33,8 +38,14 @@ pub(crate) const ALL: [Who; 3] = [Who::Ours, Who::AsyncNats, Who::Bare];
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
 pub(crate) enum Reader {
-    Ours(Link<Nats>, Inbox<Incoming>),
-    AsyncNats(async_nats::Client, async_nats::Subscriber),
+    Ours {
+        inbox: Inbox<Incoming>,
+        _link: Link<Nats>,
+    },
+    AsyncNats {
+        inbox: async_nats::Subscriber,
+        _client: async_nats::Client,
+    },
     Bare(Bare),
 }
 
@@ -42,21 +53,28 @@ impl Reader {
     /// Connected to the first server, and subscribed.
     pub(crate) async fn new(who: Who, servers: &[SocketAddr]) -> Outcome<Self> {
         Ok(match who {
-            Who::Ours => {
-                let link = ours(servers)?;
+            Who::Ours | Who::OursCapped | Who::OursPlain => {
+                let link = match who {
+                    Who::OursPlain => ours_plain(servers)?,
+                    Who::OursCapped => ours(servers, Pace::default().cap(Duration::from_secs(2)))?,
+                    _ => ours(servers, Pace::default())?,
+                };
                 let room = Room {
                     items: 1 << 20,
                     bytes: 1 << 26,
                 };
                 let inbox = subscribe(&link, SUBJECT, room)?;
                 link.flush().await?;
-                Self::Ours(link, inbox)
+                Self::Ours { inbox, _link: link }
             }
             Who::AsyncNats => {
                 let client = async_nats(servers).await?;
-                let reader = client.subscribe(SUBJECT).await?;
+                let inbox = client.subscribe(SUBJECT).await?;
                 client.flush().await?;
-                Self::AsyncNats(client, reader)
+                Self::AsyncNats {
+                    inbox,
+                    _client: client,
+                }
             }
             Who::Bare => Self::Bare(Bare::new(servers).await?),
         })
@@ -65,23 +83,42 @@ impl Reader {
     /// Until the next message.
     pub(crate) async fn next(&mut self) -> Outcome {
         match self {
-            Self::Ours(_, inbox) => drop(inbox.next().await.ok_or("ours ended")?),
-            Self::AsyncNats(_, reader) => drop(reader.next().await.ok_or("async-nats ended")?),
+            Self::Ours { inbox, .. } => drop(inbox.next().await.ok_or("ours ended")?),
+            Self::AsyncNats { inbox, .. } => {
+                drop(inbox.next().await.ok_or("async-nats ended")?);
+            }
             Self::Bare(bare) => bare.next().await?,
         }
         Ok(())
     }
 }
 
-/// Our client, in the given order of servers, with our default policy otherwise.
-pub(crate) fn ours(servers: &[SocketAddr]) -> Outcome<Link<Nats>> {
+/// Our client, in the given order of servers and with these waits, with our default policy otherwise.
+pub(crate) fn ours(servers: &[SocketAddr], pace: Pace) -> Outcome<Link<Nats>> {
+    over(dialer(&TlsConfig::new().build()?), servers, pace)
+}
+
+/// The same by a dialer that knows no TLS.
+fn ours_plain(servers: &[SocketAddr]) -> Outcome<Link<Nats>> {
+    let tcp = Tcp::new().map(ByteStream::new);
+    let dialer = Registry::default().with("nats", tcp);
+    over(dialer, servers, Pace::default())
+}
+
+fn over<D>(dialer: D, servers: &[SocketAddr], pace: Pace) -> Outcome<Link<Nats>>
+where
+    D: Dial + 'static,
+    D::Conn: Wire,
+{
     let endpoints = servers
         .iter()
         .map(|server| Endpoint::parse(&format!("nats://{server}")))
         .collect::<Result<Vec<_>, _>>()?;
-    let tls = TlsConfig::new().build()?;
-    let policy = Policy::builder().order(Order::new(Walk::Listed)).build()?;
-    let login = Login::new(dialer(&tls), Nats::new("ours"));
+    let policy = Policy::builder()
+        .order(Order::new(Walk::Listed))
+        .pace(pace)
+        .build()?;
+    let login = Login::new(dialer, Nats::new("ours"));
     let connector = Connector::builder(login, TokioClock::new())
         .endpoints(endpoints)
         .policy(policy)

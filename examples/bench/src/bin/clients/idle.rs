@@ -17,15 +17,16 @@ const IDLE: Duration = Duration::from_secs(20);
 pub(crate) fn measure(cluster: &mut Cluster) -> Outcome {
     cluster.start_all()?;
     let server = cluster.addresses()[0];
-    let ours = pss("ours", server)?;
+    let with_tls = pss("ours", server)?;
+    let ours = pss("ours-plain", server)?;
     let theirs = pss("async-nats", server)?;
     let bare = pss("bare", server)?;
     let said = |kib: u64| format!("{kib} KiB");
-    row(
-        &format!("a process with one idle, subscribed client, after {IDLE:?}: PSS"),
-        [&said(ours), &said(theirs), &said(bare)],
-        Some(goal("≤ async-nats", ours <= theirs)),
-    );
+    let what = format!("a process with one idle, subscribed client, no TLS, after {IDLE:?}: PSS");
+    let goal = goal("≤ async-nats", ours <= theirs);
+    row(&what, [&said(ours), &said(theirs), &said(bare)], Some(goal));
+    let what = "the same, with the system's trust store read for a server that might ask for TLS";
+    row(what, [&said(with_tls), "", ""], None);
     Ok(())
 }
 
@@ -60,6 +61,7 @@ fn read(child: &mut std::process::Child) -> Outcome<u64> {
 pub(crate) fn client(who: &str, server: SocketAddr) -> Outcome {
     let who = match who {
         "ours" => Who::Ours,
+        "ours-plain" => Who::OursPlain,
         "async-nats" => Who::AsyncNats,
         _ => Who::Bare,
     };

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use examples::nats::Publish;
 use failover_bench::process::cpu;
+use failover_core::policy::Pace;
 
 use crate::cluster::Cluster;
 use crate::contestants::{Who, async_nats, ours};
@@ -55,8 +56,8 @@ pub(crate) fn measure(cluster: &mut Cluster) -> Outcome {
 async fn publish(who: Who, server: std::net::SocketAddr) -> Outcome<(Duration, Duration)> {
     let payload = Bytes::from(vec![b'x'; 128]);
     match who {
-        Who::Ours => {
-            let link = ours(&[server])?;
+        Who::Ours | Who::OursCapped | Who::OursPlain => {
+            let link = ours(&[server], Pace::default())?;
             link.flush().await?;
             let (began, before) = (Instant::now(), cpu()?);
             for _ in 0..MESSAGES {

@@ -1,0 +1,293 @@
+//! The NATS client on the link, against servers that follow a script: what no real one can be asked for.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    missing_docs
+)]
+
+use std::time::{Duration, Instant};
+
+use examples::nats::{Nats, Publish, dialer, subscribe};
+use failover_core::directory::Endpoint;
+use failover_core::drive::{Connector, Events, What};
+use failover_core::failure::Kind;
+use failover_core::heartbeat::Heartbeat;
+use failover_core::link::{AtLoss, LinkPolicy, Outbox};
+use failover_core::machine::Why;
+use failover_core::messaging::{Link, Login, Room, open};
+use failover_core::policy::{Order, Policy, Walk};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use transport_tcp::TokioClock;
+use transport_tls::TlsConfig;
+
+#[tokio::test]
+async fn a_greeting_of_garbage_is_a_clear_error_and_the_next_server_serves() {
+    for (greeting, kind, why) in [
+        (
+            "HTTP/1.1 400 Bad Request\r\n\r\n",
+            Kind::Protocol,
+            "no INFO",
+        ),
+        ("INFO {half\r\n", Kind::Protocol, "an INFO that is no JSON"),
+        (
+            "INFO {}\r\n-ERR 'Authorization Violation'\r\n",
+            Kind::Auth,
+            "Authorization",
+        ),
+        ("INFO {}\r\nHELLO\r\n", Kind::Protocol, "no such operation"),
+    ] {
+        let (odd, fine) = (Server::new().await, Server::new().await);
+        let mut client = Client::new(&[odd.url(), fine.url()]);
+        let mut held = odd.accept().await;
+        held.say(greeting).await;
+        let _serving = fine.welcome("{}").await;
+        let (found, said) = client.failed_dial().await;
+        assert_eq!(found, kind, "{said}");
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn half_a_greeting_and_silence_costs_one_deadline() {
+    let (mute, fine) = (Server::new().await, Server::new().await);
+    let mut client = Client::new(&[mute.url(), fine.url()]);
+    let began = Instant::now();
+    let mut held = mute.accept().await;
+    held.say("INFO {\"server_id\":").await;
+    let _serving = fine.welcome("{}").await;
+    let took = began.elapsed();
+    assert!(took >= DEADLINE && took < DEADLINE * 3, "{took:?}");
+    assert_eq!(client.failed_dial().await.0, Kind::Timeout);
+}
+
+#[tokio::test]
+async fn a_session_survives_what_breaks_one_connection_and_no_message_is_lost_in_silence() {
+    let huge = format!("MSG news 2 99999999\r\n{}", "x".repeat(1_100_000));
+    for (said, kind) in [
+        ("\u{1}\u{2}\u{3}\r\n".to_string(), Kind::Protocol),
+        ("MSG news 2 5\r\nhello".to_string() + "xx", Kind::Protocol),
+        // Half a frame, then silence: the heartbeat's affair.
+        ("MSG news 2 5\r\nhel".to_string(), Kind::Stale),
+        // More than is taken in.
+        (huge, Kind::Protocol),
+        ("-ERR 'Stale Connection'\r\n".to_string(), Kind::Stale),
+    ] {
+        let (odd, fine) = (Server::new().await, Server::new().await);
+        let mut client = Client::new(&[odd.url(), fine.url()]);
+        let mut reader = subscribe(&client.link, "news", ROOM).unwrap();
+        let mut peer = odd.welcome("{}").await;
+        peer.hear("SUB news 2").await;
+        let began = Instant::now();
+        // It may close before it has read all of that.
+        let _ = peer.0.write_all(said.as_bytes()).await;
+        let mut peer = fine.welcome("{}").await;
+        assert!(began.elapsed() < Duration::from_secs(5), "{said:.20}");
+        let ticket = client.link.try_send_tracked(Publish::to("x", "after"));
+        peer.hear("SUB news 2").await;
+        peer.hear("PUB x 5").await;
+        assert!(within(ticket.unwrap().settled()).await.is_settled());
+        peer.say("MSG news 2 5\r\nagain\r\n").await;
+        assert_eq!(within(reader.next()).await.unwrap().payload, "again");
+        assert_eq!(client.lost().await, kind, "{said:.20}");
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_urls_in_an_info_are_bounded_and_soon_done() {
+    let server = Server::new().await;
+    let client = Client::new(&[server.url()]);
+    let urls: Vec<String> = (0..10_000)
+        .map(|number| format!("\"10.{}.{}.1:4222\"", number / 250, number % 250))
+        .collect();
+    let info = format!("{{\"connect_urls\":[{}]}}", urls.join(","));
+    let mut peer = server.welcome(&info).await;
+    let began = Instant::now();
+    within(async {
+        let flushing = tokio::spawn({
+            let link = client.link.clone();
+            async move { link.flush().await.unwrap() }
+        });
+        peer.hear("PING").await;
+        peer.say("PONG\r\n").await;
+        flushing.await.unwrap();
+    })
+    .await;
+    // Lists that come all the time are taken in one at a time.
+    let _ = timeout(Duration::from_secs(2), peer.hear("nothing more")).await;
+    let known = client.link.handle().snapshot().endpoints.len();
+    // As many as are learned by default, and the one that was given.
+    assert!(known > 1 && known <= 257, "{known}");
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    client.link.try_send(Publish::to("x", "after")).unwrap();
+    peer.hear("PUB x 5").await;
+}
+
+#[tokio::test]
+async fn servers_that_send_their_clients_on_for_ever_are_not_dialled_in_a_hot_loop() {
+    let servers = [Server::new().await, Server::new().await];
+    let urls = servers.each_ref().map(Server::url);
+    let client = Client::new(&urls);
+    let names = urls.each_ref().map(|url| url.replace("nats://", ""));
+    let info = format!("{{\"ldm\":true,\"connect_urls\":{names:?}}}");
+    let mut logins = 0;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(3) {
+        let [a, b] = &servers;
+        let accepted = tokio::select! {
+            peer = a.0.accept() => peer,
+            peer = b.0.accept() => peer,
+            () = tokio::time::sleep(Duration::from_millis(100)) => continue,
+        };
+        logins += 1;
+        let info = info.clone();
+        tokio::spawn(async move {
+            let mut peer = Peer(BufReader::new(accepted.unwrap().0));
+            peer.say("INFO {}\r\n").await;
+            peer.hear("PING").await;
+            peer.say("PONG\r\n").await;
+            // A lame duck from the beginning, which names the others.
+            peer.say(&format!("INFO {info}\r\n")).await;
+            let mut rest = Vec::new();
+            let _ = peer.0.read_to_end(&mut rest).await;
+        });
+    }
+    assert!((1..=20).contains(&logins), "{logins} logins in 3 s");
+    // Redirects of a WebSocket server are not followed unless that is asked for.
+    drop(client);
+    let (web, fine) = (Server::new().await, Server::new().await);
+    let url = web.url().replace("nats://", "ws://") + "/";
+    let mut client = Client::new(&[url.clone(), fine.url()]);
+    let mut peer = web.accept().await;
+    let found = format!("HTTP/1.1 302 Found\r\nLocation: {url}\r\nContent-Length: 0\r\n\r\n");
+    peer.say(&found).await;
+    let _serving = fine.welcome("{}").await;
+    let (_, said) = client.failed_dial().await;
+    assert!(said.contains("302"), "{said}");
+}
+
+const ROOM: Room = Room {
+    items: 100,
+    bytes: 1 << 20,
+};
+
+/// Of one dial.
+const DEADLINE: Duration = Duration::from_secs(1);
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    let patience = timeout(Duration::from_secs(20), future);
+    patience.await.expect("it takes too long")
+}
+
+struct Client {
+    link: Link<Nats>,
+    events: Events,
+}
+
+impl Client {
+    fn new(urls: &[String]) -> Self {
+        let policy = Policy::builder()
+            .order(Order::new(Walk::Listed))
+            .deadline(DEADLINE);
+        let tls = TlsConfig::new().build().unwrap();
+        let login = Login::new(dialer(&tls), Nats::new("test")).most_frame(1 << 20);
+        let mut connector = Connector::builder(login, TokioClock::new())
+            .endpoints(urls.iter().map(|url| Endpoint::parse(url).unwrap()))
+            .policy(policy.build().unwrap())
+            .build()
+            .unwrap();
+        let events = connector.events();
+        let heartbeat = Heartbeat::builder().watch(Duration::from_secs(1), 1);
+        let policy = LinkPolicy::OFF
+            .heartbeat(heartbeat.build().unwrap())
+            .outbox(Outbox::Keep { bytes: 1 << 20 })
+            .at_loss(AtLoss::Wait);
+        let (link, driver) = open(connector, policy);
+        tokio::spawn(driver.run());
+        Self { link, events }
+    }
+
+    /// The first dial that failed: how, and in which words.
+    async fn failed_dial(&mut self) -> (Kind, String) {
+        loop {
+            if let What::Attempt(attempt) = within(self.events.next()).await.unwrap().what
+                && let Err(failed) = attempt.outcome
+            {
+                return (failed.failure.kind, failed.to_string());
+            }
+        }
+    }
+
+    /// Why the first connection was lost.
+    async fn lost(&mut self) -> Kind {
+        loop {
+            if let What::Disconnected {
+                why: Why::Lost(failure),
+                ..
+            } = within(self.events.next()).await.unwrap().what
+            {
+                return failure.kind;
+            }
+        }
+    }
+}
+
+/// A listener that a test plays the server behind.
+struct Server(TcpListener);
+
+impl Server {
+    async fn new() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    fn url(&self) -> String {
+        format!("nats://{}", self.0.local_addr().unwrap())
+    }
+
+    async fn accept(&self) -> Peer {
+        let (stream, _) = within(self.0.accept()).await.unwrap();
+        Peer(BufReader::new(stream))
+    }
+
+    /// Accepts, greets with this and answers the login, and answers pings from then on in `hear`.
+    async fn welcome(&self, info: &str) -> Peer {
+        let mut peer = self.accept().await;
+        peer.say(&format!("INFO {info}\r\n")).await;
+        peer.hear("PING").await;
+        peer.say("PONG\r\n").await;
+        peer
+    }
+}
+
+struct Peer(BufReader<TcpStream>);
+
+impl Peer {
+    async fn say(&mut self, text: &str) {
+        within(self.0.write_all(text.as_bytes())).await.unwrap();
+    }
+
+    /// Reads until this line, and answers pings before it.
+    async fn hear(&mut self, wanted: &str) {
+        loop {
+            let mut line = String::new();
+            let count = within(self.0.read_line(&mut line)).await.unwrap();
+            assert!(
+                count > 0,
+                "the client closed the connection before {wanted:?}"
+            );
+            if line.trim_end() == wanted {
+                return;
+            }
+            if line.trim_end() == "PING" {
+                self.say("PONG\r\n").await;
+            }
+        }
+    }
+}

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use examples::herd;
 use examples::scenario::{Command, Scenario};
 use examples::simulate::{self, Line};
 use examples::timeline::Style;
@@ -16,6 +17,7 @@ use crate::{Problem, style};
 pub(crate) fn run(arguments: &SimulateArguments) -> Result<(), Problem> {
     let scenario = changed(&arguments.scenario, arguments.seed, arguments.clients)?;
     let client = client(arguments, &scenario)?;
+    herd::check_memory(&scenario, 1).map_err(|error| Problem::bad(&error))?;
     let told = match &arguments.trace {
         Some(path) if path.as_os_str() == "-" => Told::Lines,
         Some(path) => {

@@ -26,7 +26,7 @@ fn the_keys_of_each_candidate_pasted_into_its_scenario_make_the_policy_that_was_
 #[test]
 fn what_is_not_searched_stays_as_the_scenario_has_it() {
     let world = read(
-        "[policy]\npace = { min = \"300ms\", first = \"700ms\", custom = \"bounded\", every = \"attempt\" }",
+        "[policy]\npreset = \"nats\"\npace = { min = \"300ms\", first = \"700ms\", custom = \"bounded\", every = \"attempt\" }",
     );
     let own = world.policy.pace();
     let all = candidates(&world).unwrap();

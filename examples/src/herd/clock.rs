@@ -3,6 +3,9 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+/// What counts as long, in ticks of the system of up to 10 ms.
+const TICKS: Duration = Duration::from_millis(100);
+
 pub(super) struct Clock {
     began: Instant,
     processor: Option<Duration>,
@@ -20,10 +23,12 @@ impl Clock {
         self.began.elapsed()
     }
 
-    /// Of the thread that asks, which started it.
+    /// Of the thread that asks, which started it. The system counts in ticks: a play of a few of them is
+    /// told by the clock on the wall.
     pub(super) fn on_processor(&self) -> Duration {
         let now = of_this_thread().zip(self.processor);
-        now.map_or_else(|| self.took(), |(now, then)| now.saturating_sub(then))
+        let had = now.map(|(now, then)| now.saturating_sub(then));
+        had.filter(|had| *had > TICKS).unwrap_or_else(|| self.took())
     }
 }
 

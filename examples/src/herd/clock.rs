@@ -28,7 +28,8 @@ impl Clock {
     pub(super) fn on_processor(&self) -> Duration {
         let now = of_this_thread().zip(self.processor);
         let had = now.map(|(now, then)| now.saturating_sub(then));
-        had.filter(|had| *had > TICKS).unwrap_or_else(|| self.took())
+        had.filter(|had| *had > TICKS)
+            .unwrap_or_else(|| self.took())
     }
 }
 

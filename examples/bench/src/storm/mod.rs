@@ -90,8 +90,8 @@ pub struct Figures {
     pub memory: u64,
     /// What a connection cost when all came for the first time, one after the other.
     pub work: Duration,
-    /// The share of one processor that the clients' process took from when the server listened until all
-    /// were back: close to 1, and it was the bottleneck, whatever the policy.
+    /// For which part of the time from when the server listened until all were back the clients' thread ran or
+    /// waited for a processor: close to 1, and it was the bottleneck, whatever the policy.
     pub busy: f64,
     /// What the simulator says of the same storm: the server is away for as long, each twentieth of the
     /// clients notices as late as it did, and the server takes this long for each.

@@ -65,10 +65,10 @@ pub(super) async fn run(run: Run) -> io::Result<Figures> {
     let cpu_down = process::cpu()?.saturating_sub(cpu);
     let mut server = Server::start(&orders).await?;
     let listened = Instant::now();
-    let before_return = process::cpu()?;
+    let before_return = process::occupied()?;
     let _ = timeout(run.within, tally.reach(run.clients)).await;
     let returning = listened.elapsed();
-    let cpu_returning = process::cpu()?.saturating_sub(before_return);
+    let occupied = process::occupied()?.saturating_sub(before_return);
     let cpu = process::cpu()?.saturating_sub(cpu);
     let accepts = server.seen().await?.accepts;
     let returns = tally.take_returns();
@@ -77,7 +77,7 @@ pub(super) async fn run(run: Run) -> io::Result<Figures> {
     let all = losses.iter().take(run.clients);
     let all: Vec<Duration> = all.map(|at| at.saturating_duration_since(died)).collect();
     let away = listened.duration_since(died);
-    let busy = cpu_returning.as_secs_f64() / returning.as_secs_f64().max(1e-9);
+    let busy = occupied.as_secs_f64() / returning.as_secs_f64().max(1e-9);
     let figures = Figures {
         connected: tally.connected(),
         away,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use failover_core::policy::Limit;
-use failover_core::sim::{Deed, Meets};
+use failover_core::sim::{Capacity, Deed, Meets};
 use failover_core::time::Time;
 
 use super::Goal;
@@ -59,18 +59,13 @@ impl Goal {
 /// The most connections that all servers hold together, if that is bounded.
 fn held(scenario: &Scenario) -> Option<u64> {
     let mut all = 0_u64;
-    for (server, named) in scenario.endpoints.iter().enumerate() {
-        let own = [named.server.capacity.connections];
-        let later = of(scenario, server).filter_map(|(_, deed)| match deed {
-            Deed::Capacity(capacity) => Some(capacity.connections),
-            _ => None,
-        });
+    for server in 0..scenario.endpoints.len() {
         let mut most = 0;
-        for limit in own.into_iter().chain(later) {
-            match limit {
-                Limit::AtMost(limit) => most = most.max(limit),
-                _ => return None,
-            }
+        for capacity in capacities(scenario, server) {
+            let Limit::AtMost(limit) = capacity.connections else {
+                return None;
+            };
+            most = most.max(limit);
         }
         all = all.saturating_add(u64::from(most));
     }
@@ -80,18 +75,28 @@ fn held(scenario: &Scenario) -> Option<u64> {
 /// How many connections all servers together can take in a second, if each of them has work with them.
 fn taken_in_a_second(scenario: &Scenario) -> Option<f64> {
     let mut all = 0.0;
-    for (server, named) in scenario.endpoints.iter().enumerate() {
-        let changed = of(scenario, server).filter_map(|(_, deed)| match deed {
-            Deed::Capacity(capacity) => Some(capacity.work),
-            _ => None,
-        });
-        let least = changed.chain([named.server.capacity.work]).min()?;
+    for server in 0..scenario.endpoints.len() {
+        let works = capacities(scenario, server).map(|capacity| capacity.work);
+        let least = works.min()?;
         if least == Duration::ZERO {
             return None;
         }
         all += 1.0 / least.as_secs_f64();
     }
     Some(all)
+}
+
+/// What this server can take, at the start and later.
+fn capacities(scenario: &Scenario, server: usize) -> impl Iterator<Item = Capacity> {
+    let own = scenario.endpoints.get(server);
+    let own = own.map(|named| named.server.capacity);
+    let later = of(scenario, server).filter_map(|(_, deed)| {
+        let Deed::Capacity(capacity) = deed else {
+            return None;
+        };
+        Some(capacity)
+    });
+    own.into_iter().chain(later)
 }
 
 /// Whether no server has a connection or takes one when the world heals.
@@ -109,7 +114,7 @@ fn all_away_until_healed(scenario: &Scenario) -> bool {
                 Deed::Meets(_) => refuses = true,
                 Deed::RouteMeets(..) | Deed::PartMeets(..) => return false,
                 Deed::Drop(..) => away = refuses,
-                _ => {}
+                Deed::Capacity(_) | Deed::PartDrop(..) | Deed::Drain | _ => {}
             }
         }
         away

@@ -167,6 +167,50 @@ fn options_of_other_systems_that_make_no_sense_are_not_migrated() {
     }
 }
 
+#[test]
+fn a_herd_that_cannot_be_is_refused_before_it_starts() {
+    let folder = Folder::new("herds");
+    let text = |clients: &str, server: &str| {
+        format!(
+            "version = 1\nuntil = \"1m\"\n{clients}\n[[endpoints]]\nname = \"a\"\nurl = \"tcp://a:1\"\n{server}\n"
+        )
+    };
+    let none = "clients: 0 is not between 1 and 4294967295";
+    let full = "servers.connections: a server that holds no connection";
+    for (clients, server, said) in [
+        ("clients = 0", "", none),
+        ("", "[servers.a]\nconnections = 0", full),
+        // Terabytes.
+        ("clients = 4294967295", "", "4294967295 clients take about "),
+    ] {
+        let file = folder.write(text(clients, server).as_bytes());
+        for command in ["herd", "simulate"] {
+            refused(&tool(&[command, &file]), said, command);
+        }
+        refused(&tool(&["tune", &file, "--within", "9s"]), said, "tune");
+    }
+    let file = folder.write(text("", "").as_bytes());
+    for command in ["herd", "simulate"] {
+        let out = tool(&[command, &file, "--clients", "4294967295"]);
+        refused(&out, " MB are free: at most ", command);
+        let out = tool(&[command, &file, "--clients", "0"]);
+        assert_eq!(out.status.code(), Some(2));
+    }
+}
+
+#[test]
+fn a_herd_is_refused_where_the_address_space_is_limited_and_not_begun() {
+    let herd = concat!(env!("CARGO_MANIFEST_DIR"), "/herds/outage.toml");
+    let script = "ulimit -v 1000000; exec \"$0\" herd \"$1\" --clients 5000000";
+    let mut shell = Command::new("sh");
+    let out = shell.args(["-c", script, env!("CARGO_BIN_EXE_failover"), herd]);
+    refused(
+        &out.output().unwrap(),
+        "and 1024 MB are free: at most ",
+        "ulimit",
+    );
+}
+
 fn refused(out: &Output, said: &str, of: &str) {
     let error = String::from_utf8_lossy(&out.stderr);
     assert_eq!(out.status.code(), Some(2), "{of}\n{error}");

@@ -8,7 +8,7 @@ use examples::herd::{self, Contestant, Herd};
 use examples::scenario::Scenario;
 use examples::simulate;
 use failover_core::policy::{
-    Backoff, Every, Jitter, Order, Pace, Policy, Ratio, Seed, Shuffle, Walk,
+    Backoff, Every, Jitter, Limit, Order, Pace, Policy, Ratio, Seed, Shuffle, Walk,
 };
 
 #[test]
@@ -156,6 +156,13 @@ fn a_herd_that_does_not_fit_into_memory_is_refused_with_the_estimate() {
     world.clients = usize::MAX / 4096;
     let error = herd::check_memory(&world, 1).unwrap_err().to_string();
     assert!(error.contains(" MB are free: at most "), "{error}");
+
+    world.clients = 1_000;
+    let bytes = herd::check_memory_of(&world, 1, u64::MAX).unwrap();
+    assert!(herd::check_memory_of(&world, 1, bytes).is_ok());
+    let error = herd::check_memory_of(&world, 2, bytes).unwrap_err();
+    assert_eq!((error.bytes, error.free), (2 * bytes, bytes));
+    assert!(error.to_string().ends_with("at most 500 fit"), "{error}");
 }
 
 #[test]
@@ -174,8 +181,153 @@ fn the_picture_has_a_curve_for_each_server_and_says_what_is_seen() {
         assert!(page.contains(text), "{text}");
     }
     assert!(page.matches("<polyline").count() >= 2);
-    let rows = herd::csv(&herds);
+    let rows = herd::rates(&herds);
     assert_eq!(rows.lines().count(), herds[0].bins.len() + 1);
+}
+
+#[test]
+fn the_sheet_has_every_figure_of_the_json_of_each_policy_and_server() {
+    let world = world(200, "tls", "5s", "20s");
+    let herds = ["ours", "nats"].map(|name| play(&world, &Contestant::named(name).unwrap()));
+    let sheet = herd::csv(&herds);
+    let rows: Vec<Vec<&str>> = sheet
+        .lines()
+        .map(|line| line.split(',').collect())
+        .collect();
+    assert_eq!(rows.len(), 1 + 2 * 2);
+    let json = herds[1].json();
+    let cell = |row: usize, key: &str| {
+        let column = rows[0].iter().position(|head| *head == key).unwrap();
+        rows[row][column].to_string()
+    };
+    for (key, value) in json.as_object().unwrap() {
+        if !value.is_array() && !value.is_string() {
+            let told = if value.is_null() {
+                String::new()
+            } else {
+                value.to_string()
+            };
+            assert_eq!(cell(3, key), told, "{key}");
+        }
+    }
+    assert_eq!((rows[3][0], rows[3][1]), ("nats", ""));
+    assert_eq!((rows[4][0], rows[4][1]), ("nats", "a"));
+    for (key, value) in json["servers"][0].as_object().unwrap() {
+        if key != "name" {
+            assert_eq!(cell(4, key), value.to_string(), "{key}");
+        }
+    }
+}
+
+#[test]
+fn simulate_tells_of_each_client_what_the_herd_counts_of_it() {
+    let world = world(40, "tls", "30s", "20s");
+    let herd = play(&world, &herd::own(&world));
+    let traces = (0..world.clients).map(|client| simulate::trace(&world, client));
+    let dials: usize = traces.map(|trace| trace.dials().count()).sum();
+    assert_eq!(herd.dials(), u64::try_from(dials).unwrap());
+}
+
+#[test]
+fn a_constant_delay_is_a_row_of_spikes_that_far_apart() {
+    // Everybody is lost at 40 s, which is the lost server's turn, and dials every 700 ms until 42 s.
+    let world = free_world(1_000, "2s");
+    let herd = play(&world, &laws(constant(700), Jitter::None));
+    let spikes: Vec<(usize, u64)> = herd.bins.iter().map(|bin| bin.dials).enumerate().collect();
+    let late = spikes.into_iter().skip(400).filter(|(_, dials)| *dials > 0);
+    let spikes: Vec<(usize, u64)> = late.collect();
+    assert_eq!(spikes, [(407, 1_000), (414, 1_000), (421, 1_000)]);
+}
+
+#[test]
+fn decorrelated_jitter_spreads_the_first_waits_best() {
+    let busiest = |name: &str| {
+        let world = free_world(20_000, "20s");
+        let herd = play(&world, &Contestant::named(name).unwrap());
+        // Two seconds after the loss, which was the lost server's turn: each dial follows a wait.
+        let bins = herd.bins[400..420].iter();
+        bins.map(|bin| bin.dials).max().unwrap()
+    };
+    let [decorrelated, full, equal] = ["decorrelated", "full-jitter", "equal-jitter"].map(busiest);
+    println!("fullest tenth of a second: decorrelated {decorrelated}, full {full}, equal {equal}");
+    assert!(decorrelated < full && decorrelated < equal);
+}
+
+#[test]
+fn a_shipped_herd_shows_what_it_is_there_for() {
+    let rolling = shipped("rolling-restart", 6_000);
+    assert!(rolling.recovered());
+    let (most, least) = (rolling.imbalance().unwrap(), rolling.emptiest().unwrap());
+    assert!(
+        most > 1.5 && least < 0.1,
+        "who was restarted last is left empty: {most} {least}"
+    );
+
+    let slow = shipped("slow-server", 6_000);
+    assert!(slow.recovered());
+    let taken = |n: usize| slow.servers[n].accepted_peak;
+    assert!(taken(2) < 0.6 * taken(0), "{} {}", taken(2), taken(0));
+
+    let full = shipped("connection-limits", 6_000);
+    assert!(full.recovered());
+    let refused: u64 = full.servers[1..].iter().map(|s| s.refused).sum();
+    assert!(refused > 1_000, "{refused}");
+    assert!(full.servers.iter().all(|server| server.held <= 2_500));
+    assert!(
+        (3_900..4_100).contains(&full.least),
+        "a third was lost: {}",
+        full.least
+    );
+}
+
+#[test]
+fn a_partition_costs_its_part_of_the_clients_their_servers_and_the_others_nothing() {
+    let herd = shipped("partition", 6_000);
+    assert!(herd.recovered());
+    // Two of three servers, for three tenths of the clients.
+    let lost = herd.clients - herd.least;
+    assert!((1_000..1_400).contains(&lost), "{lost}");
+    let dials = herd.dials() - u64::try_from(herd.clients).unwrap();
+    assert!(dials >= u64::try_from(lost).unwrap());
+    // The third one takes them; nobody goes back.
+    assert!(herd.servers[2].held > 3_000, "{}", herd.servers[2].held);
+}
+
+#[test]
+fn the_first_client_of_a_herd_lives_as_the_only_one_of_a_scenario() {
+    // Client 0 of a herd is the client of a scenario of one, where the servers have room for all.
+    let text = |clients: u32| {
+        format!(
+            "version = 1\nuntil = \"90s\"\nclients = {clients}\n[[endpoints]]\nurl = \"tls://a:1\"\n\
+             [[endpoints]]\nurl = \"tls://b:1\"\n[[world]]\nfrom = \"20s\"\nto = \"50s\"\ndoes = \"down\"\n"
+        )
+    };
+    let one = Scenario::parse("one", &text(1)).unwrap();
+    let many = Scenario::parse("many", &text(50)).unwrap();
+    assert_eq!(
+        simulate::trace(&one, 0).steps,
+        simulate::trace(&many, 0).steps
+    );
+}
+
+/// A herd that is shipped, with so many clients of servers that take as many times less.
+fn shipped(name: &str, clients: usize) -> Herd {
+    let path = format!("{}/herds/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+    let mut world = Scenario::parse(name, &std::fs::read_to_string(path).unwrap()).unwrap();
+    let times = u32::try_from(world.clients / clients).unwrap();
+    world.clients = clients;
+    for named in &mut world.endpoints {
+        let mut capacity = named.server.capacity;
+        capacity.work *= times;
+        if let Limit::AtMost(most) = capacity.connections {
+            capacity.connections = Limit::AtMost(most / times);
+        }
+        named.server = named.server.capacity(capacity);
+    }
+    let own = herd::own(&world);
+    let herd = play(&world, &own);
+    println!("{name}\n{herd}\n");
+    herd
 }
 
 /// Clients of one server that takes ten in a millisecond, from 40 s on away for so long.

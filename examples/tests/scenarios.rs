@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use examples::scenario::Scenario;
 use examples::simulate;
+use failover_core::policy::Ratio;
+use failover_core::sim::Part;
 
 #[test]
 fn every_shipped_scenario_gives_the_trace_that_is_kept() {
@@ -115,8 +117,50 @@ fn a_full_server_refuses_and_a_busy_one_lets_wait() {
     );
 }
 
+#[test]
+fn a_part_of_the_clients_is_cut_off_from_a_server_that_the_others_reach() {
+    let text = "
+        version = 1
+        clients = 1000
+        until = \"40s\"
+        [[endpoints]]
+        url = \"tcp://a:1\"
+        [[world]]
+        from = \"10s\"
+        to = \"20s\"
+        does = \"mute\"
+        clients = \"30%\"
+        noticed_after = \"2s\"
+    ";
+    let scenario = Scenario::parse("part", text).unwrap();
+    let all = every_line(&scenario);
+    let lost: Vec<&String> = all.iter().filter(|l| l.contains("disconnected")).collect();
+    assert!((299..=301).contains(&lost.len()), "{}", lost.len());
+    for line in lost {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["at_ms"], 12_000.0);
+        assert_eq!(line["kind"], "stale");
+        let client = usize::try_from(line["client"].as_u64().unwrap()).unwrap();
+        let part = Part::first(Ratio::from_ppm(300_000));
+        assert!(part.has(client));
+    }
+    let Ok(summary) = simulate::play(&scenario, &mut |_| Ok::<(), Infallible>(()));
+    assert_eq!(summary.connected, 1000, "all are back at the end");
+
+    // The only client of a scenario belongs to every part.
+    let mut alone = scenario.clone();
+    alone.clients = 1;
+    let told = lines(&alone).join("\n");
+    assert!(
+        told.contains("\"does\":\"mute to 30% of the clients\""),
+        "{told}"
+    );
+    assert!(told.contains("\"event\":\"disconnected\""), "{told}");
+    assert_eq!(simulate::check(&alone, 0), Ok(()));
+}
+
 /// What makes no sense, and what is said of it.
-const SENSELESS: [(&str, &str, &str); 21] = [
+const SENSELESS: [(&str, &str, &str); 28] = [
     (
         "",
         "[servers.a]\nconnections = 0",
@@ -127,7 +171,11 @@ const SENSELESS: [(&str, &str, &str); 21] = [
         "version = 2",
         "2: version: this tool reads version 1, not 2",
     ),
-    ("", "clients = 0", "clients: 0 is not between 1 and 1000000"),
+    (
+        "",
+        "clients = 0",
+        "clients: 0 is not between 1 and 4294967295",
+    ),
     ("", "clinets = 2", "unknown field `clinets`"),
     ("", "clinets = 2", "did you mean `clients`?"),
     (
@@ -180,6 +228,41 @@ const SENSELESS: [(&str, &str, &str); 21] = [
         "",
         "[[world]]\nfrom = \"2s\"\ndoes = \"reject\"\nkind = \"autth\"",
         "did you mean \"auth\"?",
+    ),
+    (
+        "",
+        "[[world]]\nfrom = \"2s\"\ndoes = \"mute\"\nclients = \"30\"",
+        "t:10: world.clients: \"30\" is no part of the clients: write a percentage above 0 and up to 100",
+    ),
+    (
+        "",
+        "[[world]]\nfrom = \"2s\"\ndoes = \"mute\"\nclients = \"101%\"",
+        "\"101%\" is no part of the clients",
+    ),
+    (
+        "",
+        "[[world]]\nfrom = \"2s\"\ndoes = \"mute\"\nclients = \"50%-30%\"",
+        "\"50%-30%\" is no part of the clients",
+    ),
+    (
+        "",
+        "[[world]]\nfrom = \"2s\"\ndoes = \"mute\"\nclients = \"0%\"",
+        "\"0%\" is no part of the clients",
+    ),
+    (
+        "",
+        "[[world]]\nendpoint = \"a\"\nfrom = \"2s\"\ndoes = \"mute\"\nclients = \"3%\"\nroute = 0",
+        "world.clients: a part of the clients meets the same on every route",
+    ),
+    (
+        "",
+        "[[world]]\nfrom = \"2s\"\nto = \"3s\"\ndoes = \"lame-duck\"\nclients = \"3%\"",
+        "world.clients: \"lame-duck\" has no such key",
+    ),
+    (
+        "[[world]]\nfrom = \"5s\"\ndoes = \"mute\"\nclients = \"3%\"\n",
+        "[[world]]\nfrom = \"6s\"\ndoes = \"refuse\"\nclients = \"4%\"",
+        "the world contradicts itself: what a does in line 7 lasts until never",
     ),
     (
         "[[world]]\nfrom = \"5s\"\ndoes = \"mute\"\n",

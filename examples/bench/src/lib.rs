@@ -8,6 +8,7 @@ pub mod tls;
 
 use std::time::{Duration, SystemTime};
 
+use backoff::backoff::Backoff as _;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use failover_core::endpoint::Security;
 use failover_core::policy::{Backoff, Jitter, Pace, Policy, Ratio, Seed, Waits};
@@ -38,6 +39,23 @@ pub fn ours() -> Policy {
 /// The waits of a client of ours.
 pub fn waits(policy: &Policy, seed: u64) -> Waits<'_> {
     policy.waits(Seed::new(seed), Security::Plain)
+}
+
+/// backoff, which is not maintained any more: exponential with its default jitter of a half; it takes no
+/// seed, and does not end after a quarter of an hour here, as it does by default.
+pub fn backoff() -> impl FnMut(u32) -> Duration {
+    let mut backoff = backoff_law();
+    move |_| backoff.next_backoff().unwrap_or_default()
+}
+
+/// The law of [`backoff`].
+pub fn backoff_law() -> backoff::ExponentialBackoff {
+    backoff::ExponentialBackoffBuilder::new()
+        .with_initial_interval(BASE)
+        .with_multiplier(2.0)
+        .with_max_interval(CAP)
+        .with_max_elapsed_time(None)
+        .build()
 }
 
 /// backon: exponential with its jitter, from this seed.

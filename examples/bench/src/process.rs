@@ -40,6 +40,20 @@ pub fn cpu() -> io::Result<Duration> {
     ))
 }
 
+/// The time that the first thread of this process had a processor, or could have used one and had to wait:
+/// of a thread that always has something to do, as much as passes by.
+///
+/// # Errors
+/// The system does not tell.
+pub fn occupied() -> io::Result<Duration> {
+    let told = fs::read_to_string("/proc/self/schedstat")?;
+    let mut nanos = told.split_whitespace().map_while(|word| word.parse().ok());
+    match (nanos.next(), nanos.next()) {
+        (Some(ran), Some(waited)) => Ok(Duration::from_nanos(ran) + Duration::from_nanos(waited)),
+        _ => Err(io::Error::other("/proc/self/schedstat has no times")),
+    }
+}
+
 /// The memory that this process has to itself, in bytes: what the system calls `RssAnon`.
 ///
 /// # Errors

@@ -24,6 +24,14 @@ fn ours_keeps_every_law() {
 }
 
 #[test]
+fn backoff_exceeds_its_cap_and_cannot_be_replayed() {
+    assert_eq!(
+        report("backoff", |_| failover_bench::backoff()),
+        ["L2", "L5"]
+    );
+}
+
+#[test]
 fn backon_exceeds_its_cap() {
     let client = |seed| forever(failover_bench::backon(seed));
     assert_eq!(report("backon", client), ["L2"]);

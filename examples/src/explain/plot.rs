@@ -89,6 +89,7 @@ fn log(delay: std::time::Duration) -> f64 {
 
 fn words(log: f64) -> String {
     match 10_f64.powf(log) {
+        ms if ms < 1.5 => "≤ 1 ms".to_string(),
         ms if ms < 1_000.0 => format!("{ms:.0} ms"),
         ms => format!("{:.1} s", ms / 1e3),
     }

@@ -7,13 +7,14 @@ use failover_core::machine::{Event, Output, Status};
 use failover_core::sim::{Fleet, Moment};
 use failover_core::time::Time;
 
+use super::clock::Clock;
 use super::report::{Bin, Herd, ServerFigures, Waited};
 use crate::scenario::Scenario;
 
 /// How finely rates are measured, unless the scenario is very long.
 const BIN: Duration = Duration::from_millis(100);
-/// The most bins.
-const MOST_BINS: u64 = 100_000;
+/// The most bins of all servers together.
+const MOST_BINS: u64 = 2_000_000;
 /// A client that is connected, where its loss would stand.
 const UP: u64 = u64::MAX;
 /// A client that never was connected.
@@ -44,8 +45,9 @@ pub(super) struct Count {
 impl Count {
     pub(super) fn new(scenario: &Scenario) -> Self {
         let until = scenario.until;
-        let bin = nanos(BIN).max(until.as_nanos() / MOST_BINS);
         let servers = scenario.endpoints.iter();
+        let each = MOST_BINS / u64::try_from(servers.len()).unwrap_or(u64::MAX).max(1);
+        let bin = nanos(BIN).max(until.as_nanos() / each.max(1));
         Self {
             bin,
             until,
@@ -91,8 +93,10 @@ impl Count {
                         Err(Kind::Timeout) => figures.timed_out += 1,
                         Err(_) => figures.otherwise += 1,
                     }
-                    if ended.outcome.is_err() {
-                        self.bin(moment.at, server).failed += 1;
+                    let bin = self.bin(moment.at, server);
+                    match ended.outcome {
+                        Ok(()) => bin.accepted += 1,
+                        Err(_) => bin.failed += 1,
                     }
                 }
                 Output::Event(Event::Closed(_)) => self.closed += 1,
@@ -153,22 +157,19 @@ impl Count {
         usize::try_from(at.min(self.until).as_nanos() / self.bin).unwrap_or(usize::MAX)
     }
 
-    pub(super) fn herd(mut self, policy: &str, cut: bool, took: Duration) -> Herd {
+    pub(super) fn herd(mut self, policy: &str, cut: bool, clock: &Clock) -> Herd {
         let servers = self.servers.len();
         let per_second = 1e9 / float(self.bin);
         for (number, figures) in self.servers.iter_mut().enumerate() {
             let mut bins = self.bins.iter().skip(number).step_by(servers);
-            let mut rates: Vec<u64> = bins.clone().map(|bin| bin.dials).collect();
+            let dials = Worst::of(bins.clone().map(|bin| bin.dials));
+            let accepted = Worst::of(bins.clone().map(|bin| bin.accepted));
             figures.held = bins.next_back().map_or(0, |bin| bin.held);
-            if let Some(peak) = rates.iter().copied().max() {
-                let at = rates.iter().position(|rate| *rate == peak).unwrap_or(0);
-                figures.peak_at = Time::from_nanos(self.bin * u64::try_from(at).unwrap_or(0));
-                figures.peak = float(peak) * per_second;
-            }
-            rates.retain(|rate| *rate > 0);
-            rates.sort_unstable();
-            let p99 = rates.get((rates.len() * 99 / 100).min(rates.len().saturating_sub(1)));
-            figures.p99 = float(p99.copied().unwrap_or(0)) * per_second;
+            figures.peak_at = Time::from_nanos(self.bin * dials.at);
+            figures.peak = float(dials.most) * per_second;
+            figures.p99 = float(dials.p99) * per_second;
+            figures.accepted_peak = float(accepted.most) * per_second;
+            figures.accepted_p99 = float(accepted.p99) * per_second;
         }
         let since = Time::from_nanos;
         let still_down = self.down.iter().enumerate().filter(|(_, d)| **d < NEW);
@@ -187,11 +188,37 @@ impl Count {
             waited: self.waited,
             steps: self.steps,
             cut,
-            took,
+            took: clock.took(),
+            on_processor: clock.on_processor(),
             bin: Duration::from_nanos(self.bin),
             until: self.until,
             servers: self.servers,
             bins: self.bins,
+        }
+    }
+}
+
+/// The worst of some counts.
+struct Worst {
+    most: u64,
+    /// Which the worst is.
+    at: u64,
+    /// The one that is worse than 99 % of those above zero.
+    p99: u64,
+}
+
+impl Worst {
+    fn of(counts: impl Iterator<Item = u64>) -> Self {
+        let mut counts: Vec<u64> = counts.collect();
+        let most = counts.iter().copied().max().unwrap_or(0);
+        let at = counts.iter().position(|count| *count == most).unwrap_or(0);
+        counts.retain(|count| *count > 0);
+        counts.sort_unstable();
+        let p99 = (counts.len() * 99 / 100).min(counts.len().saturating_sub(1));
+        Self {
+            most,
+            at: u64::try_from(at).unwrap_or(0),
+            p99: counts.get(p99).copied().unwrap_or(0),
         }
     }
 }

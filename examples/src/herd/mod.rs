@@ -3,23 +3,27 @@
 //! [`run`] plays the scenario with the real machine of every client, as `failover simulate` does, and
 //! counts instead of telling. `docs/herd.md` says what each figure means.
 
+mod clock;
 mod contestant;
 mod count;
 mod memory;
 mod plot;
 mod report;
+mod sheet;
 pub mod tune;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use failover_core::policy::{Policy, Seed};
 use failover_core::time::Time;
 
+use self::clock::Clock;
 pub use self::contestant::{Contestant, NoSuchContestant};
 use self::count::Count;
-pub use self::memory::{TooMany, check as check_memory};
+pub use self::memory::{TooMany, check as check_memory, check_within as check_memory_of};
 pub use self::plot::page;
-pub use self::report::{Bin, Herd, ServerFigures, Waited, compared, csv};
+pub use self::report::{Bin, Herd, ServerFigures, Waited, compared};
+pub use self::sheet::{csv, rates};
 use crate::scenario::Scenario;
 
 /// The most things that may happen to one herd.
@@ -50,7 +54,7 @@ pub fn run(
         policy: contestant.policy.clone(),
         ..scenario.clone()
     };
-    let began = Instant::now();
+    let clock = Clock::start();
     let mut fleet = scenario.fleet();
     let mut count = Count::new(&scenario);
     let whole = scenario.until.since(Time::ZERO);
@@ -66,7 +70,7 @@ pub fn run(
             connected: count.connected(),
         });
     }
-    count.herd(&contestant.name, things >= MOST, began.elapsed())
+    count.herd(&contestant.name, things >= MOST, &clock)
 }
 
 /// The same for several policies and seeds, so many at a time. The results are in the order of the

@@ -13,11 +13,12 @@ use crate::picture::{COLOURS, CURVES, Unplotted, unplotted};
 const POINTS: usize = 600;
 const WIDTH: u32 = 1200;
 const ROW: u32 = 260;
-const HEAD: u32 = 56;
+const HEAD: u32 = 72;
 const OUTAGE: RGBColor = RGBColor(235, 235, 235);
 
 /// All herds on one page, as SVG: a row for each policy, dials a second on the left, connections on
-/// the right, each server in its colour, the outage in grey. The scales of a column are the same.
+/// the right, each server in its colour, the outage in grey; the legend is above them, where it hides no
+/// curve. The scales of a column are the same.
 ///
 /// # Errors
 /// The drawing library's, in words.
@@ -29,8 +30,12 @@ pub fn page(title: &str, herds: &[Herd]) -> Result<String, Unplotted> {
         let root = SVGBackend::with_string(&mut text, (WIDTH, height)).into_drawing_area();
         root.fill(&WHITE).map_err(unplotted)?;
         let (head, body) = root.split_vertically(HEAD);
-        head.titled(title, ("sans-serif", 22)).map_err(unplotted)?;
+        let head = head.titled(title, ("sans-serif", 22)).map_err(unplotted)?;
         let curves: Vec<Curves> = herds.iter().map(Curves::of).collect();
+        legend(
+            &head,
+            curves.first().map_or(&[][..], |curves| &curves.dials),
+        )?;
         let most = |of: fn(&Curve) -> &[(f64, f64)], side: fn(&Curves) -> &[Curve]| {
             let points = curves.iter().flat_map(side).flat_map(of);
             points.map(|(_, y)| *y).fold(1.0, f64::max) * 1.05
@@ -122,6 +127,7 @@ fn chart(
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 15))
         .margin(8)
+        .margin_right(24)
         .x_label_area_size(34)
         .y_label_area_size(64)
         .build_cartesian_2d(0.0..end, 0.0..most)
@@ -140,21 +146,36 @@ fn chart(
         .map_err(unplotted)?;
     for (curve, colour) in curves.iter().zip(COLOURS) {
         let line = LineSeries::new(curve.points.iter().copied(), colour.stroke_width(1));
-        let drawn = chart.draw_series(line).map_err(unplotted)?;
-        drawn
-            .label(curve.name.as_str())
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], colour.stroke_width(2)));
-    }
-    if curves.len() > 1 {
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .background_style(WHITE.mix(0.8))
-            .label_font(("sans-serif", 12))
-            .draw()
-            .map_err(unplotted)?;
+        chart.draw_series(line).map_err(unplotted)?;
     }
     Ok(())
+}
+
+/// What each colour stands for, in one line.
+fn legend(area: &Area<'_>, curves: &[Curve]) -> Result<(), Unplotted> {
+    const LEFT: i32 = 72;
+    const SIGN: i32 = 18;
+    const LETTER: i32 = 8;
+    let style = ("sans-serif", 13).into_font();
+    let mut x = LEFT;
+    let mut entry = |name: &str, from: i32, to: i32, colour: RGBColor| {
+        let sign = Rectangle::new([(x, from), (x + SIGN, to)], colour.filled());
+        area.draw(&sign).map_err(unplotted)?;
+        let text = Text::new(name.to_string(), (x + SIGN + 6, 10), style.clone());
+        area.draw(&text).map_err(unplotted)?;
+        let letters = i32::try_from(name.chars().count()).unwrap_or(i32::MAX / 16);
+        x += SIGN + 30 + LETTER * letters;
+        Ok::<(), Unplotted>(())
+    };
+    for (curve, colour) in curves.iter().zip(COLOURS) {
+        entry(&curve.name, 15, 18, colour)?;
+    }
+    entry(
+        "from the first loss until the world had healed",
+        10,
+        23,
+        OUTAGE,
+    )
 }
 
 /// The time from the first loss until the world had healed.

@@ -1,6 +1,6 @@
 //! What became of a herd, for people and programs.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::Duration;
 
 use failover_core::time::Time;
@@ -38,6 +38,8 @@ pub struct Herd {
     pub cut: bool,
     /// How long the play took, on this computer.
     pub took: Duration,
+    /// How long it had a processor meanwhile; the same where the system does not say.
+    pub on_processor: Duration,
     /// How finely rates are measured.
     pub bin: Duration,
     /// When it ended.
@@ -56,6 +58,8 @@ pub struct Bin {
     pub dials: u64,
     /// Dials that failed.
     pub failed: u64,
+    /// Dials that became connections.
+    pub accepted: u64,
     /// Connections that it held when it began.
     pub held: usize,
 }
@@ -82,6 +86,10 @@ pub struct ServerFigures {
     pub peak_at: Time,
     /// Dials a second in the stretch that is worse than 99 % of those in which there were any.
     pub p99: f64,
+    /// Dials that became connections, in a second of the stretch with the most of them.
+    pub accepted_peak: f64,
+    /// The same of the stretch that is worse than 99 % of those in which there were any.
+    pub accepted_p99: f64,
     /// Connections that it held at the end.
     pub held: usize,
 }
@@ -131,6 +139,8 @@ impl ServerFigures {
             peak: 0.0,
             peak_at: Time::ZERO,
             p99: 0.0,
+            accepted_peak: 0.0,
+            accepted_p99: 0.0,
             held: 0,
         }
     }
@@ -165,23 +175,46 @@ impl Herd {
     /// The highest rate of dials at one server once the world had healed: those that cost it work.
     #[must_use]
     pub fn peak_of_return(&self) -> f64 {
+        self.peak_of_return_over(1)
+    }
+
+    /// The same in so many stretches together.
+    #[must_use]
+    pub fn peak_of_return_over(&self, stretches: usize) -> f64 {
+        let stretches = stretches.max(1);
         let healed = self.healed_at.unwrap_or(Time::ZERO).as_nanos();
         let width = u64::try_from(self.bin.as_nanos())
             .unwrap_or(u64::MAX)
             .max(1);
         let before = usize::try_from(healed / width).unwrap_or(usize::MAX);
-        let rows = self.bins.chunks(self.servers.len().max(1)).skip(before);
-        let most = rows.flatten().map(|bin| bin.dials).max().unwrap_or(0);
-        float(most) / self.bin.as_secs_f64()
+        let servers = self.servers.len().max(1);
+        let rows: Vec<&[Bin]> = self.bins.chunks(servers).skip(before).collect();
+        let of = |rows: &[&[Bin]], server: usize| {
+            let bins = rows.iter().filter_map(|row| row.get(server));
+            bins.map(|bin| bin.dials).sum::<u64>()
+        };
+        let groups = rows.chunks(stretches);
+        let most = groups.flat_map(|rows| (0..servers).map(move |server| of(rows, server)));
+        let width = self.bin.as_secs_f64() * float(u64::try_from(stretches).unwrap_or(u64::MAX));
+        float(most.max().unwrap_or(0)) / width
     }
 
     /// The connections of the fullest server over those of a fair share, where any are held.
     #[must_use]
     pub fn imbalance(&self) -> Option<f64> {
+        self.share(self.servers.iter().map(|server| server.held).max()?)
+    }
+
+    /// The same of the emptiest server.
+    #[must_use]
+    pub fn emptiest(&self) -> Option<f64> {
+        self.share(self.servers.iter().map(|server| server.held).min()?)
+    }
+
+    fn share(&self, connections: usize) -> Option<f64> {
         let number = |n: usize| float(u64::try_from(n).unwrap_or(u64::MAX));
         let held: f64 = self.servers.iter().map(|server| number(server.held)).sum();
-        let most = self.servers.iter().map(|server| server.held).max()?;
-        (held > 0.0).then(|| number(most) * number(self.servers.len()) / held)
+        (held > 0.0).then(|| number(connections) * number(self.servers.len()) / held)
     }
 
     /// How long after the world had healed so many percent (50, 90, 99, 100) were back; zero if they
@@ -198,10 +231,10 @@ impl Herd {
         self.connected == self.clients && !self.cut
     }
 
-    /// Steps of the machines in a second of this computer.
+    /// Steps of the machines in a second of a processor of this computer.
     #[must_use]
     pub fn speed(&self) -> f64 {
-        float(self.steps) / self.took.as_secs_f64().max(1e-9)
+        float(self.steps) / self.on_processor.as_secs_f64().max(1e-9)
     }
 
     /// For programs. What the computer's speed decides is not in it: the same scenario gives the same
@@ -209,6 +242,8 @@ impl Herd {
     #[must_use]
     pub fn json(&self) -> Value {
         let back = |percent| self.back_after(percent).map(millis);
+        let of_all =
+            |figure: fn(&ServerFigures) -> u64| self.servers.iter().map(figure).sum::<u64>();
         json!({
             "policy": self.policy,
             "clients": self.clients,
@@ -224,6 +259,10 @@ impl Herd {
             "back_99_ms": back(99),
             "back_100_ms": back(100),
             "dials": self.dials(),
+            "accepted": of_all(|server| server.accepted),
+            "refused": of_all(|server| server.refused),
+            "timed_out": of_all(|server| server.timed_out),
+            "otherwise": of_all(|server| server.otherwise),
             "wasted": self.wasted(),
             "dials_per_client": rounded(self.dials_each()),
             "longest_wait_ms": millis(self.waited.longest),
@@ -232,6 +271,7 @@ impl Herd {
             "mean_wait_ms": millis(self.waited.mean()),
             "peak_of_return_per_s": rounded(self.peak_of_return()),
             "imbalance": self.imbalance().map(rounded),
+            "emptiest": self.emptiest().map(rounded),
             "steps": self.steps,
             "rates_per_ms": millis(self.bin),
             "servers": self.servers.iter().map(ServerFigures::json).collect::<Vec<_>>(),
@@ -251,6 +291,8 @@ impl ServerFigures {
             "peak_dials_per_s": rounded(self.peak),
             "peak_at_ms": millis_at(self.peak_at),
             "p99_dials_per_s": rounded(self.p99),
+            "peak_accepted_per_s": rounded(self.accepted_peak),
+            "p99_accepted_per_s": rounded(self.accepted_p99),
             "held": self.held,
         })
     }
@@ -268,6 +310,8 @@ impl fmt::Display for Herd {
             "peak/s",
             "at",
             "p99/s",
+            "accepted/s",
+            "p99",
             "held at the end",
         ]);
         for server in &self.servers {
@@ -281,6 +325,8 @@ impl fmt::Display for Herd {
                 format!("{:.0}", server.peak),
                 seconds(server.peak_at),
                 format!("{:.0}", server.p99),
+                format!("{:.0}", server.accepted_peak),
+                format!("{:.0}", server.accepted_p99),
                 server.held.to_string(),
             ]);
         }
@@ -318,9 +364,10 @@ impl fmt::Display for Herd {
         if let Some(imbalance) = self.imbalance()
             && self.servers.len() > 1
         {
+            let emptiest = self.emptiest().unwrap_or(0.0);
             writeln!(
                 f,
-                "the fullest server holds {imbalance:.2} times a fair share"
+                "the fullest server holds {imbalance:.2} times a fair share, the emptiest {emptiest:.2}"
             )?;
         }
         if self.cut {
@@ -379,33 +426,6 @@ pub fn compared(herds: &[Herd]) -> String {
     table.to_string()
 }
 
-/// The rates over time, one line a stretch and server, for a spreadsheet.
-#[must_use]
-pub fn csv(herds: &[Herd]) -> String {
-    let mut text = String::from("policy,at_ms,server,dials,failed,connected\n");
-    for herd in herds {
-        let mut at = Duration::ZERO;
-        for bins in herd.bins.chunks(herd.servers.len().max(1)) {
-            for (bin, server) in bins.iter().zip(&herd.servers) {
-                let (policy, name) = (quoted(&herd.policy), quoted(&server.name));
-                let (dials, failed, held) = (bin.dials, bin.failed, bin.held);
-                let at = at.as_millis();
-                let _ = writeln!(text, "{policy},{at},{name},{dials},{failed},{held}");
-            }
-            at += herd.bin;
-        }
-    }
-    text
-}
-
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_string()
-    }
-}
-
 fn after(back: Option<Duration>) -> String {
     back.map_or("never".to_string(), short)
 }
@@ -414,6 +434,6 @@ fn seconds(at: Time) -> String {
     format!("{:.3} s", at.since(Time::ZERO).as_secs_f64())
 }
 
-fn rounded(figure: f64) -> f64 {
+pub(super) fn rounded(figure: f64) -> f64 {
     (figure * 1e4).round() / 1e4
 }

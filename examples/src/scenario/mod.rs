@@ -27,8 +27,9 @@ use self::error::told;
 use self::raw::{Raw, RawServer, Text};
 pub use failover_core::config::VERSION;
 
-/// The most clients of one scenario.
-pub const MOST_CLIENTS: u32 = 1_000_000;
+/// The most clients of one scenario: they are numbered in 32 bits. Whether so many fit into memory is
+/// asked before they are made ([`check_memory`](crate::herd::check_memory)).
+pub const MOST_CLIENTS: u32 = u32::MAX;
 
 /// A scenario without contradictions.
 #[derive(Clone, Debug)]

@@ -52,6 +52,7 @@ pub(super) struct RawSpan {
     #[serde(default)]
     pub(super) endpoints: Vec<Spanned<String>>,
     pub(super) route: Option<Spanned<u8>>,
+    pub(super) clients: Text,
     pub(super) from: Text,
     pub(super) to: Text,
     pub(super) at: Text,
@@ -91,6 +92,7 @@ impl RawSpan {
         });
         [
             ("route", self.route.as_ref().map(|n| n.span().start)),
+            ("clients", at(&self.clients)),
             ("from", at(&self.from)),
             ("to", at(&self.to)),
             ("at", at(&self.at)),

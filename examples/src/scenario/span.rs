@@ -5,10 +5,12 @@ use std::time::Duration;
 use failover_core::config::Word;
 use failover_core::failure::{Failure, Kind, Phase, Scope};
 use failover_core::machine::Verdict;
-use failover_core::sim::{Deed, Meets};
+use failover_core::policy::Ratio;
+use failover_core::sim::{Deed, Meets, Part};
 use failover_core::time::Time;
 use toml::Spanned;
 
+use super::error::told;
 use super::raw::RawSpan;
 use super::{Act, Named, Reader, ScenarioError, What, word};
 use crate::timeline::short;
@@ -32,30 +34,55 @@ enum When {
 }
 
 const DOES: &[Does] = &[
-    does("accept", When::Dials, &[], &["after", "route"]),
+    does("accept", When::Dials, &[], &["after", "route", "clients"]),
     does(
         "accept-and-drop",
         When::Dials,
         &["lives"],
-        &["after", "route", "kind", "code", "scope", "verdict"],
+        &[
+            "after", "route", "clients", "kind", "code", "scope", "verdict",
+        ],
     ),
-    does("refuse", When::Dials, &[], &["after", "route"]),
+    does("refuse", When::Dials, &[], &["after", "route", "clients"]),
     does(
         "down",
         When::Dials,
         &[],
-        &["after", "kind", "code", "verdict"],
+        &["after", "clients", "kind", "code", "verdict"],
     ),
-    does("time-out", When::Dials, &["after"], &["route"]),
-    does("mute", When::Dials, &[], &["route", "noticed_after"]),
+    does("time-out", When::Dials, &["after"], &["route", "clients"]),
+    does(
+        "mute",
+        When::Dials,
+        &[],
+        &["route", "clients", "noticed_after"],
+    ),
     does(
         "reject",
         When::Dials,
         &[],
-        &["after", "route", "kind", "code", "scope", "retry_after"],
+        &[
+            "after",
+            "route",
+            "clients",
+            "kind",
+            "code",
+            "scope",
+            "retry_after",
+        ],
     ),
-    does("tls-error", When::Dials, &[], &["after", "route", "scope"]),
-    does("busy", When::Dials, &["retry_after"], &["after", "route"]),
+    does(
+        "tls-error",
+        When::Dials,
+        &[],
+        &["after", "route", "clients", "scope"],
+    ),
+    does(
+        "busy",
+        When::Dials,
+        &["retry_after"],
+        &["after", "route", "clients"],
+    ),
     does("lame-duck", When::Dials, &["to"], &[]),
     does(
         "capacity",
@@ -67,7 +94,7 @@ const DOES: &[Does] = &[
         "drop",
         When::Once,
         &[],
-        &["kind", "code", "scope", "verdict"],
+        &["clients", "kind", "code", "scope", "verdict"],
     ),
     does("push", When::Once, &["list"], &[]),
 ];
@@ -110,10 +137,15 @@ const CODES: &[(u32, Kind)] = &[
     (303_000, Kind::NoneReady),
 ];
 
+/// All clients, where a percentage was read as millionths.
+const ALL_CLIENTS: u32 = 100 * 1_000_000;
+
 /// A span that holds on one endpoint.
 struct Holds {
     server: usize,
     route: Option<u8>,
+    /// Only this part of the clients.
+    part: Option<Part>,
     when: When,
     from: Time,
     to: Time,
@@ -134,10 +166,12 @@ impl Reader<'_> {
             let span = span.get_ref();
             let does = self.does(span)?;
             let (from, to) = self.times(span, does)?;
+            let part = self.part(span)?;
             for server in self.servers(span, place, endpoints)? {
                 let holds = Holds {
                     server,
                     route: span.route.as_ref().map(|route| *route.get_ref()),
+                    part,
                     when: does.when,
                     from,
                     to,
@@ -208,6 +242,40 @@ impl Reader<'_> {
         Ok((from, to))
     }
 
+    /// The part of the clients that a span is about, if not all.
+    fn part(&self, span: &RawSpan) -> Result<Option<Part>, ScenarioError> {
+        let Some(clients) = &span.clients else {
+            return Ok(None);
+        };
+        let wrong = |what: String| {
+            let place = clients.span().start;
+            Err(self.source.wrong(place, "world.clients", what))
+        };
+        if span.route.is_some() {
+            return wrong(
+                "a part of the clients meets the same on every route: write `route` or `clients`"
+                    .into(),
+            );
+        }
+        let text = clients.get_ref();
+        let percent = |text: &str| {
+            let number = text.trim().strip_suffix('%')?.trim().parse();
+            let number = number.ok().map(Ratio::ppm)?;
+            (number <= ALL_CLIENTS).then(|| Ratio::from_ppm(number / 100))
+        };
+        let part = match text.split_once('-') {
+            None => percent(text).map(|to| (Ratio::ZERO, to)),
+            Some((from, to)) => percent(from).zip(percent(to)),
+        };
+        match part {
+            Some((from, to)) if from.ppm() < to.ppm() => Ok(Some(Part::first(to).after(from))),
+            Some(_) | None => wrong(format!(
+                "{:?} is no part of the clients: write a percentage above 0 and up to 100, such as \"30%\", or from one to another, such as \"30%-50%\"",
+                told(text)
+            )),
+        }
+    }
+
     fn servers(
         &self,
         span: &RawSpan,
@@ -260,7 +328,8 @@ impl Reader<'_> {
             When::Once => "world.at",
         };
         let own = held.iter().filter(|other| {
-            other.server == holds.server && other.when == holds.when && other.route == holds.route
+            (other.server, other.when, other.route, other.part.is_some())
+                == (holds.server, holds.when, holds.route, holds.part.is_some())
         });
         for other in own {
             if other.from > holds.from {
@@ -294,7 +363,11 @@ impl Reader<'_> {
         let name = endpoints.get(server).map_or("", |named| &named.name);
         let failure = self.failure(span, does)?;
         let verdict = self.word("world.verdict", VERDICTS, &span.verdict)?;
-        let lost = Deed::Drop(failure, verdict.unwrap_or_default());
+        let lose = |failure, verdict| match holds.part {
+            None => Deed::Drop(failure, verdict),
+            Some(part) => Deed::PartDrop(part, failure, verdict),
+        };
+        let lost = lose(failure, verdict.unwrap_or_default());
         let (more, deed) = match does.word {
             "push" => self.pushed(span)?,
             "capacity" => (String::new(), What::Deed(self.capacity_of(span)?)),
@@ -303,9 +376,10 @@ impl Reader<'_> {
                 let verdict = verdict.unwrap_or_default();
                 let usual = endpoints.get(server).map_or(Duration::ZERO, |n| n.latency);
                 let (meets, more) = self.meets(span, does, failure, verdict, usual)?;
-                let deed = match holds.route {
-                    None => Deed::Meets(meets),
-                    Some(route) => Deed::RouteMeets(route, Some(meets)),
+                let deed = match (holds.part, holds.route) {
+                    (Some(part), _) => Deed::PartMeets(part, Some(meets)),
+                    (None, None) => Deed::Meets(meets),
+                    (None, Some(route)) => Deed::RouteMeets(route, Some(meets)),
                 };
                 (more, What::Deed(deed))
             }
@@ -316,7 +390,11 @@ impl Reader<'_> {
             words,
             deed,
         };
-        let words = Some(format!("{name}: {}{more}", does.word));
+        let to_whom = match &span.clients {
+            None => String::new(),
+            Some(part) => format!(" to {} of the clients", part.get_ref()),
+        };
+        let words = Some(format!("{name}: {}{more}{to_whom}", does.word));
         acts.push(act(holds.from, words, deed));
         match does.word {
             "down" => acts.push(act(holds.from, None, What::Deed(lost))),
@@ -330,7 +408,7 @@ impl Reader<'_> {
         let noticed = self.duration("world.noticed_after", span.noticed_after.as_ref())?;
         if let Some(after) = noticed {
             let stale = Failure::new(Kind::Stale).at(Phase::Session);
-            let lost = Deed::Drop(stale, Verdict::AsPolicy);
+            let lost = lose(stale, Verdict::AsPolicy);
             let at = holds.from + after;
             if at >= holds.to {
                 let what = "by then it is not mute any more";
@@ -438,7 +516,7 @@ impl Reader<'_> {
 /// What is done first at one time.
 fn rank(what: &What) -> u8 {
     match what {
-        What::Deed(Deed::Drop(..) | Deed::Drain) | What::Push(_) => 1,
+        What::Deed(Deed::Drop(..) | Deed::PartDrop(..) | Deed::Drain) | What::Push(_) => 1,
         What::Deed(_) => 0,
     }
 }
@@ -451,11 +529,12 @@ fn end(does: &Does, holds: &Holds, endpoints: &[Named], acts: &mut Vec<Act>) {
     let usual = Meets::Accept {
         after: named.latency,
     };
-    let (word, deed) = match (does.when, holds.route) {
-        (When::Once, _) => return,
-        (When::Capacity, _) => ("its usual capacity", Deed::Capacity(named.server.capacity)),
-        (When::Dials, None) => ("accept", Deed::Meets(usual)),
-        (When::Dials, Some(route)) => ("accept", Deed::RouteMeets(route, None)),
+    let (word, deed) = match (does.when, holds.part, holds.route) {
+        (When::Once, _, _) => return,
+        (When::Capacity, _, _) => ("its usual capacity", Deed::Capacity(named.server.capacity)),
+        (When::Dials, Some(part), _) => ("the same to all clients", Deed::PartMeets(part, None)),
+        (When::Dials, None, None) => ("accept", Deed::Meets(usual)),
+        (When::Dials, None, Some(route)) => ("accept", Deed::RouteMeets(route, None)),
     };
     acts.push(Act {
         at: holds.to,

@@ -40,6 +40,7 @@ pub fn plot(scenario: &Scenario, client: usize) -> Result<String, Unplotted> {
         let mut chart = ChartBuilder::on(&root)
             .caption(title, ("sans-serif", 16))
             .margin(8)
+            .margin_right(24)
             .x_label_area_size(34)
             .y_label_area_size(150)
             .build_cartesian_2d(0.0..end, 0.0..f64::from(rows))

@@ -25,15 +25,20 @@
 //! assert!((10..40).contains(&dials), "{dials}");
 //! ```
 
+mod client;
 mod fleet;
+mod part;
 mod queue;
 mod server;
 mod trace;
 mod weather;
+mod word;
 mod world;
 
-pub use self::fleet::{Fleet, Moment, Watch, Whom, Word};
+pub use self::fleet::{Fleet, Moment, Watch};
+pub use self::part::Part;
 pub use self::server::{Capacity, Deed, Server};
 pub use self::trace::{Asked, Step, Trace};
 pub use self::weather::{Meets, Weather};
+pub use self::word::{Whom, Word};
 pub use self::world::{Command, Trick, World};

@@ -17,16 +17,21 @@ pub(crate) struct Queue<T> {
     /// Those of exactly this time.
     due: VecDeque<T>,
     /// By the highest bit in which their time differs from it.
-    buckets: [Vec<(u64, T)>; 64],
-    /// The memory of a small bucket that was sorted out, for the next. That of a large one is given
-    /// back: otherwise each bucket would end up with as much as the largest ever took.
-    spare: Vec<(u64, T)>,
+    buckets: [Vec<Block<T>>; 64],
+    /// Blocks that were sorted out, for whichever bucket grows next: all of them together never take
+    /// more than what was planned at a time took.
+    spare: Vec<Block<T>>,
+    /// The bucket that is sorted out.
+    sorting: Vec<Block<T>>,
 }
 
+/// Entries with their times, at most [`BLOCK`] of them: a bucket of a million never moves to grow.
+type Block<T> = Vec<(u64, T)>;
+
+/// Entries of a block.
+const BLOCK: usize = 256;
 /// A bucket of this length or less is what happens next.
 const SOON: usize = 64;
-/// Entries whose memory is worth keeping.
-const SMALL: usize = 4096;
 
 impl<T> Queue<T> {
     pub(crate) fn new() -> Self {
@@ -35,6 +40,7 @@ impl<T> Queue<T> {
             due: VecDeque::new(),
             buckets: [const { Vec::new() }; 64],
             spare: Vec::new(),
+            sorting: Vec::new(),
         }
     }
 
@@ -59,29 +65,42 @@ impl<T> Queue<T> {
     /// Makes those due that come next, if they come by then.
     fn sort_out(&mut self, end: Time, mut soon: impl FnMut(&T)) -> Option<()> {
         let lowest = self.buckets.iter().position(|bucket| !bucket.is_empty())?;
-        let next = self.buckets[lowest].iter().map(|(at, _)| *at).min()?;
+        let entries = self.buckets[lowest].iter().flatten();
+        let next = entries.map(|(at, _)| *at).min()?;
         if next > end.as_nanos() {
             return None;
         }
         self.last = next;
-        let spare = core::mem::take(&mut self.spare);
-        let mut sorting = core::mem::replace(&mut self.buckets[lowest], spare);
-        if sorting.len() <= SOON {
-            sorting.iter().for_each(|(_, entry)| soon(entry));
+        let mut sorting = core::mem::take(&mut self.sorting);
+        core::mem::swap(&mut sorting, &mut self.buckets[lowest]);
+        if let [only] = sorting.as_slice()
+            && only.len() <= SOON
+        {
+            only.iter().for_each(|(_, entry)| soon(entry));
         }
-        for (at, entry) in sorting.drain(..) {
-            self.put(at, entry);
+        for mut block in sorting.drain(..) {
+            for (at, entry) in block.drain(..) {
+                self.put(at, entry);
+            }
+            self.spare.push(block);
         }
-        if sorting.capacity() <= SMALL {
-            self.spare = sorting;
-        }
+        self.sorting = sorting;
         Some(())
     }
 
     fn put(&mut self, at: u64, entry: T) {
-        match (at ^ self.last).checked_ilog2() {
-            None => self.due.push_back(entry),
-            Some(bit) => self.buckets[bit as usize].push((at, entry)),
+        let Some(bit) = (at ^ self.last).checked_ilog2() else {
+            return self.due.push_back(entry);
+        };
+        let bucket = &mut self.buckets[bit as usize];
+        match bucket.last_mut() {
+            Some(block) if block.len() < BLOCK => block.push((at, entry)),
+            Some(_) | None => {
+                let spare = self.spare.pop();
+                let mut block = spare.unwrap_or_else(|| Vec::with_capacity(BLOCK));
+                block.push((at, entry));
+                bucket.push(block);
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::endpoint::{EndpointId, Traits};
 use crate::failure::{Failure, Kind, Phase};
 use crate::machine::Verdict;
 use crate::policy::Limit;
+use crate::sim::part::Part;
 use crate::sim::weather::Meets;
 use crate::time::Time;
 
@@ -105,10 +106,16 @@ pub enum Deed {
     /// Dials over this route meet this from now on, whatever the others meet; with nothing, they
     /// meet the same as the others again.
     RouteMeets(u8, Option<Meets>),
+    /// The dials of this part of the clients meet this from now on, whatever those of the others meet,
+    /// on every route: the network between them and the server is not that of the others. With
+    /// nothing, they meet the same as the others again. A server has one such part at a time.
+    PartMeets(Part, Option<Meets>),
     /// It can take this much from now on.
     Capacity(Capacity),
     /// Its connections are lost, with those that it was about to accept.
     Drop(Failure, Verdict),
+    /// The same for this part of the clients alone.
+    PartDrop(Part, Failure, Verdict),
     /// It tells its clients that it drains.
     Drain,
 }
@@ -148,6 +155,8 @@ pub(crate) struct Serving {
     pub(crate) capacity: Capacity,
     pub(crate) meets: Meeting,
     routes: BTreeMap<u8, Meeting>,
+    /// A part of the clients, and what its dials meet.
+    pub(crate) part: Option<(Part, Meeting)>,
     /// When it is done with what it has accepted so far.
     free: Time,
     /// How many connections it holds.
@@ -161,6 +170,7 @@ impl Serving {
             capacity: server.capacity,
             meets: Meeting::ACCEPT,
             routes: BTreeMap::new(),
+            part: None,
             free: Time::ZERO,
             live: 0,
         }
@@ -177,9 +187,18 @@ impl Serving {
         self.capacity.connections.is_reached(self.live)
     }
 
-    /// What a dial meets now, and after which time it hears of it.
-    pub(crate) fn answer(&mut self, route: u8, now: Time) -> (Meeting, Option<Duration>) {
-        let meeting = self.routes.get(&route).copied().unwrap_or(self.meets);
+    /// What a dial of this client meets now, and after which time it hears of it.
+    pub(crate) fn answer(
+        &mut self,
+        client: usize,
+        route: u8,
+        now: Time,
+    ) -> (Meeting, Option<Duration>) {
+        let part = self.part.filter(|(part, _)| part.has(client));
+        let meeting = match part {
+            Some((_, meeting)) => meeting,
+            None => self.routes.get(&route).copied().unwrap_or(self.meets),
+        };
         match meeting.meets {
             Meets::Mute => (meeting, None),
             Meets::Fail { after, .. } => (meeting, Some(after)),

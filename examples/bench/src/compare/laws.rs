@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use examples::timeline::short;
 
+use super::instructions;
 use crate::CAP;
 
 /// Clients that are looked at.
@@ -23,23 +24,26 @@ type Waits = Box<dyn FnMut(u32) -> Option<Duration>>;
 pub(super) fn section() -> io::Result<String> {
     let quiet = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
-    let rows = crate::standing_clock(rows);
+    let counted = instructions::all();
+    let rows = crate::standing_clock(|| rows(&counted));
     panic::set_hook(quiet);
     Ok(format!(
         "\n## Laws of waiting\n\nOf {CLIENTS} clients each: the longest of their first {AT_CAP} waits (the cap is {} s); how far \
          apart their waits are at the cap; whether one goes on for {LONG} failures; whether the same seed gives the \
          same waits (a crate that takes no seed cannot); how many of the first waits differ (those of retry-policies are \
-         read to the millisecond here, as it tells a time and not a wait).\n\n\
-         | crate | longest wait | cap held after jitter | spread at the cap | {LONG} failures | same seed, same waits | first waits that differ |\n\
-         |---|---|---|---|---|---|---|\n{}",
+         read to the millisecond here, as it tells a time and not a wait); what one wait costs, in instructions, as callgrind \
+         counts them (it is not what all of them do: tower makes a sleep, retry-policies reads the clock).\n\n\
+         | crate | longest wait | cap held after jitter | spread at the cap | {LONG} failures | same seed, same waits | first waits that differ | instructions each |\n\
+         |---|---|---|---|---|---|---|---|\n{}",
         CAP.as_secs(),
         rows?
     ))
 }
 
-fn rows() -> String {
-    let contestants: [(&str, fn(u64) -> Waits); 7] = [
+fn rows(counted: &[Option<u64>]) -> String {
+    let contestants: [(&str, fn(u64) -> Waits); 8] = [
         ("failover-core (equal jitter)", ours),
+        ("backoff", |_| each(crate::backoff())),
         ("backon", |seed| forever(crate::backon(seed))),
         ("exponential-backoff", |_| {
             forever(crate::exponential_backoff())
@@ -50,7 +54,7 @@ fn rows() -> String {
         ("tower", |_| each(crate::tower())),
     ];
     let mut text = String::new();
-    for (name, client) in contestants {
+    for (at, (name, client)) in contestants.into_iter().enumerate() {
         let traces: Vec<Vec<Duration>> = (0..CLIENTS).map(|seed| trace(client(seed))).collect();
         let longest = traces.iter().flatten().max().copied().unwrap_or_default();
         let at_cap = || traces.iter().filter_map(|waits| waits.last());
@@ -66,12 +70,17 @@ fn rows() -> String {
         };
         let _ = writeln!(
             text,
-            "| {name} | {:.2} s | {} | {spread} | {} | {} | {} of {CLIENTS} |",
+            "| {name} | {:.2} s | {} | {spread} | {} | {} | {} of {CLIENTS} | {} |",
             longest.as_secs_f64(),
             yes(longest <= CAP),
             survives(client(1)),
             yes(trace(client(7)) == trace(client(7))),
             firsts.len(),
+            counted
+                .get(at)
+                .copied()
+                .flatten()
+                .map_or("not counted".to_string(), |n| n.to_string()),
         );
     }
     text

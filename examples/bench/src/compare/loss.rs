@@ -32,13 +32,14 @@ pub(super) async fn section() -> io::Result<String> {
          each fruitless walk, and begins anew when a dial succeeds. stubborn-io knows one server; its first wait is set \
          to zero here, then 100 ms, doubled up to 10 s.\n\n\
          Loss to connected: from the server's close to its next greeting in the client's hands, {LOSSES} times each, in \
-         turn; ours counts a connection as stable after a millisecond here, as these live for five. Accept and drop: dials \
+         turn, once with an orderly close (FIN), once with a reset (RST); ours counts a connection as stable after a millisecond here, as these live for five. Accept and drop: dials \
          in {} s at servers that close whatever they accept. Mute: how long until another server is in use when the first one \
          in the list answers no SYN.\n\n\
-         | client | loss to connected, median | p90 | dials while dropped | mute server left after |\n|---|---|---|---|---|\n",
+         | client | FIN to connected, median | p90 | RST to connected, median | p90 | dials while dropped | mute server left after |\n|---|---|---|---|---|---|---|\n",
         DROPPING.as_secs(),
     );
-    let losses = losses().await?;
+    let fin = losses(End::Fin).await?;
+    let rst = losses(End::Rst).await?;
     let drops = [
         dropped(Who::Ours).await?,
         dropped(Who::Hand).await?,
@@ -46,11 +47,12 @@ pub(super) async fn section() -> io::Result<String> {
     ];
     let mute = mute().await?;
     for (at, who) in Who::ALL.into_iter().enumerate() {
-        let (median, p90) = middle_and_p90(losses[at].clone());
+        let (fin, fin_p90) = middle_and_p90(fin[at].clone());
+        let (rst, rst_p90) = middle_and_p90(rst[at].clone());
         let left = mute[at].map_or(format!("not within {} s", MUTE.as_secs()), short);
         let _ = writeln!(
             text,
-            "| {} | {median:.0} µs | {p90:.0} µs | {} | {left} |",
+            "| {} | {fin:.0} µs | {fin_p90:.0} µs | {rst:.0} µs | {rst_p90:.0} µs | {} | {left} |",
             who.name(),
             drops[at],
         );
@@ -122,6 +124,13 @@ async fn by_hand(servers: Vec<SocketAddr>, tally: Arc<Tally>) {
     }
 }
 
+/// How a server ends a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Fin,
+    Rst,
+}
+
 /// Two listeners that greet, and close when they are told to.
 #[derive(Default)]
 struct Site {
@@ -129,23 +138,26 @@ struct Site {
     closed: Mutex<Option<Instant>>,
 }
 
-async fn site() -> io::Result<(Arc<Site>, Vec<SocketAddr>, Vec<JoinHandle<()>>)> {
+async fn site(end: End) -> io::Result<(Arc<Site>, Vec<SocketAddr>, Vec<JoinHandle<()>>)> {
     let site = Arc::new(Site::default());
     let (mut addresses, mut tasks) = (Vec::new(), Vec::new());
     for _ in 0..2 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         addresses.push(listener.local_addr()?);
-        tasks.push(tokio::spawn(greet(listener, Arc::clone(&site))));
+        tasks.push(tokio::spawn(greet(listener, Arc::clone(&site), end)));
     }
     Ok((site, addresses, tasks))
 }
 
-async fn greet(listener: TcpListener, site: Arc<Site>) {
+async fn greet(listener: TcpListener, site: Arc<Site>, end: End) {
     while let Ok((mut stream, _)) = listener.accept().await {
         if stream.write_all(b".").await.is_err() {
             continue;
         }
         site.close.notified().await;
+        if end == End::Rst && stream.set_zero_linger().is_err() {
+            continue;
+        }
         let now = Instant::now();
         drop(stream);
         let mut closed = site.closed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,14 +166,14 @@ async fn greet(listener: TcpListener, site: Arc<Site>) {
 }
 
 /// In microseconds, one list a client.
-async fn losses() -> io::Result<[Vec<f64>; 3]> {
+async fn losses(end: End) -> io::Result<[Vec<f64>; 3]> {
     let policy = Policy::default()
         .to_builder()
         .stable_after(Duration::from_millis(1));
     let policy = policy.build().map_err(io::Error::other)?;
     let mut clients = Vec::new();
     for who in Who::ALL {
-        let (site, servers, tasks) = site().await?;
+        let (site, servers, tasks) = site(end).await?;
         let tally = Arc::new(Tally::default());
         who.start(policy.clone(), &servers, &tally)?;
         returned(&tally).await?;
@@ -229,7 +241,7 @@ async fn mute() -> io::Result<[Option<Duration>; 3]> {
     let policy = policy.build().map_err(io::Error::other)?;
     let mut clients = Vec::new();
     for who in Who::ALL {
-        let (_, servers, tasks) = site().await?;
+        let (_, servers, tasks) = site(End::Fin).await?;
         let tally = Arc::new(Tally::default());
         who.start(policy.clone(), &[address, servers[0]], &tally)?;
         clients.push((tally, tasks));

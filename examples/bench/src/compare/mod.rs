@@ -1,5 +1,6 @@
 //! Our laws and our connector beside other crates', measured on this machine: `COMPARISON.md`.
 
+mod instructions;
 mod laws;
 mod loss;
 
@@ -17,14 +18,20 @@ use crate::storm::{Figures, Over, Run};
 /// How often each loses its connection, for the times of a reconnect.
 const LOSSES: usize = 200;
 /// How long the server accepts and drops.
-const DROPPING: Duration = Duration::from_secs(5);
+const DROPPING: Duration = Duration::from_secs(30);
 /// How long a mute server is watched.
 const MUTE: Duration = Duration::from_secs(15);
 /// Clients and outage for memory and processor time.
 const CROWD: usize = 1_000;
 const OUTAGE: Duration = Duration::from_secs(5);
 
-/// The page. It takes about two minutes.
+/// What to do if this process was started as a part of a comparison: `main` begins with it.
+#[must_use]
+pub fn part() -> Option<io::Result<()>> {
+    instructions::part()
+}
+
+/// The page. It takes about five minutes.
 ///
 /// # Errors
 /// Something was in the way of a measurement.
@@ -42,6 +49,7 @@ pub fn page() -> io::Result<String> {
 fn head() -> String {
     let lock = include_str!("../../Cargo.lock");
     let peers = [
+        "backoff",
         "backon",
         "exponential-backoff",
         "failover-core",

@@ -90,8 +90,11 @@ pub struct Figures {
     pub memory: u64,
     /// What a connection cost when all came for the first time, one after the other.
     pub work: Duration,
-    /// What the simulator says of the same storm: the server is away from when half of the clients had
-    /// noticed, and takes this long for each.
+    /// For which part of the time from when the server listened until all were back the clients' thread ran or
+    /// waited for a processor: close to 1, and it was the bottleneck, whatever the policy.
+    pub busy: f64,
+    /// What the simulator says of the same storm: the server is away for as long, each twentieth of the
+    /// clients notices as late as it did, and the server takes this long for each.
     pub predicted: Predicted,
 }
 

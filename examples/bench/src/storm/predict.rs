@@ -1,19 +1,25 @@
 //! The same storm in the simulator.
 
+use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
 use examples::herd::{self, Contestant};
 use examples::scenario::Scenario;
 use failover_core::policy::Policy;
+use failover_core::time::Time;
 
 use super::{Over, Predicted, Run};
 
+/// Into how many parts the clients are divided by when they noticed that the server was gone.
+const PARTS: usize = 20;
+
 /// What the simulator says of these clients, of a server that is away for so long and takes `work`
-/// for each connection.
+/// for each connection; each twentieth of them noticed after as long as was measured.
 pub(super) fn predict(
     run: &Run,
     away: Duration,
+    noticed: &[Duration],
     policy: &Policy,
     work: Duration,
 ) -> io::Result<Predicted> {
@@ -27,10 +33,10 @@ pub(super) fn predict(
         Over::Tcp => "tcp://a:1",
         Over::Tls => "tls://a:1",
     };
-    let text = format!(
+    let mut text = format!(
         "version = 1\nseed = {}\nclients = {count}\nstart_over = \"{}ms\"\nuntil = \"{}ms\"\n\
          [[endpoints]]\nname = \"a\"\nurl = \"{url}\"\n[servers.a]\nwork = \"{}us\"\n\
-         [[world]]\nfrom = \"{}ms\"\nto = \"{}ms\"\ndoes = \"down\"\n",
+         [[world]]\nfrom = \"{}ms\"\nto = \"{}ms\"\ndoes = \"refuse\"\n",
         run.seed,
         start_over.as_millis(),
         until.as_millis(),
@@ -38,6 +44,19 @@ pub(super) fn predict(
         from.as_millis(),
         to.as_millis(),
     );
+    for part in 0..PARTS {
+        // The middle one of the part stands for it.
+        let at = (2 * part + 1) * noticed.len() / (2 * PARTS);
+        let after = noticed.get(at).copied().unwrap_or_default();
+        let percent = |part: usize| part * 100 / PARTS;
+        let _ = write!(
+            text,
+            "[[world]]\nat = \"{}us\"\ndoes = \"drop\"\nclients = \"{}%-{}%\"\n",
+            (from + after).as_micros(),
+            percent(part),
+            percent(part + 1),
+        );
+    }
     let scenario = Scenario::parse("storm", &text).map_err(io::Error::other)?;
     let contestant = Contestant::new(&run.who, policy.clone());
     let herd = herd::run(&scenario, &contestant, &mut |_| {});
@@ -47,7 +66,8 @@ pub(super) fn predict(
     };
     let (died, after) = (bin(from), bin(to));
     Ok(Predicted {
-        back: [50, 90, 99, 100].map(|percent| herd.back_after(percent)),
+        // From when it listened, as it is measured: the last to notice may do so after that.
+        back: herd.back.map(|at| Some(at?.since(Time::ZERO + to))),
         peak: herd
             .bins
             .iter()

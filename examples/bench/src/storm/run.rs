@@ -65,13 +65,19 @@ pub(super) async fn run(run: Run) -> io::Result<Figures> {
     let cpu_down = process::cpu()?.saturating_sub(cpu);
     let mut server = Server::start(&orders).await?;
     let listened = Instant::now();
+    let before_return = process::occupied()?;
     let _ = timeout(run.within, tally.reach(run.clients)).await;
+    let returning = listened.elapsed();
+    let occupied = process::occupied()?.saturating_sub(before_return);
     let cpu = process::cpu()?.saturating_sub(cpu);
     let accepts = server.seen().await?.accepts;
     let returns = tally.take_returns();
-    let noticed = shares(&tally.take_losses(), died, run.clients)[0].unwrap_or_default();
+    let losses = tally.take_losses();
+    let noticed = shares(&losses, died, run.clients)[0].unwrap_or_default();
+    let all = losses.iter().take(run.clients);
+    let all: Vec<Duration> = all.map(|at| at.saturating_duration_since(died)).collect();
     let away = listened.duration_since(died);
-    let without = away.saturating_sub(noticed);
+    let busy = occupied.as_secs_f64() / returning.as_secs_f64().max(1e-9);
     let figures = Figures {
         connected: tally.connected(),
         away,
@@ -85,7 +91,8 @@ pub(super) async fn run(run: Run) -> io::Result<Figures> {
         cpu,
         memory,
         work,
-        predicted: predict::predict(&run, without, &who.policy()?, work)?,
+        busy,
+        predicted: predict::predict(&run, away, &all, &who.policy()?, work)?,
         run,
     };
     server.kill().await?;

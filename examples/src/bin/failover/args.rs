@@ -159,7 +159,7 @@ pub(crate) struct SimulateArguments {
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
     /// Another number of clients than the scenario's
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) clients: Option<u32>,
     /// Tell the life of this client, from 0 [default: of the only one; of many, figures]
     #[arg(long, value_name = "N")]
@@ -198,9 +198,12 @@ pub(crate) struct HerdArguments {
     /// Draw dials and connections over time into this file
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) plot: Option<PathBuf>,
-    /// Write the rates over time into this file
+    /// Write the figures into this file: a line for each policy, and for each of its servers
     #[arg(long, value_name = "FILE.csv")]
     pub(crate) csv: Option<PathBuf>,
+    /// Write the rates over time into this file
+    #[arg(long, value_name = "FILE.csv")]
+    pub(crate) rates: Option<PathBuf>,
     /// Write a line of JSON for each policy instead of tables
     #[arg(long)]
     pub(crate) json: bool,

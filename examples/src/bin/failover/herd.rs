@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use examples::herd::tune::{Goal, Tried, candidates, rank};
+use examples::herd::tune::{Found, Goal, search};
 use examples::herd::{self, Contestant, Herd};
 use examples::scenario::Scenario;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -37,6 +37,9 @@ pub(crate) fn run(arguments: &HerdArguments) -> Result<(), Problem> {
     if let Some(path) = &arguments.csv {
         write(path, &herd::csv(&herds))?;
     }
+    if let Some(path) = &arguments.rates {
+        write(path, &herd::rates(&herds))?;
+    }
     if arguments.json {
         for herd in &herds {
             said(&herd.json().to_string());
@@ -62,40 +65,28 @@ pub(crate) fn tune(arguments: &TuneArguments) -> Result<(), Problem> {
     if let Some(peak) = arguments.peak {
         goal = goal.peak(peak);
     }
-    let least = goal.least_peak(scenario.clients, scenario.endpoints.len());
-    if let Some(peak) = arguments.peak
-        && least > peak
-    {
-        return Err(Problem::Failed(format!(
-            "no policy can do it: {share} % of {} clients within {:?} are {least:.0} connections a second at each of {} servers, and {peak:.0} are allowed",
-            scenario.clients,
-            arguments.within,
-            scenario.endpoints.len(),
-        )));
+    if let Some(why) = goal.out_of_reach(&scenario) {
+        return Err(Problem::Failed(format!("no policy can do it: {why}")));
     }
     let jobs = usize::from(arguments.world.jobs);
     herd::check_memory(&scenario, jobs).map_err(|error| Problem::bad(&error))?;
-    let all = candidates(&scenario).map_err(|error| Problem::failed(&error))?;
-    let contestants: Vec<Contestant> = all.iter().map(|(c, _)| c.clone()).collect();
-    let bar = bar(u64::try_from(contestants.len()).unwrap_or(u64::MAX));
-    let done = |n: usize| bar.set_position(u64::try_from(n).unwrap_or(u64::MAX));
-    let herds = herd::run_all(&scenario, &contestants, &[scenario.seed], jobs, &done);
+    let bar = bar(1);
+    let done = |n: usize, all: usize| {
+        bar.set_length(u64::try_from(all).unwrap_or(u64::MAX));
+        bar.set_position(u64::try_from(n).unwrap_or(u64::MAX));
+    };
+    let found = search(&scenario, &goal, jobs, &done).map_err(|error| Problem::failed(&error))?;
     bar.finish_and_clear();
-    let mut tried: Vec<Tried> = herds
-        .into_iter()
-        .zip(all)
-        .map(|(herd, (_, toml))| Tried::new(toml, herd))
-        .collect();
-    rank(&goal, &mut tried);
+    let tried = &found.tried;
     if arguments.json {
-        for tried in &tried {
+        for tried in tried.iter().chain(&found.dropped) {
             let mut line = tried.herd.json();
             line["reached"] = json!(goal.reached(&tried.herd));
             line["toml"] = json!(tried.toml);
             said(&line.to_string());
         }
     } else {
-        print_tuned(&goal, &tried, arguments.best);
+        print_tuned(&goal, &found, arguments.best);
     }
     if tried.first().is_some_and(|best| goal.reached(&best.herd)) {
         Ok(())
@@ -104,15 +95,23 @@ pub(crate) fn tune(arguments: &TuneArguments) -> Result<(), Problem> {
     }
 }
 
-fn print_tuned(goal: &Goal, tried: &[Tried], best: usize) {
+fn print_tuned(goal: &Goal, found: &Found, best: usize) {
+    let tried = &found.tried;
     let reached = tried.iter().filter(|t| goal.reached(&t.herd)).count();
     let all = tried.len();
+    if let Some(dropped) = found.dropped.first() {
+        said(&format!(
+            "{} policies tried with {} clients of servers that take as many times less; the best {all} of them with all clients\n",
+            all + found.dropped.len(),
+            dropped.herd.clients,
+        ));
+    }
     match reached {
         0 => said(&format!(
-            "none of {all} policies reaches the goal; the nearest:\n"
+            "none of these {all} policies reaches the goal; the nearest:\n"
         )),
         _ => said(&format!(
-            "{reached} of {all} policies reach the goal; those with the fewest dials:\n"
+            "{reached} of these {all} policies reach the goal; those with the fewest dials:\n"
         )),
     }
     let shown: Vec<Herd> = tried.iter().take(best).map(|t| t.herd.clone()).collect();
@@ -180,9 +179,10 @@ fn print(scenario: &Scenario, herds: &[Herd]) {
             said(&only.to_string());
             let millions = only.speed() / 1e6;
             said(&format!(
-                "{} steps of the machines in {:.1} s: {millions:.2} million a second",
+                "{} steps of the machines in {:.1} s, {:.1} s of a processor: {millions:.2} million a second of that",
                 only.steps,
-                only.took.as_secs_f64()
+                only.took.as_secs_f64(),
+                only.on_processor.as_secs_f64(),
             ));
         }
         several => said(herd::compared(several).trim_end()),

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
+use examples::herd;
 use examples::recording;
 use examples::scenario::{Command, Scenario};
 use examples::simulate::{self, Line};
@@ -82,6 +83,7 @@ fn tell_recording(
 fn play(arguments: &SimulateArguments, scenario: &Path) -> Result<(), Problem> {
     let scenario = changed(scenario, arguments.seed, arguments.clients)?;
     let client = client(arguments, &scenario)?;
+    herd::check_memory(&scenario, 1).map_err(|error| Problem::bad(&error))?;
     let told = Told::new(arguments.trace.as_deref())?;
     let mut out = BufWriter::new(io::stdout().lock());
     match tell(&scenario, client, told, &mut out).and_then(|()| out.flush()) {

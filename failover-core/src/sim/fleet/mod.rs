@@ -1,22 +1,22 @@
 //! Many clients, each a machine of its own, in one world of servers with limited capacity.
 
+mod acts;
+
 use core::time::Duration;
-use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::sync::Arc;
 
 use crate::attempt::AttemptId;
 use crate::endpoint::{EndpointId, Endpoints, Traits};
 use crate::failure::{Failure, Kind, Phase};
-use crate::few::Few;
-use crate::machine::{
-    Answer, Change, DialOrder, Input, Machine, Outbox, Output, Status, Verdict, Whither,
-};
+use crate::machine::{Answer, DialOrder, Input, Machine, Outbox, Output, Status, Verdict};
 use crate::policy::{Policy, Seed};
+use crate::sim::client::{Client, Dialed, Entered, How, long, seed_of, short};
 use crate::sim::queue::Queue;
 use crate::sim::server::{Deed, Meeting, Server, Serving};
 use crate::sim::trace::Asked;
 use crate::sim::weather::Meets;
+use crate::sim::word::{Whom, Word};
 use crate::sim::world::Recorder;
 use crate::time::Time;
 
@@ -99,103 +99,6 @@ impl Moment<'_> {
 /// What is shown to the watcher of a [`Fleet`].
 pub type Watch<'a> = dyn FnMut(&Fleet, &Moment<'_>) + 'a;
 
-/// Whom a command is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whom {
-    /// Every client.
-    All,
-    /// This one, from 0.
-    Client(usize),
-}
-
-/// A word of a user to a client, or of the network. Servers are named by their place in the fleet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Word {
-    /// Reconnect, wherever the policy says.
-    Reconnect,
-    /// Reconnect to another server.
-    ReconnectElsewhere,
-    /// Reconnect to this server.
-    ReconnectTo(usize),
-    /// The connection's server drains.
-    Drain,
-    /// Start no dials.
-    Pause,
-    /// The pause is over, or the network is back.
-    Resume,
-    /// This server joins the list, if it is not in it.
-    Add(usize),
-    /// This server leaves the list.
-    Remove(usize),
-    /// This server is switched off.
-    Off(usize),
-    /// This server is switched on.
-    On(usize),
-    /// End.
-    Close,
-}
-
-impl Word {
-    /// The server that it names.
-    #[must_use]
-    pub const fn server(self) -> Option<usize> {
-        match self {
-            Self::ReconnectTo(server)
-            | Self::Add(server)
-            | Self::Remove(server)
-            | Self::Off(server)
-            | Self::On(server) => Some(server),
-            Self::Reconnect
-            | Self::ReconnectElsewhere
-            | Self::Drain
-            | Self::Pause
-            | Self::Resume
-            | Self::Close => None,
-        }
-    }
-}
-
-struct Client {
-    machine: Machine,
-    /// When it will be woken, if no dial is answered before: other wake-ups that are planned for it
-    /// are void.
-    wake: Option<Time>,
-    in_flight: Few<Dialed>,
-    open: Few<Dialed>,
-    /// Its own list by the endpoint's id, once that is another than the configured one.
-    #[expect(
-        clippy::box_collection,
-        reason = "16 bytes less in each of a million clients"
-    )]
-    list: Option<Box<Vec<Entered>>>,
-}
-
-/// Which server an endpoint is, and how it came into the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entered {
-    server: usize,
-    how: How,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
-    Configured,
-    Learned,
-    Gone,
-}
-
-/// A dial in flight, or the connection that came of it. Small: there are millions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Dialed {
-    attempt: AttemptId,
-    server: u32,
-    /// Its place among the meetings.
-    meets: u32,
-    /// When the client hears of it.
-    answered: Time,
-}
-
 /// Small: there are millions.
 #[derive(Clone, Copy, Debug)]
 enum Plan {
@@ -245,16 +148,9 @@ impl Fleet {
         let traits = |(id, entered): (usize, &Entered)| servers[entered.server].traits_as(id);
         let endpoints: Vec<Traits> = configured.iter().enumerate().map(traits).collect();
         let endpoints = Endpoints::from(endpoints);
-        let client = |number| Client {
-            machine: Machine::new(
-                Arc::clone(&policy),
-                endpoints.clone(),
-                seed_of(seed, number),
-            ),
-            wake: None,
-            in_flight: Few::None,
-            open: Few::None,
-            list: None,
+        let client = |number| {
+            let (policy, seed) = (Arc::clone(&policy), seed_of(seed, number));
+            Client::new(Machine::new(policy, endpoints.clone(), seed))
         };
         Self {
             clients: (0..clients).map(client).collect(),
@@ -396,8 +292,8 @@ impl Fleet {
             Plan::Start(client) => self.tell(long(client), Input::Start, watch),
             Plan::Wake(client) => {
                 let client = long(client);
-                if self.clients[client].wake == Some(self.now) {
-                    self.clients[client].wake = None;
+                if self.clients[client].wake == self.now {
+                    self.clients[client].wake = Time::MAX;
                     self.tell(client, Input::Wake, watch);
                 }
             }
@@ -407,33 +303,10 @@ impl Fleet {
         }
     }
 
-    fn carry_out_act(&mut self, act: Act, watch: &mut Watch<'_>) {
-        match act {
-            Act::Word(Whom::Client(client), word) => self.say(client, word, watch),
-            Act::Word(Whom::All, word) => {
-                for client in 0..self.clients.len() {
-                    self.say(client, word, watch);
-                }
-            }
-            Act::Deed(server, deed) => self.do_deed(server, deed, watch),
-            Act::Push(server, list) => {
-                let list = core::mem::take(&mut self.lists[list]);
-                let clients: BTreeSet<usize> = self
-                    .live(server)
-                    .iter()
-                    .map(|(client, _)| *client)
-                    .collect();
-                for client in clients {
-                    self.learn(client, &list, watch);
-                }
-            }
-        }
-    }
-
     /// The answer to a dial, unless nobody waits for it any more.
     fn report(&mut self, client: usize, attempt: AttemptId, watch: &mut Watch<'_>) {
-        let flights = &mut self.clients[client].in_flight;
-        let Some(flight) = flights.take(|flight| flight.attempt == attempt) else {
+        let dialed = &mut self.clients[client].dialed;
+        let Some(flight) = dialed.take(|it| it.attempt == attempt && !it.is_open()) else {
             return;
         };
         match self.meetings[long(flight.meets)] {
@@ -454,13 +327,13 @@ impl Fleet {
         watch: &mut Watch<'_>,
     ) {
         let attempt = flight.attempt;
-        let server = &mut self.servers[long(flight.server)];
+        let server = &mut self.servers[flight.server()];
         if server.is_full() {
             let failure = Failure::new(Kind::Refused).at(Phase::Login);
             return self.tell(client, Input::Failed { attempt, failure }, watch);
         }
         server.live += 1;
-        self.clients[client].open.push(flight);
+        self.clients[client].dialed.push(flight.opened());
         if let Some(lives) = lives {
             let end = Plan::Drop(short(client), attempt);
             self.plans.push(self.now + lives, end);
@@ -470,13 +343,14 @@ impl Fleet {
 
     /// A connection that was to live only for a while.
     fn drop(&mut self, client: usize, attempt: AttemptId, watch: &mut Watch<'_>) {
-        let open = &self.clients[client].open;
-        let Some(connection) = open.iter().find(|c| c.attempt == attempt) else {
+        let mut open = self.clients[client].connections();
+        let Some(meets) = open.find(|c| c.attempt == attempt).map(|c| c.meets) else {
             return;
         };
+        drop(open);
         if let Meets::AcceptAndDrop {
             failure, verdict, ..
-        } = self.meetings[long(connection.meets)]
+        } = self.meetings[long(meets)]
         {
             self.lose(client, attempt, failure, verdict, watch);
         }
@@ -502,57 +376,12 @@ impl Fleet {
 
     /// Whether this connection stood until now.
     fn forget(&mut self, client: usize, attempt: AttemptId) -> bool {
-        let open = &mut self.clients[client].open;
-        let Some(connection) = open.take(|connection| connection.attempt == attempt) else {
+        let dialed = &mut self.clients[client].dialed;
+        let Some(connection) = dialed.take(|it| it.attempt == attempt && it.is_open()) else {
             return false;
         };
-        self.servers[long(connection.server)].live -= 1;
+        self.servers[connection.server()].live -= 1;
         true
-    }
-
-    fn say(&mut self, client: usize, word: Word, watch: &mut Watch<'_>) {
-        let this = &self.clients[client];
-        let id_of = |server| id_of(self.list_of(this), server);
-        let input = match word {
-            Word::Reconnect => Some(Input::Reconnect(Whither::Any)),
-            Word::ReconnectElsewhere => Some(Input::Reconnect(Whither::Other)),
-            Word::ReconnectTo(server) => {
-                id_of(server).map(|id| Input::Reconnect(Whither::This(id)))
-            }
-            Word::Drain => this.connection().map(|attempt| Input::Drain { attempt }),
-            Word::Pause => Some(Input::Pause),
-            Word::Resume => Some(Input::Resume),
-            Word::Add(server) => return self.add(client, server, How::Configured, watch),
-            Word::Remove(server) => return self.remove(client, server, watch),
-            Word::Off(server) => id_of(server).map(|id| Input::Change(Change::Off(id))),
-            Word::On(server) => id_of(server).map(|id| Input::Change(Change::On(id))),
-            Word::Close => Some(Input::Close),
-        };
-        if let Some(input) = input {
-            self.tell(client, input, watch);
-        }
-    }
-
-    fn add(&mut self, client: usize, server: usize, how: How, watch: &mut Watch<'_>) {
-        let list = self.own_list(client);
-        if id_of(list, server).is_some() {
-            return;
-        }
-        list.push(Entered { server, how });
-        let id = list.len() - 1;
-        let traits = self.servers[server].server.traits_as(id);
-        self.tell(client, Input::Change(Change::Add(traits)), watch);
-    }
-
-    fn remove(&mut self, client: usize, server: usize, watch: &mut Watch<'_>) {
-        let list = self.own_list(client);
-        let Some(id) = id_of(list, server) else {
-            return;
-        };
-        for entered in list.iter_mut().filter(|e| e.server == server) {
-            entered.how = How::Gone;
-        }
-        self.tell(client, Input::Change(Change::Remove(id)), watch);
     }
 
     fn list_of<'a>(&'a self, client: &'a Client) -> &'a [Entered] {
@@ -564,71 +393,6 @@ impl Fleet {
         self.clients[client]
             .list
             .get_or_insert_with(|| Box::new(configured.clone()))
-    }
-
-    /// A list of servers was pushed.
-    fn learn(&mut self, client: usize, list: &[usize], watch: &mut Watch<'_>) {
-        for server in list {
-            self.add(client, *server, How::Learned, watch);
-        }
-        let entered = self.list_of(&self.clients[client]).iter();
-        let learned = entered.filter(|e| e.how == How::Learned && !list.contains(&e.server));
-        for server in learned.map(|e| e.server).collect::<Vec<_>>() {
-            self.remove(client, server, watch);
-        }
-    }
-
-    fn do_deed(&mut self, server: usize, deed: Deed, watch: &mut Watch<'_>) {
-        match deed {
-            Deed::Meets(meets) => self.servers[server].meets = self.meeting(meets),
-            Deed::RouteMeets(route, meets) => {
-                let meets = meets.map(|meets| self.meeting(meets));
-                self.servers[server].route_meets(route, meets);
-            }
-            Deed::Capacity(capacity) => self.servers[server].capacity = capacity,
-            Deed::Drop(failure, verdict) => {
-                self.reset_flights(server, failure);
-                for (client, attempt) in self.live(server) {
-                    self.lose(client, attempt, failure, verdict, watch);
-                }
-            }
-            Deed::Drain => {
-                for (client, attempt) in self.live(server) {
-                    self.tell(client, Input::Drain { attempt }, watch);
-                }
-            }
-        }
-    }
-
-    fn meeting(&mut self, meets: Meets) -> Meeting {
-        let place = short(self.meetings.len());
-        self.meetings.push(meets);
-        Meeting { place, meets }
-    }
-
-    /// Dials that this server would have accepted fail with it.
-    fn reset_flights(&mut self, server: usize, failure: Failure) {
-        let reset = self.meeting(Meets::fail(Duration::ZERO, failure)).place;
-        let meetings = &self.meetings;
-        let flights = self.clients.iter_mut().flat_map(|c| c.in_flight.iter_mut());
-        for flight in flights.filter(|flight| long(flight.server) == server) {
-            if let Meets::Accept { .. } | Meets::AcceptAndDrop { .. } = meetings[long(flight.meets)]
-            {
-                flight.meets = reset;
-            }
-        }
-    }
-
-    /// The connections of this server: client and dial, in order.
-    fn live(&self, server: usize) -> Vec<(usize, AttemptId)> {
-        let mut live = Vec::with_capacity(self.load(server));
-        for (number, client) in self.clients.iter().enumerate() {
-            let open = client.open.iter().filter(|c| long(c.server) == server);
-            let before = live.len();
-            live.extend(open.map(|connection| (number, connection.attempt)));
-            live[before..].sort_unstable();
-        }
-        live
     }
 
     fn tell(&mut self, client: usize, input: Input, watch: &mut Watch<'_>) {
@@ -668,12 +432,13 @@ impl Fleet {
     /// A wake-up after the answer to a dial is planned when that has come.
     fn plan_wake(&mut self, client: usize, wake: Option<Time>) {
         let this = &mut self.clients[client];
-        let answered = this.in_flight.iter().map(|flight| flight.answered).min();
+        let answered = this.flights().map(|flight| flight.answered).min();
         let wake = wake.filter(|wake| answered.is_none_or(|answered| *wake < answered));
+        let wake = wake.unwrap_or(Time::MAX);
         if this.wake != wake {
             this.wake = wake;
-            if let Some(at) = wake {
-                self.plans.push(at, Plan::Wake(short(client)));
+            if wake < Time::MAX {
+                self.plans.push(wake, Plan::Wake(short(client)));
             }
         }
     }
@@ -682,8 +447,8 @@ impl Fleet {
         match *output {
             Output::Dial(order) => self.dial(client, &order),
             Output::Cancel(attempt) => {
-                let flights = &mut self.clients[client].in_flight;
-                flights.retain(|flight| flight.attempt != attempt);
+                let dialed = &mut self.clients[client].dialed;
+                dialed.retain(|it| it.attempt != attempt || it.is_open());
             }
             Output::HangUp { attempt, .. } => {
                 self.forget(client, attempt);
@@ -697,39 +462,15 @@ impl Fleet {
         let Some(server) = self.server(client, order.endpoint) else {
             return;
         };
-        let (meeting, after) = self.servers[server].answer(order.route, self.now);
+        let (meeting, after) = self.servers[server].answer(client, order.route, self.now);
         let answered = after.map_or(Time::MAX, |after| self.now + after);
-        self.clients[client].in_flight.push(Dialed {
-            attempt,
-            server: short(server),
-            meets: meeting.place,
-            answered,
-        });
+        let flight = Dialed::new(attempt, server, meeting.place, answered);
+        self.clients[client].dialed.push(flight);
         if answered != Time::MAX {
             let report = Plan::Report(short(client), attempt);
             self.plans.push(answered, report);
         }
     }
-}
-
-impl Client {
-    fn connection(&self) -> Option<AttemptId> {
-        match self.machine.status() {
-            Status::Connected { link, .. } => Some(link.attempt),
-            Status::Idle
-            | Status::Waiting { .. }
-            | Status::Dialing { .. }
-            | Status::Paused
-            | Status::Starved
-            | Status::Closed(_) => None,
-        }
-    }
-}
-
-/// The id under which this server is in this list.
-fn id_of(list: &[Entered], server: usize) -> Option<EndpointId> {
-    let here = |entered: &Entered| entered.server == server && entered.how != How::Gone;
-    Some(EndpointId::new(short(list.iter().position(here)?)))
 }
 
 /// Reads a little of a client that is wanted in a moment, so that it is in the cache by then: of
@@ -741,27 +482,4 @@ fn look_at(clients: &[Client], plan: &Plan) {
         black_box(client.machine.glance());
         black_box(client.wake);
     }
-}
-
-/// Clients, servers and acts are numbered in 32 bits: more of them fit into no memory.
-fn short(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-fn long(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-/// The finalizer of SplitMix64, so that neighbours share nothing.
-fn seed_of(seed: Seed, client: usize) -> Seed {
-    if client == 0 {
-        return seed;
-    }
-    let number = u64::try_from(client).unwrap_or(u64::MAX);
-    let word = seed
-        .get()
-        .wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    Seed::new(word ^ (word >> 31))
 }

@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
     missing_docs
 )]
 

@@ -13,12 +13,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use failover_core::attempt::AttemptId;
 use failover_core::endpoint::{EndpointId, Security, Traits};
-use failover_core::machine::{Answer, Input, Machine, Outbox};
+use failover_core::failure::{Failure, Kind};
+use failover_core::machine::{
+    Answer, Change, Input, Machine, Outbox, Output, Status, Verdict, Whither,
+};
 use failover_core::policy::{
-    Backoff, Choice, ChoiceAsked, CustomDelay, DelayAnswer, DelayAsked, Every, Failback, Health,
-    Hooks, Jitter, JudgeAsked, Limit, Limits, MaxAge, Pace, Policy, PolicyBuilder, Ratio, Reaction,
-    Resume, Seed, Standing,
+    Backoff, Choice, ChoiceAsked, Class, CustomDelay, DelayAnswer, DelayAsked, Every, Failback,
+    Health, Hooks, Jitter, JudgeAsked, Limit, Limits, MaxAge, NoHooks, Order, Pace, Policy,
+    PolicyBuilder, Ratio, Reaction, Resume, Seed, Standing, Walk,
 };
 use failover_core::sim::Trace;
 use failover_core::testing::{Case, laws};
@@ -91,6 +95,102 @@ proptest! {
     }
 }
 
+/// News of attempts that never were, and of endpoints that are not in the list.
+fn of_strangers() -> Vec<Input> {
+    let (attempt, endpoint) = (AttemptId::new(77), EndpointId::new(77));
+    let failure = Failure::new(Kind::Reset);
+    let until = Time::MAX;
+    vec![
+        Input::Connected { attempt },
+        Input::Held { attempt },
+        Input::Begun { attempt },
+        Input::Failed { attempt, failure },
+        Input::Learned {
+            attempt,
+            security: Security::Tls,
+        },
+        Input::Lost {
+            attempt,
+            failure,
+            verdict: Verdict::Stop,
+        },
+        Input::Drain { attempt },
+        Input::Reconnect(Whither::This(endpoint)),
+        Input::Change(Change::Remove(endpoint)),
+        Input::Change(Change::Off(endpoint)),
+        Input::Change(Change::On(endpoint)),
+        // Its id was used before.
+        Input::Change(Change::Add(Traits::new(EndpointId::new(0)))),
+        Input::Rests { endpoint, until },
+        Input::Recovered { endpoint },
+    ]
+}
+
+#[test]
+fn news_of_strangers_changes_nothing_in_any_state() {
+    let list = [0, 1].map(|n| Traits::new(EndpointId::new(n)).route(Security::Plain));
+    let policy = Policy::builder()
+        .pace(Pace::new(Backoff::Constant(Duration::from_secs(1))).every(Every::Attempt))
+        .jitter(Jitter::None)
+        .build()
+        .unwrap();
+    let mut machine = Machine::new(Arc::new(policy), list, Seed::new(1));
+    let mut seen = Vec::new();
+    let mut dial = None;
+    let mut now = Time::ZERO;
+    for turn in 0..8 {
+        let status = machine.status();
+        let before = machine.clone();
+        let answer = match status {
+            Status::Closed(_) => Answer::Closed,
+            _ => Answer::Stale,
+        };
+        for input in of_strangers() {
+            let mut out = Outbox::default();
+            assert_eq!(
+                machine.handle(input, &mut NoHooks, &mut out, now),
+                answer,
+                "{input:?} in {status:?}"
+            );
+            assert!(out.as_slice().is_empty(), "{input:?} in {status:?}");
+            assert_eq!(machine, before, "{input:?} in {status:?}");
+        }
+        seen.push(std::mem::discriminant(&status));
+        let attempt = dial.unwrap_or(AttemptId::new(0));
+        let failure = Failure::new(Kind::Refused);
+        let next = match (status, turn) {
+            (Status::Idle, _) => Input::Start,
+            (Status::Dialing { .. }, 1) => Input::Failed { attempt, failure },
+            (Status::Dialing { .. }, _) => Input::Connected { attempt },
+            (Status::Waiting { until, .. }, _) => {
+                now = until;
+                Input::Wake
+            }
+            (Status::Connected { .. }, 4) => Input::Lost {
+                attempt,
+                failure,
+                verdict: Verdict::AsPolicy,
+            },
+            (Status::Paused, _) => Input::Close,
+            (_, _) => Input::Pause,
+        };
+        let mut out = Outbox::default();
+        machine.handle(next, &mut NoHooks, &mut out, now);
+        for output in out.drain() {
+            if let Output::Dial(order) = output {
+                dial = Some(order.attempt);
+            }
+        }
+        if let (Status::Waiting { .. }, 4) = (machine.status(), turn) {
+            let mut out = Outbox::default();
+            machine.handle(Input::Pause, &mut NoHooks, &mut out, now);
+        }
+    }
+    seen.dedup();
+    // Idle, dialing, waiting, dialing, connected, paused, closed.
+    assert_eq!(seen.len(), 7, "{seen:?}");
+}
+
 #[test]
 fn a_panic_of_a_hook_passes_through_the_bare_machine() {
     struct Panics;
@@ -132,7 +232,8 @@ fn of_extremes(times: &[Duration], ratios: &[Ratio], numbers: &[u32], shape: u16
             tls_spread: t(1),
         },
     };
-    let every = [Every::Sweep, Every::Attempt, Every::Endpoint][usize::from(shape >> 3) % 3];
+    let every =
+        [Every::Sweep, Every::Attempt, Every::Endpoint, Every::Return][usize::from(shape >> 3) % 4];
     let jitter = |n: u16| match (shape >> n) % 5 {
         0 => Jitter::None,
         1 => Jitter::UpTo(t(2)),
@@ -184,10 +285,18 @@ fn of_extremes(times: &[Duration], ratios: &[Ratio], numbers: &[u32], shape: u16
         policy = policy.limits(limits(0)).start_up_limits(limits(2));
     }
     if shape & 1 << 11 != 0 {
-        policy = policy.resume(Resume::new(t(19), t(20)));
+        policy = policy.resume(Resume::new(t(19), t(20)).first(t(11)));
     }
     if shape & 1 << 12 != 0 {
         policy = policy.deadline(t(20)).turn_deadline(t(12));
+    }
+    if shape & 1 << 13 != 0 {
+        let own = health.initial(t(7)).maximum(t(6)).factor(ratios[1]);
+        let limit = Limit::AtMost(numbers[2]);
+        policy = policy.class(Class::default().health(own).per_endpoint(limit));
+    }
+    if shape & 1 << 14 != 0 {
+        policy = policy.order(Order::new(Walk::FirstReady));
     }
     policy
 }

@@ -127,10 +127,8 @@ pub fn l09_eligibility(trace: &Trace) -> Result<(), Violation> {
                 }
                 Output::Event(_) | Output::Cancel(_) | Output::HangUp { .. } => {}
             }
-            let fact = ledger.take(output);
-            if window.counts(&fact, step) {
-                retired.book(&fact, &ledger);
-            }
+            let fact = window.within(ledger.take(output), step);
+            retired.book(&fact, &ledger);
             if let Output::Event(event) = output {
                 window.hear(event, step, &ledger, &retired);
             }

@@ -127,10 +127,8 @@ impl Sweep<'_> {
             if let Output::Dial(order) = output {
                 self.dial(at, order.endpoint)?;
             }
-            let fact = self.ledger.take(output);
-            if self.window.counts(&fact, step) {
-                self.retired.book(&fact, &self.ledger);
-            }
+            let fact = self.window.within(self.ledger.take(output), step);
+            self.retired.book(&fact, &self.ledger);
             match fact {
                 Fact::RouteFailed(endpoint) => {
                     self.goes_on.insert(endpoint);

@@ -17,19 +17,24 @@ impl Window {
         self.0 == Some(endpoint)
     }
 
-    /// Whether this counts for limits: a failure in the window does not, unless the session is told to
-    /// be gone with it.
-    pub(super) fn counts(&self, fact: &Fact, step: &Step) -> bool {
+    /// The same fact as the window has it: a failure in it counts for no limit, unless the session is
+    /// told to be gone with it; then it ends the turn, whatever routes there are.
+    pub(super) fn within(&self, fact: Fact, step: &Step) -> Fact {
         let is_gone = |output: &Output| *output == Output::Event(Event::SessionGone);
         match fact {
-            Fact::TurnFailed(endpoint) => {
-                !self.is_of(*endpoint) || step.outputs.iter().any(is_gone)
+            Fact::TurnFailed(endpoint) | Fact::RouteFailed(endpoint) if self.is_of(endpoint) => {
+                match step.outputs.iter().any(is_gone) {
+                    true => Fact::TurnFailed(endpoint),
+                    false if matches!(fact, Fact::TurnFailed(_)) => Fact::Other,
+                    false => fact,
+                }
             }
-            Fact::RouteFailed(_)
+            Fact::TurnFailed(_)
+            | Fact::RouteFailed(_)
             | Fact::SideFailed
             | Fact::Cancelled
             | Fact::Stable(_)
-            | Fact::Other => true,
+            | Fact::Other => fact,
         }
     }
 

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "serde")]
 mod line;
+#[cfg(feature = "serde")]
+mod read;
 mod recording;
 mod replay;
 
@@ -11,9 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::vec::Vec;
 
 #[cfg(feature = "serde")]
-pub use self::line::{
-    EndLine, EndpointLine, HeadLine, InputLine, Line, MachineLine, ReadError, ReadProblem, Version,
-};
+pub use self::line::{EndLine, EndpointLine, HeadLine, InputLine, Line, MachineLine, Version};
+#[cfg(feature = "serde")]
+pub use self::read::{ReadError, ReadProblem};
 pub use self::recording::{Entry, KnownEndpoint, Recording};
 pub use self::replay::{Otherwise, Replay, Replayed};
 use crate::directory::{Directory, Endpoint};

@@ -65,7 +65,8 @@ pub(super) enum Beginning {
     Start(Endpoints),
     /// With this machine, of which older inputs were dropped.
     Checkpoint(Box<Machine>),
-    /// Somewhere: the machine was not written down.
+    /// Somewhere: the machine was not written down in the text that it was read from.
+    #[cfg(feature = "serde")]
     Unknown,
 }
 
@@ -198,6 +199,7 @@ impl Recording {
                 Machine::new(Arc::clone(&self.policy), list.clone(), self.seed)
             }
             Beginning::Checkpoint(machine) => Machine::clone(machine),
+            #[cfg(feature = "serde")]
             Beginning::Unknown => return None,
         };
         Some(Replay::new(self, machine))

@@ -144,8 +144,8 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
             hooks,
             self.learner.unwrap_or_default(),
             self.sharing,
-            self.keepers,
-        ))
+        )
+        .kept_by(self.keepers))
     }
 }
 

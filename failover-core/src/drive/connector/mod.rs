@@ -146,7 +146,6 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         hooks: Box<dyn Hooks + Send>,
         learner: Learner,
         sharing: Sharing,
-        keepers: Option<Keepers<D::Conn>>,
     ) -> Self {
         let reports = directory
             .iter()
@@ -170,7 +169,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             in_flight: Vec::new(),
             timer: None,
             kept: Vec::new(),
-            keepers,
+            keepers: None,
             out: None,
             parting: None,
             arrival: Arrival::First,
@@ -179,6 +178,12 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             sharing,
             rings: Vec::new(),
         }
+    }
+
+    /// The same with its spares looked after.
+    pub(crate) fn kept_by(mut self, keepers: Option<Keepers<D::Conn>>) -> Self {
+        self.keepers = keepers;
+        self
     }
 
     /// A handle to control it from elsewhere.

@@ -649,6 +649,10 @@ async fn without_overlap_a_drain_and_an_age_break_before_they_make() {
     );
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the slow callback blocks a thread"
+)]
 #[tokio::test(start_paused = true)]
 async fn a_slow_callback_delays_no_reconnect() {
     let script = accepting(&["a", "b"]);

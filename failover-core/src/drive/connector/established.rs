@@ -43,7 +43,7 @@ pub enum Arrival {
 }
 
 impl<T> Established<T> {
-    /// Its name towards the connector, for [`Connector::lost`].
+    /// Its name towards the connector, for [`Connector::lost`](crate::drive::Connector::lost).
     #[must_use]
     pub fn id(&self) -> AttemptId {
         self.link.id

@@ -99,7 +99,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     /// connector is then closed), it is closed through a handle, or it gives up.
     ///
     /// The session runs in the caller's task. When its connection is to be left (a better one stands
-    /// ready, a reconnect or close was asked for), its [`Leave`] tells it, and it may finish for the
+    /// ready, a reconnect or close was asked for), its [`Leave`](crate::drive::Leave) tells it, and it may finish for the
     /// policy's [grace](crate::policy::Standing::grace), beside the session on the next connection;
     /// then it is dropped. What a session returns while it leaves is not heard.
     ///

@@ -9,7 +9,7 @@ use crate::figures::{Goal, Row, Table, median, millis, rest};
 use crate::servers::{Dark, End, Servers, read_to_the_end};
 use crate::{Outcome, client};
 
-const LESSONS: usize = 300;
+const LESSONS: u32 = 300;
 const OUTAGES: usize = 20;
 
 pub(crate) async fn measure(table: &mut Table) -> Outcome {
@@ -21,7 +21,7 @@ pub(crate) async fn measure(table: &mut Table) -> Outcome {
         );
     }
     table.row(Row {
-        what: "dark first server: connected to the second, racing".to_string(),
+        what: "dark first of three servers: loss to connected elsewhere, racing".to_string(),
         ours: format!("{trained:.1} ms with a trained stagger"),
         beside: format!("{fixed:.1} ms with the usual 250 ms"),
         goal: Some(Goal {
@@ -48,54 +48,51 @@ pub(crate) async fn measure(table: &mut Table) -> Outcome {
 /// The time to a connection past a dark server, in milliseconds, after lessons in a healthy pool; and
 /// the connections made there for each that was used.
 async fn around_the_dark(stagger: Stagger) -> Outcome<(f64, f64)> {
-    let mut servers = Servers::start(2).await?;
+    // One more than race: whoever was lost has had its turn.
+    let mut servers = Servers::start(3).await?;
     let policy = Policy::builder()
         .order(Order::new(Walk::Listed))
         .stable_after(Duration::ZERO)
         .race(Race::new(2, stagger)?)
         .build()?;
-    // The first is free to go dark later; the others answer from the beginning to the end.
-    let gone = Dark::new(crate::servers::ANY)?;
-    let healthy = servers.addresses.clone();
-    let mut client = client(&healthy, policy)?;
+    let first = servers.addresses[0];
+    let mut client = client(&servers.addresses, policy)?;
     let mut link = client.connect().await?;
-    let mut made = 1;
-    for _ in 0..LESSONS {
-        let server_end = servers.accept().await?;
-        End::Fin.of(server_end)?;
+    let (mut made, mut used) = (0, 1);
+    rest().await;
+    // Until it stands on the second server: the first goes dark then.
+    while used <= LESSONS || link.conn.peer_addr()? == first {
+        made += end_all(&mut servers).await?;
         let error = read_to_the_end(&mut link.conn).await;
         client.lost(link.id(), error);
         link = client.connect().await?;
-        made += 1;
+        used += 1;
         // Whoever was dialled for nothing has come by now.
         rest().await;
     }
-    let used = made;
-    let mut server_end = servers.accept().await?;
-    while let Some(another) = servers.accepted() {
-        made += 1;
-        server_end = another;
-    }
-    // The dark one goes to the head of the list: each outage begins with it.
-    let mut list = vec![gone.address];
-    list.extend(&healthy);
-    let endpoints = list
-        .iter()
-        .map(|address| failover_core::directory::Endpoint::parse(&format!("tcp://{address}")))
-        .collect::<Result<Vec<_>, _>>()?;
-    client.handle().replace(endpoints);
+    let figure = f64::from(made) / f64::from(used - 1);
+    servers.stop(0).await;
+    let _dark = Dark::new(first)?;
     let mut took = Vec::new();
     for _ in 0..OUTAGES {
-        End::Fin.of(server_end)?;
+        end_all(&mut servers).await?;
         let error = read_to_the_end(&mut link.conn).await;
         let began = Instant::now();
         client.lost(link.id(), error);
         link = client.connect().await?;
         took.push(millis(began.elapsed()));
-        server_end = servers.accept().await?;
-        while let Some(another) = servers.accepted() {
-            server_end = another;
-        }
+        rest().await;
     }
-    Ok((median(took), f64::from(made) / f64::from(used)))
+    Ok((median(took), figure))
+}
+
+/// Ends every connection that the servers have: how many.
+async fn end_all(servers: &mut Servers) -> Outcome<u32> {
+    let mut ended = 1;
+    End::Fin.of(servers.accept().await?)?;
+    while let Some(another) = servers.accepted() {
+        End::Fin.of(another)?;
+        ended += 1;
+    }
+    Ok(ended)
 }

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 
 use crate::Outcome;
 
@@ -18,30 +18,43 @@ pub(crate) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr
 pub(crate) struct Servers {
     pub(crate) addresses: Vec<SocketAddr>,
     accepted: mpsc::Receiver<TcpStream>,
-    _tasks: JoinSet<()>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
 }
 
 impl Servers {
     pub(crate) async fn start(count: usize) -> io::Result<Self> {
         let (hand_over, accepted) = mpsc::channel(4096);
-        let (mut addresses, mut tasks) = (Vec::new(), JoinSet::new());
+        let (mut addresses, mut tasks) = (Vec::new(), Vec::new());
         for _ in 0..count {
             let listener = TcpListener::bind(ANY).await?;
             addresses.push(listener.local_addr()?);
             let hand_over = hand_over.clone();
-            tasks.spawn(async move {
+            tasks.push(tokio::spawn(async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     if hand_over.send(stream).await.is_err() {
                         return;
                     }
                 }
-            });
+            }));
         }
         Ok(Self {
             addresses,
             accepted,
-            _tasks: tasks,
+            tasks,
         })
+    }
+
+    /// The server with this number listens no more.
+    pub(crate) async fn stop(&mut self, server: usize) {
+        let task = &mut self.tasks[server];
+        task.abort();
+        let _ = task.await;
     }
 
     /// The server's end of the next connection.

@@ -13,11 +13,11 @@ use crate::figures::Table;
 
 const HELP: &str = "\
 Measures the transports beside the libraries below them, and prints a Markdown table.
-Takes about a minute. Linux only. Both ends of every connection run on one CPU, contestants take
+Takes about half a minute. Linux only. Both ends of every connection run on one CPU, contestants take
 turns, figures are medians, ratios are paired within a turn.
 
 Usage: cargo run --release --bin transports [PART]...
-       valgrind --tool=callgrind --toggle-collect='*::client_step' target/release/transports --count (full | resumed) TIMES
+       valgrind --tool=callgrind --toggle-collect='*client_step*' target/release/transports --count (full | resumed) TIMES
 
 Parts (default: all):
   stream     the connection of a Connector<Tcp>, and a boxed one, beside a plain TcpStream

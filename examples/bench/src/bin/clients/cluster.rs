@@ -126,10 +126,16 @@ impl Running {
         Ok(())
     }
 
-    /// SIGSTOP.
+    /// SIGSTOP, and it stands still.
     pub(crate) fn freeze(&self) -> Outcome {
-        let pid = Pid::from_raw(i32::try_from(self.0.id())?);
-        Ok(kill_process(pid.ok_or("no process")?, Signal::STOP)?)
+        let id = self.0.id();
+        let pid = Pid::from_raw(i32::try_from(id)?);
+        kill_process(pid.ok_or("no process")?, Signal::STOP)?;
+        let stat = format!("/proc/{id}/stat");
+        while !fs::read_to_string(&stat)?.contains(") T ") {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        Ok(())
     }
 }
 

@@ -23,15 +23,29 @@ pub(crate) fn measure(cluster: &mut Cluster) -> Outcome {
     let bare = pss("bare", server)?;
     let said = |kib: u64| format!("{kib} KiB");
     let what = format!("a process with one idle, subscribed client, no TLS, after {IDLE:?}: PSS");
-    let goal = goal("≤ async-nats", ours <= theirs);
-    row(&what, [&said(ours), &said(theirs), &said(bare)], Some(goal));
-    let what = "the same, with the system's trust store read for a server that might ask for TLS";
-    row(what, [&said(with_tls), "", ""], None);
+    let verdict = goal("≤ async-nats", ours.all <= theirs.all);
+    let figures = [ours.all, theirs.all, bare.all].map(said);
+    row(&what, figures.each_ref().map(String::as_str), Some(verdict));
+    let verdict = goal("≤ async-nats", ours.own <= theirs.own);
+    let figures = [ours.own, theirs.own, bare.own].map(said);
+    let what =
+        "of that heap, stacks and other memory of its own; the rest are pages of the program";
+    row(what, figures.each_ref().map(String::as_str), Some(verdict));
+    let what = "PSS with the system's trust store read, for a server that might ask for TLS";
+    row(what, [&said(with_tls.all), "", ""], None);
     Ok(())
 }
 
-/// This program again as `--idle`, for a while; in KiB.
-fn pss(who: &str, server: SocketAddr) -> Outcome<u64> {
+/// In KiB.
+struct Memory {
+    /// PSS.
+    all: u64,
+    /// Of that, what no file is behind.
+    own: u64,
+}
+
+/// This program again as `--idle`, for a while.
+fn pss(who: &str, server: SocketAddr) -> Outcome<Memory> {
     let mut child = Command::new(std::env::current_exe()?)
         .args(["--idle", who, &server.to_string()])
         .stdin(Stdio::null())
@@ -43,7 +57,7 @@ fn pss(who: &str, server: SocketAddr) -> Outcome<u64> {
     measured
 }
 
-fn read(child: &mut std::process::Child) -> Outcome<u64> {
+fn read(child: &mut std::process::Child) -> Outcome<Memory> {
     let stdout = child.stdout.take().ok_or("no standard output")?;
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line)?;
@@ -52,9 +66,15 @@ fn read(child: &mut std::process::Child) -> Outcome<u64> {
     }
     std::thread::sleep(IDLE);
     let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", child.id()))?;
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-    Ok(kib.ok_or("smaps_rollup has no Pss")?)
+    let line = |name: &str| {
+        let line = rollup.lines().find_map(|line| line.strip_prefix(name));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        kib.ok_or_else(|| format!("smaps_rollup has no {name}"))
+    };
+    Ok(Memory {
+        all: line("Pss:")?,
+        own: line("Pss_Anon:")?,
+    })
 }
 
 /// Until it is killed.

@@ -13,6 +13,7 @@ use crate::machine::{
     Answer, Change, DialOrder, Input, Machine, Outbox, Output, Status, Verdict, Whither,
 };
 use crate::policy::{Policy, Seed};
+use crate::random::mix;
 use crate::sim::queue::Queue;
 use crate::sim::server::{Deed, Meeting, Server, Serving};
 use crate::sim::trace::Asked;
@@ -752,16 +753,12 @@ fn long(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// The finalizer of SplitMix64, so that neighbours share nothing.
+/// Mixed, so that neighbours share nothing.
 fn seed_of(seed: Seed, client: usize) -> Seed {
     if client == 0 {
         return seed;
     }
     let number = u64::try_from(client).unwrap_or(u64::MAX);
-    let word = seed
-        .get()
-        .wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    Seed::new(word ^ (word >> 31))
+    let apart = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    Seed::new(mix(seed.get().wrapping_add(apart)))
 }

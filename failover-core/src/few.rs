@@ -14,26 +14,29 @@ pub(crate) enum Few<T> {
 
 impl<T> Few<T> {
     pub(crate) fn push(&mut self, value: T) {
-        *self = match core::mem::replace(self, Self::None) {
-            Self::None => Self::One(value),
-            Self::One(first) => Self::More(Vec::from([first, value])),
-            Self::More(mut list) => {
-                list.push(value);
-                Self::More(list)
+        match self {
+            Self::None => *self = Self::One(value),
+            Self::More(list) => list.push(value),
+            Self::One(_) => {
+                if let Self::One(first) = core::mem::replace(self, Self::None) {
+                    *self = Self::More(Vec::from([first, value]));
+                }
             }
-        };
+        }
     }
 
     /// Takes the first one that is asked for, if it is there.
-    pub(crate) fn take(&mut self, is_it: impl FnMut(&T) -> bool) -> Option<T> {
-        let at = self.iter().position(is_it)?;
-        match core::mem::replace(self, Self::None) {
+    pub(crate) fn take(&mut self, mut is_it: impl FnMut(&T) -> bool) -> Option<T> {
+        match self {
             Self::None => None,
-            Self::One(only) => Some(only),
-            Self::More(mut list) => {
-                let taken = list.remove(at);
-                *self = Self::More(list);
-                Some(taken)
+            Self::One(only) if is_it(only) => match core::mem::replace(self, Self::None) {
+                Self::One(only) => Some(only),
+                Self::None | Self::More(_) => None,
+            },
+            Self::One(_) => None,
+            Self::More(list) => {
+                let at = list.iter().position(is_it)?;
+                Some(list.remove(at))
             }
         }
     }

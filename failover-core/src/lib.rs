@@ -16,6 +16,7 @@ pub mod policy;
 mod pool;
 pub mod preset;
 pub mod race;
+mod random;
 pub mod time;
 
 #[cfg(feature = "std")]

@@ -82,8 +82,10 @@ impl fmt::Debug for Time {
 }
 
 /// The nanoseconds of a duration; one longer than 584 years saturates.
-pub(crate) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+#[inline]
+pub(crate) const fn nanos(duration: Duration) -> u64 {
+    let whole = duration.as_secs().saturating_mul(1_000_000_000);
+    whole.saturating_add(duration.subsec_nanos() as u64)
 }
 
 /// Durations as whole nanoseconds; one longer than 584 years saturates.

@@ -821,13 +821,8 @@ impl World {
             let state = text.find(" pool: ").unwrap();
             let mut key = Key::new();
             let matters = Matters::of(self.machine.policy());
-            // What failed last is for hooks alone.
-            let failure = text.find("last_failure: ").unwrap();
-            let (state, rest) = text.as_bytes()[state..].split_at(failure - state);
-            let after = text[failure..].find(", verdict: ").unwrap();
-            for part in [state, &rest[after..]] {
-                key.relative(part, self.now.as_nanos(), newest, matters);
-            }
+            let state = &text.as_bytes()[state..];
+            key.relative(state, self.now.as_nanos(), newest, matters);
             for flag in [self.up, self.off, self.removed, self.paused, self.failed] {
                 key.add(u64::from(flag));
             }
@@ -892,10 +887,10 @@ impl Matters {
     fn most(self, before: &[u8]) -> u64 {
         let bounded = |name: &str| before.ends_with(name.as_bytes());
         let matters = match () {
-            () if bounded("last_attempt: ") || bounded("waits: ") => false,
+            () if bounded("last_attempt: ") => false,
             // How many dials there were: none, or some.
             () if bounded("dials: ") => return 1,
-            () if bounded(" number: ") => self.per_endpoint,
+            () if bounded(" outage: ") || bounded(" number: ") => self.per_endpoint,
             () if bounded("failed_turns: ") => self.turns,
             () if bounded("sweeps: ") => self.sweeps,
             () if bounded(" failures: ") => self.failures,

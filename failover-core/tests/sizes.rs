@@ -22,7 +22,7 @@ use failover_core::endpoint::{EndpointId, Endpoints, Security, Traits};
 use failover_core::failure::{Failure, Kind};
 use failover_core::heartbeat::Monitor;
 use failover_core::machine::{Input, Machine, Outbox, Output};
-use failover_core::policy::{NoHooks, Order, Policy, Seed, Standing, Walk};
+use failover_core::policy::{NoHooks, Order, Policy, Seed, Standing, Waits, Walk};
 use failover_core::race::Trainer;
 use failover_core::time::Time;
 
@@ -45,6 +45,10 @@ fn a_client_of_three_servers_is_small_and_shares_policy_and_list() {
     println!("with heap, 3 endpoints, rotating: {rotating} bytes");
     println!("with heap, 3 endpoints, spare:    {with_spare} bytes");
     println!(
+        "a policy's waits, beside it:      {} bytes",
+        size_of::<Waits<'_>>() - size_of::<&Policy>()
+    );
+    println!(
         "policy (shared):                  {} bytes",
         size_of::<Policy>()
     );
@@ -65,10 +69,18 @@ fn a_client_of_three_servers_is_small_and_shares_policy_and_list() {
         size_of::<Failure>()
     );
     assert!(plain <= SMALL && rotating <= SMALL, "{plain}, {rotating}");
+    assert!(with_spare <= WITH_SPARE, "{with_spare}");
+    assert!(size_of::<Waits<'_>>() - size_of::<&Policy>() <= WAITS);
 }
 
 /// What a machine with three endpoints takes at the most, its heap included.
-const SMALL: usize = 380;
+const SMALL: usize = 264;
+
+/// The same with what a spare takes beside it.
+const WITH_SPARE: usize = 1024;
+
+/// What draws the waits alone, beside the reference to the policy.
+const WAITS: usize = 32;
 
 #[test]
 fn a_step_of_a_running_machine_takes_no_memory() {

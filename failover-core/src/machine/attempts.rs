@@ -3,16 +3,15 @@
 use core::time::Duration;
 
 use crate::attempt::{AttemptId, Purpose, Role};
-use crate::endpoint::Security;
+use crate::endpoint::{EndpointId, Security};
 use crate::failure::{Failure, Kind, Scope};
 use crate::machine::effort::Extras;
 use crate::machine::outage::Plan;
 use crate::machine::{
-    Answer, AttemptEnded, CloseReason, Cx, DialOrder, Event, Link, Live, Machine, Output, Stage,
-    State,
+    Answer, AttemptEnded, CloseReason, Cx, DialOrder, Event, Live, Machine, Output, Stage, State,
 };
-use crate::policy::{Every, JudgeAsked, MIN_REDIAL, PlainFallback, Reaction};
-use crate::pool::{Condition, SlotIndex};
+use crate::policy::{CustomDelay, Every, JudgeAsked, MIN_REDIAL, PlainFallback, Reaction};
+use crate::pool::{Condition, MaybeSlot, SlotIndex};
 use crate::time::Time;
 
 /// A dial in flight.
@@ -23,15 +22,34 @@ use crate::time::Time;
     serde(deny_unknown_fields)
 )]
 pub(crate) struct Attempt {
-    pub(crate) order: DialOrder,
-    pub(crate) slot: SlotIndex,
+    pub(crate) id: AttemptId,
     pub(crate) started: Time,
+    pub(crate) deadline: Time,
+    pub(crate) slot: SlotIndex,
+    pub(crate) endpoint: EndpointId,
+    pub(crate) number: u32,
+    pub(crate) route: u8,
+    pub(crate) role: Role,
+    pub(crate) purpose: Purpose,
 }
 
 impl Attempt {
+    /// The order as it was given, with the deadline that it has now.
+    pub(super) fn order(&self) -> DialOrder {
+        DialOrder {
+            attempt: self.id,
+            endpoint: self.endpoint,
+            route: self.route,
+            role: self.role,
+            purpose: self.purpose,
+            number: self.number,
+            deadline: self.deadline,
+        }
+    }
+
     pub(super) fn ended(&self, outcome: Result<(), Failure>, now: Time) -> Event {
         Event::Attempt(AttemptEnded {
-            order: self.order,
+            order: self.order(),
             outcome,
             took: now.since(self.started),
             next: None,
@@ -40,7 +58,7 @@ impl Attempt {
 
     /// Whether the client waits for it.
     pub(super) fn is_awaited(&self) -> bool {
-        matches!(self.order.role, Role::Main | Role::Raced)
+        matches!(self.role, Role::Main | Role::Raced)
     }
 }
 
@@ -55,19 +73,17 @@ impl Machine {
     /// Starts the main dial that was planned.
     pub(super) fn dial(&mut self, plan: Plan, cx: &mut Cx<'_>) {
         self.outage.dials = self.outage.dials.saturating_add(1);
-        if let Stage::StartUp {
-            pinned: pinned @ None,
-        } = &mut self.stage
+        if let Stage::StartUp { pinned } = &mut self.stage
+            && *pinned == MaybeSlot::NONE
         {
-            *pinned = Some(plan.slot);
+            *pinned = MaybeSlot::some(plan.slot);
         }
         self.outage.swept = true;
         self.pool.take_turn(plan.slot);
-        let endpoint = self.pool.id(plan.slot);
-        let purpose = match (self.stage, self.outage.lost) {
-            (Stage::After, Some(lost)) if lost == endpoint => Purpose::Reconnect,
-            (Stage::After, _) => Purpose::Failover,
-            (Stage::StartUp { .. }, _) => Purpose::First,
+        let purpose = match self.stage {
+            Stage::StartUp { .. } => Purpose::First,
+            Stage::After { lost } if lost == MaybeSlot::some(plan.slot) => Purpose::Reconnect,
+            Stage::After { .. } => Purpose::Failover,
         };
         let role = match self.attempts.iter().any(Attempt::is_awaited) {
             true => Role::Raced,
@@ -89,30 +105,31 @@ impl Machine {
         cx: &mut Cx<'_>,
     ) -> AttemptId {
         self.last_attempt += 1;
-        self.told_starved = false;
+        if let Some(extras) = &mut self.extras {
+            extras.told_starved = false;
+        }
         let traits = self.pool.traits(slot);
         let deadline = traits.own_deadline().unwrap_or(self.policy.deadline());
-        let order = DialOrder {
-            attempt: AttemptId::new(self.last_attempt),
-            endpoint: traits.id(),
-            route,
-            role,
-            purpose,
-            number,
+        let attempt = Attempt {
+            id: AttemptId::new(self.last_attempt),
+            started: cx.now,
             deadline: self
                 .resume_deadline(cx.now + deadline)
                 .min(self.end_of_turn(slot, route, cx.now)),
-        };
-        self.pool
-            .slot_mut(slot)
-            .dialled(cx.now + MIN_REDIAL, self.outage.number);
-        self.attempts.push(Attempt {
-            order,
             slot,
-            started: cx.now,
-        });
-        cx.out.push(Output::Dial(order));
-        order.attempt
+            endpoint: traits.id(),
+            number,
+            route,
+            role,
+            purpose,
+        };
+        let outage = self.pool.outage();
+        let floor = cx.now + MIN_REDIAL;
+        self.pool.slot_mut(slot).dialled(floor, outage);
+        let id = attempt.id;
+        cx.out.push(Output::Dial(attempt.order()));
+        self.attempts.push(attempt);
+        id
     }
 
     /// Until when a dial over this route may last for its turn's sake. The route that goes first
@@ -168,16 +185,13 @@ impl Machine {
             return Answer::Stale;
         };
         let live = Live {
-            link: Link {
-                attempt: attempt.order.attempt,
-                endpoint: attempt.order.endpoint,
-                route: attempt.order.route,
-            },
-            slot: attempt.slot,
+            attempt: attempt.id,
             since: cx.now,
+            slot: attempt.slot,
+            route: attempt.route,
         };
         let slot = self.pool.slot_mut(attempt.slot);
-        slot.route = attempt.order.route;
+        slot.route = attempt.route;
         slot.answered(attempt.started + MIN_REDIAL);
         cx.out.tell(attempt.ended(Ok(()), cx.now));
         self.train(&attempt, cx.now.since(attempt.started));
@@ -185,16 +199,19 @@ impl Machine {
             return Answer::Taken;
         }
         self.cancel_all(cx);
-        let first = matches!(self.stage, Stage::StartUp { .. });
-        self.stage = Stage::After;
-        cx.out.tell(match self.outage.lost {
-            Some(from) if !first && from == live.link.endpoint => Event::Reconnected(live.link),
-            Some(from) if !first => Event::FailedOver {
-                to: live.link,
-                from,
+        let (link, lost) = (self.link(live), self.lost());
+        cx.out.tell(match lost {
+            Some(from) if from == live.slot => Event::Reconnected(link),
+            Some(from) => Event::FailedOver {
+                to: link,
+                from: self.pool.id(from),
             },
-            Some(_) | None => Event::Connected(live.link),
+            None => Event::Connected(link),
         });
+        if let Stage::StartUp { .. } = self.stage {
+            let lost = MaybeSlot::NONE;
+            self.stage = Stage::After { lost };
+        }
         self.stand(live, cx);
         Answer::Taken
     }
@@ -210,14 +227,21 @@ impl Machine {
         };
         let mark = cx.out.mark();
         cx.out.tell(attempt.ended(Err(failure), cx.now));
-        if attempt.is_awaited() && !self.is_on_the_side(attempt.order.attempt) {
-            self.outage.last_failure = Some(failure.into());
+        if attempt.is_awaited() && !self.is_on_the_side(attempt.id) {
+            self.tell_hook_of(failure);
             self.main_failed(&attempt, failure, cx);
             cx.out.amend(mark, self.planned(cx.now));
         } else {
             self.side_dial_failed(&attempt, failure, cx);
         }
         Answer::Taken
+    }
+
+    /// A delay hook, if there is one, hears of this failure when it is asked next.
+    pub(super) fn tell_hook_of(&mut self, failure: Failure) {
+        if self.policy.pace().custom != CustomDelay::Off {
+            self.extras_mut().hooked.last_failure = Some(failure.into());
+        }
     }
 
     fn main_failed(&mut self, attempt: &Attempt, failure: Failure, cx: &mut Cx<'_>) {
@@ -280,9 +304,8 @@ impl Machine {
         counted: Counted,
         cx: &mut Cx<'_>,
     ) {
-        let outage = self.outage.number;
+        let outage = self.pool.outage();
         let class = self.pool.traits(index).in_class();
-        let health = self.policy.health_in(class);
         if counted == Counted::Yes {
             self.outage.failed_turns = self.outage.failed_turns.saturating_add(1);
             self.pool.slot_mut(index).failed(outage);
@@ -296,8 +319,8 @@ impl Machine {
         let before = (slot.condition(outage), slot.ready_at(outage));
         match reaction {
             Reaction::Next | Reaction::Stop => {}
-            Reaction::Mark => slot.mark(&health, cx.now),
-            Reaction::Suspend => slot.suspend(&health, cx.now),
+            Reaction::Mark => slot.mark(&self.policy.health_in(class), cx.now),
+            Reaction::Suspend => slot.suspend(&self.policy.health_in(class), cx.now),
             Reaction::Remove => slot.switch_off(Condition::Off),
         }
         // A probe that fails may be suspended again, or only fail.
@@ -305,12 +328,13 @@ impl Machine {
         let suspended =
             after.0 == Condition::Suspended && (reaction == Reaction::Suspend || after != before);
         if let Some(hint) = failure.retry_after {
-            slot.hint(hint, &health, cx.now);
+            slot.hint(hint, &self.policy.health_in(class), cx.now);
         }
         if counted == Counted::Yes
+            && let Some(limits) = self.limits()
             && self
                 .policy
-                .per_endpoint_in(class, self.limits())
+                .per_endpoint_in(class, *limits)
                 .is_reached(self.pool.slot(index).failures)
         {
             self.pool.slot_mut(index).retire(outage);
@@ -331,34 +355,37 @@ impl Machine {
         if failure.scope == Scope::Fatal || !failure.kind.invites_next_route() {
             return None;
         }
+        let traits = self.pool.traits(failed.slot);
+        if traits.routes() < 2 {
+            return None;
+        }
         let slot = self.pool.slot(failed.slot);
-        slot.ready_at(self.outage.number)?;
+        self.pool.ready_at(failed.slot)?;
         // The floor may hold the route up.
         if self.is_turn_over(failed.slot, slot.floor().max(now)) {
             return None;
         }
-        let traits = self.pool.traits(failed.slot);
-        let tried_tls = traits.security(failed.order.route) == Security::Tls;
+        let tried_tls = traits.security(failed.route) == Security::Tls;
         let no_plain = tried_tls && self.policy.plain_fallback() == PlainFallback::Refuse;
         // The route that worked last went first, then the others in their order.
         let first = slot.route;
         let mut order =
             core::iter::once(first).chain((0..traits.routes()).filter(|&route| route != first));
-        order.find(|&route| route == failed.order.route)?;
+        order.find(|&route| route == failed.route)?;
         order.find(|&route| !(no_plain && traits.security(route) == Security::Plain))
     }
 
     pub(super) fn on_learned(&mut self, attempt: AttemptId, security: Security) -> Answer {
-        let Some(attempt) = self.attempts.iter().find(|a| a.order.attempt == attempt) else {
+        let Some(attempt) = self.attempts.iter().find(|a| a.id == attempt) else {
             return Answer::Stale;
         };
-        let (slot, route) = (attempt.slot, attempt.order.route);
+        let (slot, route) = (attempt.slot, attempt.route);
         self.pool.learn(slot, route, security);
         Answer::Taken
     }
 
     pub(super) fn take_attempt(&mut self, attempt: AttemptId) -> Option<Attempt> {
-        self.attempts.take(|a| a.order.attempt == attempt)
+        self.attempts.take(|a| a.id == attempt)
     }
 
     /// Cancels every dial in flight.
@@ -375,7 +402,7 @@ impl Machine {
             if !which(attempt) {
                 return true;
             }
-            cx.out.push(Output::Cancel(attempt.order.attempt));
+            cx.out.push(Output::Cancel(attempt.id));
             cx.out
                 .tell(attempt.ended(Err(Failure::new(Kind::Cancelled)), cx.now));
             false

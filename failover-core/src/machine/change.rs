@@ -2,10 +2,10 @@
 
 use crate::endpoint::{EndpointId, Traits};
 use crate::machine::attempts::Attempt;
-use crate::machine::outage::Plan;
+use crate::machine::outage::{Plan, SweepWait};
 use crate::machine::{Answer, Change, Cx, Live, Machine, Move, Next, Output, Stage, State};
 use crate::policy::{Every, MIN_REDIAL, NobodyReady};
-use crate::pool::{Condition, SlotIndex};
+use crate::pool::{Condition, MaybeSlot, SlotIndex};
 use crate::time::Time;
 
 impl Machine {
@@ -31,7 +31,7 @@ impl Machine {
         let Some(slot) = self.pool.find(endpoint) else {
             return Answer::Stale;
         };
-        if self.pool.slot(slot).condition(self.outage.number) != Condition::Off {
+        if self.pool.condition(slot) != Condition::Off {
             return Answer::Taken;
         }
         self.pool.slot_mut(slot).switch_on(cx.now + MIN_REDIAL);
@@ -91,8 +91,9 @@ impl Machine {
 
     /// If the wait before this sweep was not over, the others still owe it.
     pub(super) fn owe_wait_again(&mut self) {
-        if self.policy.pace().every == Every::Sweep && !self.outage.swept && self.outage.waits > 0 {
-            self.outage.owes_wait = true;
+        let is_taken = self.outage.sweep_wait == SweepWait::Taken;
+        if self.policy.pace().every == Every::Sweep && !self.outage.swept && is_taken {
+            self.outage.sweep_wait = SweepWait::Due;
         }
     }
 
@@ -103,15 +104,15 @@ impl Machine {
         self.pool.slot_mut(slot).switch_off(how);
         if let Stage::StartUp { pinned } = &mut self.stage
             && how == Condition::Removed
-            && *pinned == Some(slot)
+            && *pinned == MaybeSlot::some(slot)
         {
-            *pinned = None;
+            *pinned = MaybeSlot::NONE;
         }
         self.cancel_dials_where(|dial| dial.slot == slot, cx);
         if let Some(extras) = &mut self.extras {
             extras.routes.retain(|plan| plan.slot != slot);
         }
-        let was_open = self.resume_until().is_some() && self.outage.lost == Some(endpoint);
+        let was_open = self.resume_until().is_some() && self.lost() == Some(slot);
         if was_open {
             self.give_up_session(cx);
         }
@@ -155,7 +156,7 @@ impl Machine {
         }
         extras.leave = None;
         let dial = extras.withdraw_move();
-        self.cancel_where(|attempt| Some(attempt.order.attempt) == dial, cx);
+        self.cancel_where(|attempt| Some(attempt.id) == dial, cx);
         self.leave_at_greatest_age(live);
     }
 
@@ -184,7 +185,7 @@ impl Machine {
     /// Cancels these dials; what they were for on the side is begun anew.
     pub(super) fn cancel_dials_where(&mut self, which: impl Fn(&Attempt) -> bool, cx: &mut Cx<'_>) {
         for at in (0..self.attempts.len()).rev() {
-            let attempt = self.attempts[at].order.attempt;
+            let attempt = self.attempts[at].id;
             if which(&self.attempts[at]) {
                 self.release_effort(attempt, cx.now);
             }
@@ -201,7 +202,7 @@ impl Machine {
             if spare.slot == slot {
                 kept = true;
                 cx.out.push(Output::HangUp {
-                    attempt: spare.link.attempt,
+                    attempt: spare.attempt,
                     grace: core::time::Duration::ZERO,
                 });
             }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use rand::Rng;
 
 use crate::endpoint::Security;
-use crate::machine::outage::Plan;
+use crate::machine::outage::{Plan, SweepWait};
 use crate::machine::{CloseReason, Cx, Machine, Next, Stage};
 use crate::policy::{
     Choice, ChoiceAsked, CustomDelay, DelayAnswer, DelayAsked, Every, Limit, Lost, NobodyReady,
@@ -63,8 +63,15 @@ impl Machine {
         Next::Dial(Plan { at, slot, route })
     }
 
+    #[inline]
     pub(super) fn limit_reached(&mut self, now: Time) -> Option<CloseReason> {
-        let limits = self.limits();
+        self.limits()?;
+        self.which_limit_reached(now)
+    }
+
+    #[inline(never)]
+    fn which_limit_reached(&mut self, now: Time) -> Option<CloseReason> {
+        let limits = *self.limits()?;
         if let Limit::AtMost(most) = limits.turns
             && self.outage.failed_turns >= most
         {
@@ -89,10 +96,9 @@ impl Machine {
     /// Whether every endpoint that the client may dial at this stage, and that is in the list and not
     /// switched off, is retired, and one is.
     fn all_retired(&mut self) -> bool {
-        let outage = self.outage.number;
         match self.pinned() {
-            Some(slot) => self.pool.slot(slot).condition(outage) == Condition::Retired,
-            None => self.pool.all_retired(outage),
+            Some(slot) => self.pool.condition(slot) == Condition::Retired,
+            None => self.pool.all_retired(self.pool.outage()),
         }
     }
 
@@ -109,7 +115,7 @@ impl Machine {
         if let Stage::StartUp { .. } = self.stage
             && self.policy.start() != Start::Persevere
             && soonest > now
-            && self.pool.all_refused(self.outage.number)
+            && self.pool.all_refused(self.pool.outage())
         {
             return Picked::Closes(CloseReason::AllRefused);
         }
@@ -161,7 +167,7 @@ impl Machine {
     /// Whoever is ready at this time, the lost server in its place.
     fn wanted_in_sweep(&self, ready: Time) -> Wanted {
         let order = self.policy.order();
-        let lost = self.outage.lost.and_then(|id| self.pool.find(id));
+        let lost = self.lost();
         let special = match self.outage.place_of_lost(order.lost) {
             Lost::InPlace | Lost::TurnTaken => None,
             Lost::First if self.outage.dials == 0 => Some(Special::First),
@@ -180,7 +186,7 @@ impl Machine {
             walk: self.policy.order().walk,
             now: self.latest,
             ready,
-            outage: self.outage.number,
+            outage: self.pool.outage(),
             special: None,
             only: self.pinned(),
             below: None,
@@ -203,7 +209,7 @@ impl Machine {
     ) -> (SlotIndex, Option<Duration>) {
         let choice = cx.hooks.choose(&ChoiceAsked {
             dials: self.outage.dials,
-            lost: self.outage.lost,
+            lost: self.lost().map(|slot| self.pool.id(slot)),
             suggested: self.pool.id(suggested),
         });
         let (endpoint, wait) = match choice {
@@ -212,7 +218,7 @@ impl Machine {
             Choice::EndpointAfter(endpoint, wait) => (endpoint, Some(wait)),
         };
         let found = self.pool.find(endpoint).filter(|&index| {
-            let ready = self.pool.slot(index).ready_at(self.outage.number);
+            let ready = self.pool.ready_at(index);
             ready.is_some_and(|at| at <= cx.now) && self.may_be_dialled(index)
         });
         match found {
@@ -226,9 +232,9 @@ impl Machine {
     fn paced(&mut self, index: SlotIndex, cx: &mut Cx<'_>) -> Time {
         let wait = match self.policy.pace().every {
             Every::Attempt if self.outage.dials == 0 => None,
-            Every::Sweep if !self.outage.owes_wait => None,
+            Every::Sweep if self.outage.sweep_wait != SweepWait::Due => None,
             Every::Attempt | Every::Sweep => {
-                self.outage.owes_wait = false;
+                self.outage.sweep_wait = SweepWait::Taken;
                 let security = self.pool.security(index);
                 self.outage.wait = self
                     .policy
@@ -237,10 +243,10 @@ impl Machine {
             }
             // Booked with its failure; then a hook has said how long.
             Every::Endpoint => {
-                let failed = self.pool.slot(index).failures_in(self.outage.number) > 0;
+                let failed = self.pool.slot(index).failures_in(self.pool.outage()) > 0;
                 (failed && self.policy.pace().custom != CustomDelay::Off).then_some(0)
             }
-            Every::Return => match self.pool.slot(index).failures_in(self.outage.number) {
+            Every::Return => match self.pool.slot(index).failures_in(self.pool.outage()) {
                 0 => None,
                 _ => {
                     let wait = self.pool.slot(index).wait();
@@ -264,7 +270,7 @@ impl Machine {
         cx.now.after(match every {
             Every::Attempt if !is_first => self.wait(index, self.outage.wait, cx),
             Every::Attempt | Every::Sweep | Every::Endpoint | Every::Return => {
-                let is_due = is_first && self.stage == Stage::After && !first.is_zero();
+                let is_due = is_first && self.was_connected() && !first.is_zero();
                 if is_due { self.spread(first, index) } else { 0 }
             }
         })
@@ -290,7 +296,7 @@ impl Machine {
     /// The wait before the first dial after a loss. Picked again under it, it is not taken anew.
     fn first_wait(&mut self, index: SlotIndex) -> u64 {
         let first = self.policy.pace().first;
-        let is_due = self.stage == Stage::After && self.outage.dials == 0;
+        let is_due = self.was_connected() && self.outage.dials == 0;
         if first.is_zero() || !is_due || core::mem::replace(&mut self.outage.took_first, true) {
             return 0;
         }
@@ -299,19 +305,21 @@ impl Machine {
 
     /// A wait in nanoseconds: this one spread by the jitter, or the hook's.
     pub(super) fn wait(&mut self, index: SlotIndex, base: u64, cx: &mut Cx<'_>) -> u64 {
-        self.outage.waits = self.outage.waits.saturating_add(1);
         let security = self.pool.security(index);
         let suggested = self.policy.spread(base, security, &mut self.rng);
         let pace = self.policy.pace();
         if pace.custom == CustomDelay::Off {
             return suggested;
         }
+        let hooked = &mut self.extras_mut().hooked;
+        hooked.waits = hooked.waits.saturating_add(1);
+        let (waits, failure) = (hooked.waits, hooked.last_failure);
         let answer = cx.hooks.delay(&DelayAsked {
-            waits: self.outage.waits,
+            waits,
             dials: self.outage.dials,
             endpoint: self.pool.id(index),
             security,
-            failure: self.outage.last_failure.map(Into::into),
+            failure: failure.map(Into::into),
             suggested: Duration::from_nanos(suggested),
             random: self.rng.next_u64(),
         });
@@ -343,9 +351,13 @@ impl Machine {
     /// The only one that the client's main dial may go to at this stage, if there is one.
     fn pinned(&self) -> Option<SlotIndex> {
         match (self.stage, self.policy.start()) {
-            (Stage::StartUp { pinned }, Start::FirstOnly) => pinned,
-            (Stage::StartUp { .. }, _) | (Stage::After, _) => None,
+            (Stage::StartUp { pinned }, Start::FirstOnly) => pinned.get(),
+            (Stage::StartUp { .. } | Stage::After { .. }, _) => None,
         }
+    }
+
+    fn was_connected(&self) -> bool {
+        matches!(self.stage, Stage::After { .. })
     }
 }
 

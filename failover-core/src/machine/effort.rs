@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::attempt::{AttemptId, Purpose, Role};
-use crate::failure::Failure;
+use crate::failure::{Brief, Failure};
 use crate::machine::attempts::{Attempt, Counted};
 use crate::machine::outage::Plan;
 use crate::machine::{Answer, Cx, Event, Live, Machine, Move, Output, State};
@@ -40,6 +40,22 @@ pub(crate) struct Extras {
     pub(super) paused: bool,
     /// Dials that wait for a permit, since when.
     pub(super) held: Vec<(AttemptId, Time)>,
+    /// Whether starvation was told since the last dial.
+    pub(super) told_starved: bool,
+    pub(super) hooked: Hooked,
+}
+
+/// What a delay hook is told of the outage.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
+pub(crate) struct Hooked {
+    /// Waits so far.
+    pub(super) waits: u32,
+    pub(super) last_failure: Option<Brief>,
 }
 
 /// One thing to reach on the side, by dials one after the other.
@@ -130,7 +146,7 @@ impl Extras {
             .chain(self.good.map(|good| good.slot))
             .chain(self.routes.iter().map(|plan| plan.slot))
             .chain(self.turns.iter().map(|(slot, _)| *slot));
-        let mut dials = self.spares.iter().map(|spare| spare.link.attempt);
+        let mut dials = self.spares.iter().map(|spare| spare.attempt);
         named.all(|slot| slot < slots)
             && dials.all(|dial| dial.number() <= last)
             && self.trainer.is_sound()
@@ -319,7 +335,7 @@ impl Machine {
             wanted: Some(slot), ..
         } = goal
         {
-            let may = self.pool.slot(slot).ready_at(self.outage.number).is_some();
+            let may = self.pool.ready_at(slot).is_some();
             return may.then_some(slot);
         }
         let tier = self.pool.traits(live.slot).in_tier();
@@ -351,12 +367,8 @@ impl Machine {
             // With nobody else in the list, a move leads to the same server again.
             Goal::Move { .. }
                 if found.is_none()
-                    && self.pool.is_alone(live.slot, self.outage.number)
-                    && self
-                        .pool
-                        .slot(live.slot)
-                        .ready_at(self.outage.number)
-                        .is_some() =>
+                    && self.pool.is_alone(live.slot, self.pool.outage())
+                    && self.pool.ready_at(live.slot).is_some() =>
             {
                 Some(live.slot)
             }
@@ -371,7 +383,7 @@ impl Machine {
         live: Live,
         cx: &mut Cx<'_>,
     ) -> bool {
-        let Some(goal) = self.end_side_dial(attempt.order.attempt) else {
+        let Some(goal) = self.end_side_dial(attempt.id) else {
             return false;
         };
         match goal {
@@ -379,7 +391,7 @@ impl Machine {
                 Some(why) => self.move_to(live, why, cx),
                 None => {
                     self.extras_mut().spares.push(live);
-                    cx.out.tell(Event::SpareReady(live.link));
+                    cx.out.tell(Event::SpareReady(self.link(live)));
                     self.finish_effort(Goal::Spare);
                 }
             },
@@ -399,10 +411,10 @@ impl Machine {
     ) {
         let reaction = self.reaction(attempt.slot, &failure, cx);
         self.book(attempt.slot, &failure, reaction, Counted::No, cx);
-        let Some(at) = self.effort_of(attempt.order.attempt) else {
+        let Some(at) = self.effort_of(attempt.id) else {
             return;
         };
-        let goal = self.end_side_dial(attempt.order.attempt);
+        let goal = self.end_side_dial(attempt.id);
         let wait = match goal {
             Some(Goal::Probe) => {
                 self.extras_mut().good = None;
@@ -425,7 +437,7 @@ impl Machine {
         let extras = self.extras.as_ref()?;
         extras.efforts.iter().find_map(|effort| match effort.goal {
             Goal::Move { why, .. } => {
-                let dial = |attempt: &&Attempt| Some(attempt.order.attempt) == effort.in_flight;
+                let dial = |attempt: &&Attempt| Some(attempt.id) == effort.in_flight;
                 let there = self.attempts.iter().find(dial)?.slot == slot;
                 there.then_some(why)
             }
@@ -455,14 +467,14 @@ impl Machine {
                 && !self.is_moving()
             {
                 cx.out.tell(Event::Switching {
-                    from: from.link,
+                    from: self.link(from),
                     why: Move::Failback,
                 });
             }
             return self.move_to(live, Move::Failback, cx);
         }
         cx.out.push(Output::HangUp {
-            attempt: live.link.attempt,
+            attempt: live.attempt,
             grace: core::time::Duration::ZERO,
         });
         let at = cx.now.after(self.probe_wait());
@@ -483,7 +495,7 @@ impl Machine {
             // The time with a connection does not count as time without one.
             self.outage.since = self.outage.since + lived;
         } else {
-            self.outage = self.outage.next(cx.now);
+            self.next_outage(cx.now);
             self.pool.next_sweep();
             self.pool.slot_mut(old.slot).proved_stable();
         }
@@ -492,8 +504,8 @@ impl Machine {
             self.pool.skip_turn(old.slot);
         }
         cx.out.tell(Event::Moved {
-            to: live.link,
-            from: old.link.endpoint,
+            to: self.link(live),
+            from: self.pool.id(old.slot),
             why,
         });
         self.hang_up(old, cx);
@@ -513,13 +525,13 @@ impl Machine {
         let Some(at) = extras
             .spares
             .iter()
-            .position(|spare| spare.link.attempt == attempt)
+            .position(|spare| spare.attempt == attempt)
         else {
             return Answer::Stale;
         };
         let spare = extras.spares.remove(at);
         cx.out.tell(Event::SpareLost {
-            link: spare.link,
+            link: self.link(spare),
             failure,
         });
         let reaction = self.reaction(spare.slot, &failure, cx);
@@ -558,7 +570,7 @@ impl Machine {
         let Some(dial) = effort.in_flight else {
             return;
         };
-        let elsewhere = |attempt: &Attempt| attempt.order.attempt == dial && attempt.slot != slot;
+        let elsewhere = |attempt: &Attempt| attempt.id == dial && attempt.slot != slot;
         if self.attempts.iter().any(elsewhere) {
             self.release_effort(dial, cx.now);
             self.cancel_where(elsewhere, cx);
@@ -609,7 +621,7 @@ impl Machine {
         extras.leave = None;
         extras.good = None;
         for attempt in self.attempts.iter_mut() {
-            attempt.order.role = Role::Raced;
+            attempt.role = Role::Raced;
             self.pool.take_turn(attempt.slot);
             self.outage.swept = true;
             self.outage.dials = self.outage.dials.saturating_add(1);

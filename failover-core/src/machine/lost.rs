@@ -6,10 +6,10 @@ use crate::machine::attempts::{Attempt, Counted};
 use crate::machine::effort::Goal;
 use crate::machine::outage::Plan;
 use crate::machine::{
-    Answer, CloseReason, Cx, Event, Live, Machine, Move, Next, State, Verdict, Whither, Why,
+    Answer, CloseReason, Cx, Event, Live, Machine, Move, Next, Stage, State, Verdict, Whither, Why,
 };
 use crate::policy::{Lost, MIN_REDIAL, Overlap, Reaction, Resume, Shuffle, Walk};
-use crate::pool::SlotIndex;
+use crate::pool::{MaybeSlot, SlotIndex};
 use crate::time::Time;
 
 enum Proved {
@@ -26,7 +26,7 @@ impl Machine {
         cx: &mut Cx<'_>,
     ) -> Answer {
         let live = match self.state {
-            State::Connected(live) if live.link.attempt == attempt => live,
+            State::Connected(live) if live.attempt == attempt => live,
             State::Idle
             | State::Waiting(_)
             | State::Dialing
@@ -48,7 +48,7 @@ impl Machine {
             Proved::Stable => Counted::No,
             Proved::Unstable => Counted::Yes,
         };
-        self.outage.last_failure = Some(failure.into());
+        self.tell_hook_of(failure);
         self.book(live.slot, &failure, reaction, counted, cx);
         if reaction == Reaction::Stop {
             self.close(CloseReason::Fatal(failure), cx);
@@ -72,13 +72,13 @@ impl Machine {
         cx: &mut Cx<'_>,
     ) {
         if let Some(spare) = self.take_spare() {
-            let from = lost.link.endpoint;
             self.abandon_side_dials(cx);
-            cx.out.tell(match spare.link.endpoint == from {
-                true => Event::Reconnected(spare.link),
+            let to = self.link(spare);
+            cx.out.tell(match spare.slot == lost.slot {
+                true => Event::Reconnected(to),
                 false => Event::FailedOver {
-                    to: spare.link,
-                    from,
+                    to,
+                    from: self.pool.id(lost.slot),
                 },
             });
             let since = cx.now;
@@ -88,11 +88,7 @@ impl Machine {
         let resumes = verdict == Verdict::AsPolicy
             && matches!(reaction, Reaction::Next | Reaction::Mark)
             && may_resume(failure.kind)
-            && self
-                .pool
-                .slot(lost.slot)
-                .ready_at(self.outage.number)
-                .is_some();
+            && self.pool.ready_at(lost.slot).is_some();
         match self.policy.resume() {
             Some(resume) if resumes && !adopted => self.begin_resume_window(lost.slot, resume, cx),
             Some(_) | None if adopted => self.state = State::Dialing,
@@ -103,7 +99,9 @@ impl Machine {
     /// A connection ended: an outage begins, or, if it did not prove stable, the one before it goes
     /// on with its counters.
     fn begin_outage(&mut self, live: Live, verdict: Verdict, now: Time) -> Proved {
-        self.outage.lost = Some(live.link.endpoint);
+        self.stage = Stage::After {
+            lost: MaybeSlot::some(live.slot),
+        };
         self.outage.verdict = verdict;
         let order = self.policy.order();
         if order.walk == Walk::Shuffled(Shuffle::EachLoss) {
@@ -115,7 +113,7 @@ impl Machine {
             self.outage.since = self.outage.since + lived;
             return Proved::Unstable;
         }
-        self.outage = self.outage.next(now);
+        self.next_outage(now);
         self.pool.next_sweep();
         self.pool.slot_mut(live.slot).proved_stable();
         if order.walk == Walk::Shuffled(Shuffle::EachSweep) {
@@ -145,8 +143,7 @@ impl Machine {
     /// After a pause: the lost server first, if the window is still open.
     pub(super) fn resume_after_pause(&mut self, cx: &mut Cx<'_>) -> Option<Plan> {
         let open = self.resume_until()? > cx.now;
-        let slot = self.outage.lost.and_then(|id| self.pool.find(id));
-        match slot.filter(|_| open) {
+        match self.lost().filter(|_| open) {
             Some(slot) => Some(Plan {
                 at: self.pool.slot(slot).not_before().max(cx.now),
                 slot,
@@ -161,7 +158,7 @@ impl Machine {
 
     /// Another server than the one that was lost is dialled next: the window is over.
     fn give_up_session_elsewhere(&mut self, next: SlotIndex, cx: &mut Cx<'_>) {
-        if Some(self.pool.id(next)) != self.outage.lost {
+        if Some(next) != self.lost() {
             self.give_up_session(cx);
         }
     }
@@ -224,7 +221,7 @@ impl Machine {
         let State::Connected(live) = self.state else {
             return Answer::Stale;
         };
-        if live.link.attempt != attempt {
+        if live.attempt != attempt {
             return Answer::Stale;
         }
         let spread = crate::time::nanos(self.policy.standing().drain_spread);
@@ -232,7 +229,7 @@ impl Machine {
         self.leaves_anyway();
         self.leave_by(at, Move::Drain);
         cx.out.tell(Event::Draining {
-            link: live.link,
+            link: self.link(live),
             after: at.since(cx.now),
         });
         self.work_on_the_side(cx);
@@ -268,7 +265,7 @@ impl Machine {
                     // The turn that it is in goes on.
                     (_, Some(slot)) if slot == plan.slot => plan,
                     (_, Some(slot)) => self.plan_for(slot, cx.now),
-                    (Whither::Other, None) if Some(self.pool.id(plan.slot)) == self.outage.lost => {
+                    (Whither::Other, None) if Some(plan.slot) == self.lost() => {
                         self.plan_for_another(plan, cx.now)
                     }
                     (Whither::Any | Whither::Other | Whither::This(_), None) => plan,
@@ -299,7 +296,7 @@ impl Machine {
     /// An endpoint that the user names, if it may be dialled at all.
     fn wanted(&self, endpoint: crate::endpoint::EndpointId) -> Option<SlotIndex> {
         let slot = self.pool.find(endpoint)?;
-        self.pool.slot(slot).ready_at(self.outage.number)?;
+        self.pool.ready_at(slot)?;
         Some(slot)
     }
 
@@ -363,7 +360,7 @@ impl Machine {
             }
         } else {
             cx.out.tell(Event::Switching {
-                from: live.link,
+                from: self.link(live),
                 why,
             });
             self.begin_effort(Goal::Move { why, wanted }, cx.now);

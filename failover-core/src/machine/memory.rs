@@ -3,7 +3,6 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use rand::rngs::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -13,6 +12,7 @@ use crate::machine::effort::Extras;
 use crate::machine::{Machine, Outage, Stage, State};
 use crate::policy::Policy;
 use crate::pool::{Pool, PoolMemory, SlotIndex};
+use crate::random::Random;
 use crate::time::Time;
 
 /// All that a machine knows, apart from its policy.
@@ -20,14 +20,13 @@ use crate::time::Time;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Memory {
     pool: PoolMemory,
-    rng: Xoshiro256PlusPlus,
+    rng: Random,
     latest: Time,
     last_attempt: u64,
     attempts: Vec<Attempt>,
     state: State,
     stage: Stage,
     outage: Outage,
-    told_starved: bool,
     extras: Option<Extras>,
 }
 
@@ -48,7 +47,6 @@ impl Machine {
             state: self.state.clone(),
             stage: self.stage,
             outage: self.outage.clone(),
-            told_starved: self.told_starved,
             extras: self.extras.as_deref().cloned(),
         })
     }
@@ -73,7 +71,6 @@ impl Machine {
             state: memory.state,
             stage: memory.stage,
             outage: memory.outage,
-            told_starved: memory.told_starved,
             extras: memory.extras.map(alloc::boxed::Box::new),
         };
         match machine.is_sound() {
@@ -92,13 +89,13 @@ impl Machine {
                 None
             }
         };
-        let pinned = match self.stage {
-            Stage::StartUp { pinned } => pinned,
-            Stage::After => None,
+        let in_stage = match self.stage {
+            Stage::StartUp { pinned } => pinned.get(),
+            Stage::After { lost } => lost.get(),
         };
         let dialled = self.attempts.iter().map(|dial| dial.slot);
-        let mut named = dialled.chain(in_state).chain(pinned);
-        let mut dials = self.attempts.iter().map(|dial| dial.order.attempt.number());
+        let mut named = dialled.chain(in_state).chain(in_stage);
+        let mut dials = self.attempts.iter().map(|dial| dial.id.number());
         // A number that is never used twice needs room above, and so does a time: its end means never.
         last < u64::MAX / 2
             && self.latest < Time::FAR

@@ -43,11 +43,8 @@ mod race;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
-use rand::SeedableRng;
-use rand::rngs::Xoshiro256PlusPlus;
-
 use self::attempts::Attempt;
-use self::effort::Extras;
+use self::effort::{Extras, Hooked};
 pub use self::io::{
     Answer, AttemptEnded, Change, CloseReason, DialOrder, Event, Input, Link, Move, Outbox, Output,
     Planned, Verdict, Whither, Why,
@@ -55,12 +52,14 @@ pub use self::io::{
 #[cfg(feature = "serde")]
 pub(crate) use self::memory::Memory;
 use self::outage::{Outage, Plan};
+use crate::attempt::AttemptId;
 use crate::endpoint::{EndpointId, Endpoints};
 use crate::failure::{Failure, Kind};
 use crate::few::Few;
 use crate::policy::{Hooks, Limits, NobodyReady, Policy, Seed, Shuffle, Walk};
 pub use crate::pool::Condition;
-use crate::pool::{Pool, SlotIndex};
+use crate::pool::{MaybeSlot, Pool, SlotIndex};
+use crate::random::Random;
 use crate::time::Time;
 
 /// Decides when to dial whom.
@@ -83,18 +82,18 @@ use crate::time::Time;
 /// While connected, dials on the side may be in flight: spares, probes, a move.
 ///
 /// # Memory
-/// Policy and list are shared. Beside them a machine with three endpoints takes 380 bytes, its heap
+/// Policy and list are shared. Beside them a machine with three endpoints takes 264 bytes, its heap
 /// included, on a 64-bit target. Each further endpoint takes 24; in a list of more than 64, up to 50,
 /// for then there is an index and no step walks the list.
 ///
-/// Extra are 24 bytes for each endpoint that ever rested, was retired or waited for a pace of its
-/// own, and what races, spares, moves, pauses and resume windows need, made when the first of them
-/// begins. A step takes memory only when there is more to hold than ever before.
+/// Extra are 32 bytes for each endpoint that ever rested, was retired or waited for a pace of its
+/// own, and 224 bytes, with what they hold, for races, spares, moves, pauses, resume windows and delay
+/// hooks, made when the first of them begins. A step takes memory only when there is more to hold than ever before.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
     policy: Arc<Policy>,
     pool: Pool,
-    rng: Xoshiro256PlusPlus,
+    rng: Random,
     /// The latest time that was told: time never runs backwards here.
     latest: Time,
     last_attempt: u64,
@@ -102,9 +101,7 @@ pub struct Machine {
     state: State,
     stage: Stage,
     outage: Outage,
-    /// Whether starvation was told since the last dial.
-    told_starved: bool,
-    /// What few machines need: spares, probes, moves, races, a resume window.
+    /// What few machines need: spares, probes, moves, races, a resume window, hooks.
     extras: Option<Box<Extras>>,
 }
 
@@ -165,9 +162,10 @@ enum State {
     serde(deny_unknown_fields)
 )]
 struct Live {
-    link: Link,
-    slot: SlotIndex,
+    attempt: AttemptId,
     since: Time,
+    slot: SlotIndex,
+    route: u8,
 }
 
 /// Whether there ever was a connection: other limits apply.
@@ -179,10 +177,11 @@ struct Live {
 )]
 enum Stage {
     /// Not yet. Under [`Start::FirstOnly`](crate::policy::Start) this endpoint alone is dialled.
-    StartUp {
-        pinned: Option<SlotIndex>,
+    StartUp { pinned: MaybeSlot },
+    After {
+        /// The server lost last.
+        lost: MaybeSlot,
     },
-    After,
 }
 
 /// What comes with one call of `handle`.
@@ -197,7 +196,7 @@ impl Machine {
     /// [`Input::Start`].
     #[must_use]
     pub fn new(policy: Arc<Policy>, endpoints: impl Into<Endpoints>, seed: Seed) -> Self {
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed.get());
+        let mut rng = Random::new(seed);
         Self {
             pool: Pool::new(endpoints.into(), policy.order().walk, &mut rng),
             policy,
@@ -206,9 +205,10 @@ impl Machine {
             last_attempt: 0,
             attempts: Few::None,
             state: State::Idle,
-            stage: Stage::StartUp { pinned: None },
-            outage: Outage::new(1, Time::ZERO),
-            told_starved: false,
+            stage: Stage::StartUp {
+                pinned: MaybeSlot::NONE,
+            },
+            outage: Outage::new(Time::ZERO),
             extras: None,
         }
     }
@@ -307,12 +307,12 @@ impl Machine {
             },
             State::Dialing => match self.attempts.first() {
                 Some(attempt) => Status::Dialing {
-                    endpoint: attempt.order.endpoint,
+                    endpoint: attempt.endpoint,
                 },
                 None => Status::Starved,
             },
             State::Connected(live) => Status::Connected {
-                link: live.link,
+                link: self.link(*live),
                 since: live.since,
             },
             State::Paused => Status::Paused,
@@ -324,8 +324,8 @@ impl Machine {
     /// Whether this endpoint may be dialled, and from when on; `None` for one that it does not know.
     #[must_use]
     pub fn condition(&self, endpoint: EndpointId) -> Option<(Condition, Time)> {
-        let slot = self.pool.slot(self.pool.find(endpoint)?);
-        Some((slot.condition(self.outage.number), slot.not_before()))
+        let slot = self.pool.find(endpoint)?;
+        Some((self.pool.condition(slot), self.pool.slot(slot).not_before()))
     }
 
     /// The policy it carries out.
@@ -338,7 +338,7 @@ impl Machine {
         if self.state != State::Idle {
             return Answer::Stale;
         }
-        self.outage = Outage::new(1, cx.now);
+        self.outage = Outage::new(cx.now);
         if let Walk::Shuffled(Shuffle::Once | Shuffle::EachSweep) = self.policy.order().walk {
             self.pool.shuffle(&mut self.rng);
         }
@@ -351,7 +351,7 @@ impl Machine {
             return Answer::Taken;
         }
         while let Some(late) = self.attempts.iter().find(|a| self.ends_by(a) <= cx.now) {
-            let attempt = late.order.attempt;
+            let attempt = late.id;
             cx.out.push(Output::Cancel(attempt));
             self.on_failed(attempt, Failure::new(Kind::Timeout), cx);
         }
@@ -439,7 +439,7 @@ impl Machine {
             Next::Close(reason) => self.close(reason, cx),
             Next::Starve => {
                 self.state = State::Starved;
-                if !core::mem::replace(&mut self.told_starved, true) {
+                if !core::mem::replace(&mut self.extras_mut().told_starved, true) {
                     cx.out.tell(Event::Starved);
                 }
             }
@@ -461,9 +461,7 @@ impl Machine {
     fn hurried(&self, plan: Plan, now: Time) -> Time {
         let rested = match self.policy.nobody_ready() {
             NobodyReady::LeastBad => None,
-            NobodyReady::Wait | NobodyReady::Fail => {
-                self.pool.slot(plan.slot).ready_at(self.outage.number)
-            }
+            NobodyReady::Wait | NobodyReady::Fail => self.pool.ready_at(plan.slot),
         };
         let at = self.forced(plan, now);
         rested.map_or(at, |rested| at.max(rested).min(plan.at))
@@ -490,14 +488,14 @@ impl Machine {
 
     fn hang_up(&self, live: Live, cx: &mut Cx<'_>) {
         cx.out.push(Output::HangUp {
-            attempt: live.link.attempt,
+            attempt: live.attempt,
             grace: self.policy.standing().grace,
         });
     }
 
     fn tell_disconnected(&self, live: Live, why: Why, cx: &mut Cx<'_>) {
         cx.out.tell(Event::Disconnected {
-            link: live.link,
+            link: self.link(live),
             why,
             lived: cx.now.since(live.since),
             next: None,
@@ -510,7 +508,7 @@ impl Machine {
             State::Waiting(plan) => (plan.slot, plan.route, plan.at),
             State::Dialing => {
                 let attempt = self.attempts.last()?;
-                (attempt.slot, attempt.order.route, now)
+                (attempt.slot, attempt.route, now)
             }
             State::Idle
             | State::Connected(_)
@@ -525,10 +523,11 @@ impl Machine {
         })
     }
 
-    fn limits(&self) -> Limits {
+    /// When to give up at this stage; nothing if it never does.
+    fn limits(&self) -> Option<&Limits> {
         match self.stage {
-            Stage::StartUp { .. } => self.policy.start_up_limits(),
-            Stage::After => self.policy.limits(),
+            Stage::StartUp { .. } => self.policy.start_up_limits_if_any(),
+            Stage::After { .. } => self.policy.limits_if_any(),
         }
     }
 
@@ -536,7 +535,7 @@ impl Machine {
     fn end_of_patience(&self) -> Option<Time> {
         match self.state {
             State::Waiting(_) | State::Dialing | State::Starved => {
-                Some(self.outage.since + self.limits().elapsed?)
+                Some(self.outage.since + self.limits()?.elapsed?)
             }
             State::Idle | State::Connected(_) | State::Paused | State::Closed(_) => None,
         }
@@ -552,8 +551,34 @@ impl Machine {
     }
 
     fn elapsed(&self, now: Time) -> Option<CloseReason> {
-        let most = self.limits().elapsed?;
+        let most = self.limits()?.elapsed?;
         (now.since(self.outage.since) >= most).then_some(CloseReason::Elapsed(most))
+    }
+
+    /// A connection as it is told.
+    fn link(&self, live: Live) -> Link {
+        Link {
+            attempt: live.attempt,
+            endpoint: self.pool.id(live.slot),
+            route: live.route,
+        }
+    }
+
+    /// The server lost last.
+    fn lost(&self) -> Option<SlotIndex> {
+        match self.stage {
+            Stage::StartUp { .. } => None,
+            Stage::After { lost } => lost.get(),
+        }
+    }
+
+    /// The outage ended with a connection that proved stable; another began at this time.
+    fn next_outage(&mut self, since: Time) {
+        self.outage = self.outage.next(since);
+        self.pool.next_outage();
+        if let Some(extras) = &mut self.extras {
+            extras.hooked = Hooked::default();
+        }
     }
 
     fn extras_mut(&mut self) -> &mut Extras {

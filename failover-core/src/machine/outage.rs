@@ -1,7 +1,5 @@
 //! What happened since the last connection that proved stable.
 
-use crate::endpoint::EndpointId;
-use crate::failure::Brief;
 use crate::machine::io::Verdict;
 use crate::policy::Lost;
 use crate::pool::SlotIndex;
@@ -18,44 +16,33 @@ pub(crate) struct Outage {
     pub(crate) since: Time,
     /// The last wait before jitter, in nanoseconds.
     pub(crate) wait: u64,
-    /// Its number, from 1.
-    pub(crate) number: u32,
     /// Dials so far.
     pub(crate) dials: u32,
     /// Failed turns so far.
     pub(crate) failed_turns: u32,
     /// Sweeps completed so far.
     pub(crate) sweeps: u32,
-    /// Waits so far.
-    pub(crate) waits: u32,
     /// Whether someone was dialled in this sweep.
     pub(crate) swept: bool,
-    /// The server lost last.
-    pub(crate) lost: Option<EndpointId>,
-    pub(crate) last_failure: Option<Brief>,
-    /// What the application made of that loss.
+    /// What the application made of the last loss.
     pub(crate) verdict: Verdict,
-    /// Whether a wait is due before the first dial of this sweep.
-    pub(crate) owes_wait: bool,
+    /// The wait before the first dial of this sweep.
+    pub(crate) sweep_wait: SweepWait,
     /// Whether the wait before the first dial was taken.
     pub(crate) took_first: bool,
 }
 
 impl Outage {
-    pub(crate) fn new(number: u32, since: Time) -> Self {
+    pub(crate) fn new(since: Time) -> Self {
         Self {
             since,
             wait: 0,
-            number,
             dials: 0,
             failed_turns: 0,
             sweeps: 0,
-            waits: 0,
             swept: false,
-            lost: None,
-            last_failure: None,
             verdict: Verdict::AsPolicy,
-            owes_wait: false,
+            sweep_wait: SweepWait::None,
             took_first: false,
         }
     }
@@ -63,9 +50,8 @@ impl Outage {
     /// The next outage begins.
     pub(crate) fn next(&self, since: Time) -> Self {
         Self {
-            lost: self.lost,
             verdict: self.verdict,
-            ..Self::new(self.number.wrapping_add(1).max(1), since)
+            ..Self::new(since)
         }
     }
 
@@ -74,7 +60,7 @@ impl Outage {
         if core::mem::take(&mut self.swept) {
             self.sweeps = self.sweeps.saturating_add(1);
         }
-        self.owes_wait = true;
+        self.sweep_wait = SweepWait::Due;
     }
 
     /// Where the lost server goes: the application's word, or the policy's.
@@ -85,6 +71,21 @@ impl Outage {
             Verdict::AsPolicy | Verdict::Stop => policy,
         }
     }
+}
+
+/// The wait before the first dial of a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
+pub(crate) enum SweepWait {
+    /// There is none before the first sweep.
+    None,
+    Due,
+    /// It was drawn: it is over, or under way.
+    Taken,
 }
 
 /// A dial that was decided on, and its time.

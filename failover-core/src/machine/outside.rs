@@ -16,25 +16,25 @@ impl Machine {
     #[must_use]
     pub fn order(&self, attempt: AttemptId) -> Option<DialOrder> {
         let mut attempts = self.attempts.iter();
-        Some(attempts.find(|a| a.order.attempt == attempt)?.order)
+        Some(attempts.find(|a| a.id == attempt)?.order())
     }
 
     /// Until when an endpoint rests, or rested last, if it is marked or suspended: the hard floor and
     /// the pace apart.
     #[must_use]
     pub fn rests_until(&self, endpoint: EndpointId) -> Option<Time> {
-        let slot = self.pool.slot(self.pool.find(endpoint)?);
-        match slot.condition(self.outage.number) {
-            Condition::Marked | Condition::Suspended => slot.ready_at(self.outage.number),
+        let slot = self.pool.find(endpoint)?;
+        match self.pool.condition(slot) {
+            Condition::Marked | Condition::Suspended => self.pool.ready_at(slot),
             Condition::Active | Condition::Retired | Condition::Off | Condition::Removed => None,
         }
     }
 
     /// When it has failed, if it is not done: never, while it is held.
     pub(super) fn ends_by(&self, attempt: &Attempt) -> Time {
-        match self.is_held(attempt.order.attempt) {
+        match self.is_held(attempt.id) {
             true => Time::MAX,
-            false => attempt.order.deadline,
+            false => attempt.deadline,
         }
     }
 
@@ -51,7 +51,7 @@ impl Machine {
         let attempts = &self.attempts;
         if let Some(extras) = &mut self.extras {
             // Those that were given up are forgotten.
-            let goes_on = |held| attempts.iter().any(|a| a.order.attempt == held);
+            let goes_on = |held| attempts.iter().any(|a| a.id == held);
             extras.held.retain(|(held, _)| goes_on(*held));
             extras.held.push((attempt, now));
         }
@@ -59,28 +59,24 @@ impl Machine {
     }
 
     pub(super) fn on_begun(&mut self, attempt: AttemptId, now: Time) -> Answer {
-        let Some(at) = self
-            .attempts
-            .iter()
-            .position(|a| a.order.attempt == attempt)
-        else {
+        let Some(at) = self.attempts.iter().position(|a| a.id == attempt) else {
             return Answer::Stale;
         };
         let Some(since) = self.end_hold(attempt) else {
             return Answer::Stale;
         };
         let waited = now.since(since);
-        let (slot, deadline) = (self.attempts[at].slot, self.attempts[at].order.deadline);
+        let (slot, deadline) = (self.attempts[at].slot, self.attempts[at].deadline);
         let deadline = self.resume_deadline(deadline + waited);
         let begun = &mut self.attempts[at];
         begun.started = begun.started + waited;
-        begun.order.deadline = deadline;
+        begun.deadline = deadline;
         if let Some(extras) = &mut self.extras {
             for (_, until) in extras.turns.iter_mut().filter(|(of, _)| *of == slot) {
                 *until = *until + waited;
             }
         }
-        let outage = self.outage.number;
+        let outage = self.pool.outage();
         self.pool.slot_mut(slot).dialled(now + MIN_REDIAL, outage);
         Answer::Taken
     }
@@ -101,11 +97,11 @@ impl Machine {
         let Some(slot) = self.pool.find(endpoint) else {
             return Answer::Stale;
         };
-        let may_rest = self.pool.slot(slot).condition(self.outage.number) <= Condition::Suspended;
+        let may_rest = self.pool.condition(slot) <= Condition::Suspended;
         if !may_rest || until <= cx.now {
             return Answer::Stale;
         }
-        let outage = self.outage.number;
+        let outage = self.pool.outage();
         self.pool.slot_mut(slot).told_to_rest(until, outage);
         // In a resume window there is no other server to go to: its dials go on.
         if self.resume_until().is_some() {
@@ -116,7 +112,7 @@ impl Machine {
             None => Vec::new(),
         };
         let is_held = |id| held.iter().any(|(held, _)| *held == id);
-        self.cancel_dials_where(|dial| dial.slot == slot && is_held(dial.order.attempt), cx);
+        self.cancel_dials_where(|dial| dial.slot == slot && is_held(dial.id), cx);
         match self.state {
             State::Waiting(plan) if plan.slot == slot => self.pick_again(plan, cx),
             State::Dialing => self.go_on_without_a_dial(cx),
@@ -146,7 +142,7 @@ impl Machine {
             return Answer::Stale;
         };
         let rests = matches!(
-            self.pool.slot(slot).condition(self.outage.number),
+            self.pool.condition(slot),
             Condition::Marked | Condition::Suspended
         );
         if !rests {

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use rand::{Rng, RngExt};
+use rand::Rng;
 
 use crate::endpoint::Security;
 use crate::policy::error::PolicyError;
@@ -241,9 +241,9 @@ impl Law {
     #[inline]
     fn most_after(&self, previous: u64) -> u64 {
         match *self {
-            Self::Step { base, .. } if previous == 0 => base,
             // No factor is below one.
             Self::Step { cap, .. } if previous >= cap => cap,
+            Self::Step { base, .. } if previous == 0 => base,
             Self::Step {
                 add, factor, cap, ..
             } => factor.of(previous).saturating_add(add).min(cap),
@@ -268,11 +268,15 @@ fn climb(previous: u64, spread: u64, hold: u64) -> u64 {
     }
 }
 
-/// A number of `low..high`, or `low` if there is none.
+/// A number of `low..high`, or `low` if there is none, and then nothing is drawn.
+///
+/// By one number of the generator always. Where the range is no power of two, some numbers come more
+/// often than others, by one in 2^64 over the range: for a wait of a minute, one in 300 million.
 #[inline]
 pub(crate) fn draw(low: u64, high: u64, rng: &mut impl Rng) -> u64 {
     if low >= high {
         return low;
     }
-    rng.random_range(low..high)
+    let share = u128::from(rng.next_u64()) * u128::from(high - low);
+    low + (share >> 64) as u64
 }

@@ -70,7 +70,7 @@ impl Jitter {
             Self::Proportional(p) => p > Ratio::ZERO,
             Self::Full | Self::Equal => true,
         };
-        let (low, high) = self.compile(min, cap).range(nanos(plateau));
+        let (low, high) = self.compile(min, plateau, cap).last.1;
         if spreads && !min.is_zero() && low == high {
             return Err(PolicyError::MinSwallowsJitter {
                 jitter: *self,
@@ -81,8 +81,9 @@ impl Jitter {
         Ok(())
     }
 
-    pub(crate) fn compile(&self, min: Duration, cap: Duration) -> Spread {
-        Spread {
+    /// For a law whose waits end at `plateau`.
+    pub(crate) fn compile(&self, min: Duration, plateau: Duration, cap: Duration) -> Spread {
+        let mut spread = Spread {
             min: nanos(min),
             cap: nanos(cap),
             kind: match *self {
@@ -92,7 +93,11 @@ impl Jitter {
                 Self::Full => Kind::Full,
                 Self::Equal => Kind::Equal,
             },
-        }
+            last: (0, (0, 0)),
+        };
+        let plateau = nanos(plateau);
+        spread.last = (plateau, spread.range(plateau));
+        spread
     }
 }
 
@@ -102,6 +107,8 @@ pub(crate) struct Spread {
     min: u64,
     cap: u64,
     kind: Kind,
+    /// The wait that the law ends at, and its range: after a while, each wait is that.
+    last: (u64, (u64, u64)),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,13 +124,16 @@ impl Spread {
     /// Spreads a wait, in nanoseconds.
     #[inline]
     pub(crate) fn draw(&self, wait: u64, rng: &mut impl Rng) -> u64 {
-        let (low, high) = self.range(wait);
+        let (low, high) = match self.last {
+            (last, range) if last == wait => range,
+            _ => self.range(wait),
+        };
         draw(low, high, rng)
     }
 
     /// The least wait that is drawn, and the bound that is not reached: within `min..=cap`.
     #[inline]
-    pub(crate) fn range(&self, wait: u64) -> (u64, u64) {
+    fn range(&self, wait: u64) -> (u64, u64) {
         match self.kind {
             Kind::None => {
                 let wait = wait.max(self.min).min(self.cap);

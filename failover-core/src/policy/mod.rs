@@ -80,6 +80,9 @@ pub struct Policy {
     law: Law,
     plain: Spread,
     tls: Spread,
+    /// Whether any limit may close a client, before it was connected and after.
+    ends_start_up: bool,
+    ends: bool,
 }
 
 impl Policy {
@@ -196,6 +199,16 @@ impl Policy {
         self.class(class)
             .and_then(|own| own.reactions.rule_for(failure))
             .unwrap_or_else(|| self.parts.reactions.to(failure))
+    }
+
+    /// When to give up after there was a connection; nothing if it never does.
+    pub(crate) fn limits_if_any(&self) -> Option<&Limits> {
+        self.ends.then_some(&self.parts.limits)
+    }
+
+    /// When to give up before there was a connection; nothing if it never does.
+    pub(crate) fn start_up_limits_if_any(&self) -> Option<&Limits> {
+        self.ends_start_up.then_some(&self.parts.start_up_limits)
     }
 
     /// How many failed turns retire an endpoint of this class, where `limits` speak for all.
@@ -344,10 +357,14 @@ impl Parts {
             true => (Jitter::None, Jitter::None),
             false => (self.jitter, self.tls_jitter),
         };
+        let plateau = backoff.plateau(cap);
+        let retires = self.classes.iter().any(|own| own.per_endpoint.is_some());
         Policy {
+            ends_start_up: retires || self.start_up_limits != Limits::UNLIMITED,
+            ends: retires || self.limits != Limits::UNLIMITED,
             law: backoff.compile(cap),
-            plain: jitter.compile(min, cap),
-            tls: tls_jitter.compile(min, cap),
+            plain: jitter.compile(min, plateau, cap),
+            tls: tls_jitter.compile(min, plateau, cap),
             parts: self,
         }
     }

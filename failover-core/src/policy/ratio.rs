@@ -49,10 +49,15 @@ impl Ratio {
     /// would stop at small values.
     #[inline]
     pub(crate) const fn of(self, value: u64) -> u64 {
-        // Whole and broken millions apart: no product of the second line overflows.
-        let whole = (value / MILLION).saturating_mul(self.0 as u64);
-        let broken = ((value % MILLION) * self.0 as u64).div_ceil(MILLION);
-        whole.saturating_add(broken)
+        let (whole, broken) = (self.0 as u64 / MILLION, self.0 as u64 % MILLION);
+        let whole = value.saturating_mul(whole);
+        if broken == 0 {
+            return whole;
+        }
+        // Whole and broken millions apart: neither product overflows.
+        let millions = (value / MILLION) * broken;
+        let rest = ((value % MILLION) * broken).div_ceil(MILLION);
+        whole.saturating_add(millions + rest)
     }
 
     /// The largest value whose product with (1 + this) is at most `product`.

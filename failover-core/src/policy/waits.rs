@@ -4,11 +4,9 @@ use core::fmt;
 use core::iter::FusedIterator;
 use core::time::Duration;
 
-use rand::SeedableRng;
-use rand::rngs::Xoshiro256PlusPlus;
-
 use crate::endpoint::Security;
 use crate::policy::{Policy, Seed};
+use crate::random::Random;
 
 /// The waits of a policy, one after the other, jitter included: for tables, proofs, and programs
 /// that keep their own loop. Made by [`Policy::waits`].
@@ -17,12 +15,12 @@ use crate::policy::{Policy, Seed};
 /// the pace takes no part: the wait before the first dial, the delay hook, a resting endpoint, the
 /// floor of [`MIN_REDIAL`](crate::policy::MIN_REDIAL).
 ///
-/// Its state is 41 bytes beside the borrowed policy: the generator (32), the previous wait before
+/// Its state is 25 bytes beside the borrowed policy: the generator (16), the previous wait before
 /// jitter (8), the security (1).
 #[derive(Clone, PartialEq)]
 pub struct Waits<'a> {
     policy: &'a Policy,
-    rng: Xoshiro256PlusPlus,
+    rng: Random,
     previous: u64,
     security: Security,
 }
@@ -49,7 +47,7 @@ impl Policy {
     pub fn waits(&self, seed: Seed, security: Security) -> Waits<'_> {
         Waits {
             policy: self,
-            rng: Xoshiro256PlusPlus::seed_from_u64(seed.get()),
+            rng: Random::new(seed),
             previous: 0,
             security,
         }
@@ -119,6 +117,6 @@ mod tests {
     #[test]
     fn its_state_is_as_small_as_its_documentation_says() {
         let beside = size_of::<Waits<'_>>() - size_of::<&Policy>();
-        assert_eq!(beside, 41_usize.next_multiple_of(align_of::<Waits<'_>>()));
+        assert_eq!(beside, 25_usize.next_multiple_of(align_of::<Waits<'_>>()));
     }
 }

@@ -16,6 +16,7 @@ use crate::time::Time;
 /// The index over a long list, and who changed since it was asked.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Long {
+    slots: Vec<Slot>,
     index: Index,
     /// What the index knows of each slot.
     known: Vec<Known>,
@@ -39,7 +40,7 @@ struct Known {
 
 impl Long {
     /// An index over this list. The slots are looked at before the first question.
-    pub(super) fn new(list: &[Traits], walk: Walk, rng: &mut impl Rng) -> Self {
+    pub(super) fn new(slots: Vec<Slot>, list: &[Traits], walk: Walk, rng: &mut impl Rng) -> Self {
         let walk = match walk {
             Walk::Listed | Walk::FirstReady => IndexWalk::Listed,
             Walk::Rotate => IndexWalk::Rotate,
@@ -51,6 +52,7 @@ impl Long {
         };
         let weighed: Vec<(u8, u16)> = list.iter().map(|t| (t.in_tier(), t.weighs())).collect();
         let mut long = Self {
+            slots,
             index: Index::new(walk, &weighed, rng),
             known: Vec::new(),
             changed: Vec::new(),
@@ -75,14 +77,26 @@ impl Long {
         self.lowest_tier = self.lowest_tier.min(traits.in_tier());
     }
 
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// A slot, to change it.
+    #[inline(never)]
+    pub(super) fn slot_mut(&mut self, index: SlotIndex) -> &mut Slot {
+        self.note(index);
+        &mut self.slots[index as usize]
+    }
+
     /// One more at the end, ready, with a turn in this sweep.
     pub(super) fn push(&mut self, traits: Traits, rng: &mut impl Rng) {
+        self.slots.push(Slot::new(self.slots.len()));
         self.index.push(traits.in_tier(), traits.weighs(), rng);
         self.know(traits);
     }
 
     /// This slot changes.
-    pub(super) fn note(&mut self, index: SlotIndex) {
+    fn note(&mut self, index: SlotIndex) {
         let known = &mut self.known[index as usize];
         if !core::mem::replace(&mut known.is_noted, true) {
             self.changed.push(index);
@@ -121,8 +135,8 @@ impl Long {
         self.lowest_tier < tier
     }
 
-    pub(super) fn census(&mut self, slots: &[Slot], of: Of, outage: u32) -> Census {
-        self.learn(slots, outage);
+    pub(super) fn census(&mut self, of: Of, outage: u32) -> Census {
+        self.learn(outage);
         match of {
             Of::All => self.all,
             Of::Visited => self.visited,
@@ -132,14 +146,13 @@ impl Long {
     /// The first time at which one of these is ready: now, if somebody is.
     pub(super) fn soonest(
         &mut self,
-        slots: &[Slot],
         wanted: &Wanted,
         except: impl Iterator<Item = SlotIndex> + Clone,
     ) -> Option<Time> {
-        self.learn(slots, wanted.outage);
+        self.learn(wanted.outage);
         if let Some(only) = wanted.only {
             let is_free = except.clone().all(|other| other != only);
-            return slots[only as usize]
+            return self.slots[only as usize]
                 .ready_at(wanted.outage)
                 .filter(|_| is_free);
         }
@@ -148,20 +161,20 @@ impl Long {
             true => Some(wanted.now),
             false => self.index.soonest(),
         };
-        self.show(slots, except);
+        self.show(except);
         soonest
     }
 
     /// The next of these, in the walk from this place on.
     pub(super) fn pick(
         &mut self,
-        (list, slots): (&[Traits], &[Slot]),
+        list: &[Traits],
         (wanted, among, place): (&Wanted, Among, u32),
         rng: &mut impl Rng,
         except: impl Iterator<Item = SlotIndex> + Clone,
     ) -> Option<SlotIndex> {
-        self.learn(slots, wanted.outage);
-        let index = &self.index;
+        self.learn(wanted.outage);
+        let (index, slots) = (&self.index, &self.slots);
         let is_open = |slot: &SlotIndex| {
             wanted.takes(*slot, &list[*slot as usize], &slots[*slot as usize])
                 && (among == Among::All || !index.had_turn(*slot))
@@ -182,7 +195,7 @@ impl Long {
             true => self.index.pick(among, place, rng, wanted.now),
             false => self.index.pick_ahead(among, place, rng, wanted.ready),
         };
-        self.show(slots, hidden);
+        self.show(hidden);
         let is_below = |slot: &SlotIndex| wanted.has_tier(&list[*slot as usize]);
         found.filter(is_below).or(open_last)
     }
@@ -193,15 +206,15 @@ impl Long {
         }
     }
 
-    fn show(&mut self, slots: &[Slot], hidden: impl Iterator<Item = SlotIndex>) {
+    fn show(&mut self, hidden: impl Iterator<Item = SlotIndex>) {
         for slot in hidden {
-            let ready = slots[slot as usize].ready_at(self.outage);
+            let ready = self.slots[slot as usize].ready_at(self.outage);
             self.index.set_ready(slot, ready);
         }
     }
 
     /// Brings the index up to date with the slots. Costs those that changed.
-    fn learn(&mut self, slots: &[Slot], outage: u32) {
+    fn learn(&mut self, outage: u32) {
         if core::mem::replace(&mut self.outage, outage) != outage {
             for index in core::mem::take(&mut self.retired) {
                 // Back, unless it is retired again.
@@ -210,23 +223,24 @@ impl Long {
             }
         }
         while let Some(index) = self.changed.pop() {
-            self.learn_of(index, &slots[index as usize]);
+            self.learn_of(index);
         }
     }
 
-    fn learn_of(&mut self, index: SlotIndex, slot: &Slot) {
+    fn learn_of(&mut self, index: SlotIndex) {
         self.known[index as usize].is_noted = false;
+        let slot = &self.slots[index as usize];
         let condition = slot.condition(self.outage);
+        let (failures, ready) = (slot.failures_in(self.outage), slot.ready_at(self.outage));
         self.stands(index, condition);
-        self.index
-            .set_failures(index, slot.failures_in(self.outage));
+        self.index.set_failures(index, failures);
         match condition {
             Condition::Removed => self.index.remove(index),
             Condition::Active
             | Condition::Marked
             | Condition::Suspended
             | Condition::Retired
-            | Condition::Off => self.index.set_ready(index, slot.ready_at(self.outage)),
+            | Condition::Off => self.index.set_ready(index, ready),
         }
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::endpoint::{Endpoints, Traits};
 use crate::policy::Walk;
-use crate::pool::scan::{LONGEST, Scan};
+use crate::pool::scan::{self, LONGEST};
 use crate::pool::{Finder, Pool, Slot, SlotIndex};
 
 /// A pool without an index.
@@ -15,21 +15,21 @@ use crate::pool::{Finder, Pool, Slot, SlotIndex};
 pub(crate) struct PoolMemory {
     list: Vec<Traits>,
     slots: Vec<Slot>,
-    scan: Scan,
     place: u32,
+    outage: u32,
 }
 
 impl Pool {
     /// What it knows; nothing for a list so long that it has an index.
     pub(crate) fn memory(&self) -> Option<PoolMemory> {
-        let Finder::Scan(scan) = &self.finder else {
+        let Finder::Scan(slots) = &self.finder else {
             return None;
         };
         Some(PoolMemory {
             list: self.list.to_vec(),
-            slots: self.slots.clone(),
-            scan: scan.clone(),
+            slots: slots.to_vec(),
             place: self.place,
+            outage: self.outage,
         })
     }
 
@@ -38,8 +38,8 @@ impl Pool {
         let PoolMemory {
             list,
             slots,
-            scan,
             place,
+            outage,
         } = memory;
         let ascends = list.windows(2).all(|pair| pair[0].id() < pair[1].id());
         let fits = list.len() == slots.len() && list.len() <= LONGEST;
@@ -49,16 +49,18 @@ impl Pool {
                 .zip(&slots)
                 .all(|(traits, slot)| slot.route < traits.routes());
         let placed = place as usize <= slots.len();
-        (ascends && fits && sound && placed && scan.fits(slots.len(), walk)).then(|| Self {
-            list: Endpoints::from(list),
-            slots,
-            finder: Finder::Scan(scan),
-            place,
-        })
+        (ascends && fits && sound && placed && scan::is_walk(&slots, walk) && outage > 0).then(
+            || Self {
+                list: Endpoints::from(list),
+                finder: Finder::Scan(slots.into_boxed_slice()),
+                place,
+                outage,
+            },
+        )
     }
 
     /// How many slots there are.
     pub(crate) fn len(&self) -> SlotIndex {
-        SlotIndex::try_from(self.slots.len()).unwrap_or(SlotIndex::MAX)
+        SlotIndex::try_from(self.slots().len()).unwrap_or(SlotIndex::MAX)
     }
 }

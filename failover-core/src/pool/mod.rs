@@ -22,7 +22,6 @@ use self::index::Among;
 use self::long::Long;
 #[cfg(feature = "serde")]
 pub(crate) use self::memory::PoolMemory;
-use self::scan::Scan;
 pub use self::slot::Condition;
 pub(crate) use self::slot::Slot;
 use crate::endpoint::{EndpointId, Endpoints, Security, Traits};
@@ -33,21 +32,41 @@ use crate::time::Time;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Pool {
     list: Endpoints,
-    slots: Vec<Slot>,
     finder: Finder,
     /// Where a rotating walk goes on.
     place: u32,
+    /// The number of the outage, from 1: who is retired is so in one outage alone.
+    outage: u32,
 }
 
-/// Who finds the next one.
+/// The slots, and how the next one is found.
 #[derive(Clone, Debug, PartialEq)]
 enum Finder {
-    Scan(Scan),
+    /// They are looked through.
+    Scan(Box<[Slot]>),
+    /// There is an index over them.
     Long(Box<Long>),
 }
 
 /// Where a slot is in the pool.
 pub(crate) type SlotIndex = u32;
+
+/// A slot or none, in the room of a slot: there are many clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct MaybeSlot(u32);
+
+impl MaybeSlot {
+    pub(crate) const NONE: Self = Self(u32::MAX);
+
+    pub(crate) const fn some(slot: SlotIndex) -> Self {
+        Self(slot)
+    }
+
+    pub(crate) fn get(self) -> Option<SlotIndex> {
+        (self != Self::NONE).then_some(self.0)
+    }
+}
 
 /// What a pick looks for, apart from who had no turn.
 #[derive(Clone, Copy, Debug)]
@@ -123,17 +142,34 @@ impl Census {
 
 impl Pool {
     pub(crate) fn new(list: Endpoints, walk: Walk, rng: &mut impl Rng) -> Self {
-        let mut slots = Vec::with_capacity(list.len());
-        slots.resize(list.len(), Slot::new());
+        let slots = (0..list.len()).map(Slot::new);
         let finder = match list.len() {
-            ..=scan::LONGEST => Finder::Scan(Scan::new(list.len(), walk)),
-            _ => Finder::Long(Box::new(Long::new(&list, walk, rng))),
+            ..=scan::LONGEST => Finder::Scan(slots.collect()),
+            _ => Finder::Long(Box::new(Long::new(slots.collect(), &list, walk, rng))),
         };
         Self {
             list,
-            slots,
             finder,
             place: 0,
+            outage: 1,
+        }
+    }
+
+    /// The number of the outage.
+    pub(crate) fn outage(&self) -> u32 {
+        self.outage
+    }
+
+    /// An outage ended: whoever was retired in it is so no more.
+    pub(crate) fn next_outage(&mut self) {
+        self.outage = self.outage.wrapping_add(1).max(1);
+    }
+
+    #[inline]
+    fn slots(&self) -> &[Slot] {
+        match &self.finder {
+            Finder::Scan(slots) => slots,
+            Finder::Long(long) => long.slots(),
         }
     }
 
@@ -141,7 +177,7 @@ impl Pool {
     #[cfg(feature = "sim")]
     pub(crate) fn glance(&self) -> u64 {
         let first = self
-            .slots
+            .slots()
             .first()
             .is_some_and(|slot| slot.ready_at(0).is_some());
         u64::from(self.place) ^ u64::from(first)
@@ -160,15 +196,26 @@ impl Pool {
     }
 
     pub(crate) fn slot(&self, index: SlotIndex) -> &Slot {
-        &self.slots[index as usize]
+        &self.slots()[index as usize]
     }
 
     /// A slot, to change it.
+    #[inline]
     pub(crate) fn slot_mut(&mut self, index: SlotIndex) -> &mut Slot {
-        if let Finder::Long(long) = &mut self.finder {
-            long.note(index);
+        match &mut self.finder {
+            Finder::Scan(slots) => &mut slots[index as usize],
+            Finder::Long(long) => long.slot_mut(index),
         }
-        &mut self.slots[index as usize]
+    }
+
+    /// Its condition in this outage.
+    pub(crate) fn condition(&self, index: SlotIndex) -> Condition {
+        self.slot(index).condition(self.outage)
+    }
+
+    /// When it is ready in this outage, as far as its condition goes: never, for some.
+    pub(crate) fn ready_at(&self, index: SlotIndex) -> Option<Time> {
+        self.slot(index).ready_at(self.outage)
     }
 
     /// The security of the route that its next dial begins with.
@@ -196,23 +243,34 @@ impl Pool {
         {
             return None;
         }
-        let index = SlotIndex::try_from(self.slots.len()).ok()?;
+        let len = self.slots().len();
+        let index = SlotIndex::try_from(len).ok()?;
         self.list.make_mut().push(traits);
-        self.slots.push(Slot::new());
         match &mut self.finder {
             Finder::Long(long) => long.push(traits, rng),
-            Finder::Scan(scan) if self.slots.len() <= scan::LONGEST => scan.push(index, walk),
-            Finder::Scan(_) => self.build_index(walk, rng),
+            Finder::Scan(slots) => {
+                let mut more = core::mem::take(slots).into_vec();
+                more.push(Slot::new(len));
+                *slots = more.into_boxed_slice();
+                if len >= scan::LONGEST {
+                    self.build_index(walk, rng);
+                }
+            }
         }
         Some(index)
     }
 
     /// The list is too long to scan from now on. Who had a turn, had it.
     fn build_index(&mut self, walk: Walk, rng: &mut impl Rng) {
-        let mut long = Long::new(&self.list, walk, rng);
-        for index in (0..).take(self.slots.len()) {
-            long.note(index);
-            if self.had_turn(index) {
+        let slots = match &mut self.finder {
+            Finder::Scan(slots) => core::mem::take(slots).into_vec(),
+            Finder::Long(_) => return,
+        };
+        let taken: Vec<bool> = slots.iter().map(|slot| slot.is_taken).collect();
+        let mut long = Long::new(slots, &self.list, walk, rng);
+        for (index, taken) in (0..).zip(taken) {
+            long.slot_mut(index);
+            if taken {
                 long.take_turn(index);
             }
         }
@@ -221,8 +279,8 @@ impl Pool {
 
     /// Shuffles the walk, uniformly. A long list has its order already, or draws it.
     pub(crate) fn shuffle(&mut self, rng: &mut impl Rng) {
-        if let Finder::Scan(scan) = &mut self.finder {
-            scan.shuffle(rng);
+        if let Finder::Scan(slots) = &mut self.finder {
+            scan::shuffle(slots, rng);
         }
         self.place = 0;
     }
@@ -231,7 +289,7 @@ impl Pool {
     pub(crate) fn take_turn(&mut self, index: SlotIndex) {
         self.skip_turn(index);
         self.place = 1 + match &self.finder {
-            Finder::Scan(scan) => scan.place_of(index),
+            Finder::Scan(slots) => scan::place_of(slots, index),
             Finder::Long(long) => long.place_of(index),
         };
     }
@@ -239,7 +297,7 @@ impl Pool {
     /// Its turn in this sweep is taken, wherever the walk stands.
     pub(crate) fn skip_turn(&mut self, index: SlotIndex) {
         match &mut self.finder {
-            Finder::Scan(scan) => scan.take_turn(index),
+            Finder::Scan(slots) => slots[index as usize].is_taken = true,
             Finder::Long(long) => long.take_turn(index),
         }
     }
@@ -247,14 +305,14 @@ impl Pool {
     /// It has a turn in this sweep, whether it had one or not.
     pub(crate) fn give_turn(&mut self, index: SlotIndex) {
         match &mut self.finder {
-            Finder::Scan(scan) => scan.give_turn(index),
+            Finder::Scan(slots) => slots[index as usize].is_taken = false,
             Finder::Long(long) => long.give_turn(index),
         }
     }
 
     pub(crate) fn had_turn(&self, index: SlotIndex) -> bool {
         match &self.finder {
-            Finder::Scan(scan) => scan.had_turn(index),
+            Finder::Scan(slots) => slots[index as usize].is_taken,
             Finder::Long(long) => long.had_turn(index),
         }
     }
@@ -262,7 +320,7 @@ impl Pool {
     /// Everybody's turn again.
     pub(crate) fn next_sweep(&mut self) {
         match &mut self.finder {
-            Finder::Scan(scan) => scan.next_sweep(),
+            Finder::Scan(slots) => slots.iter_mut().for_each(|slot| slot.is_taken = false),
             Finder::Long(long) => long.next_sweep(),
         }
     }
@@ -304,10 +362,9 @@ impl Pool {
         rng: &mut impl Rng,
         except: impl Iterator<Item = SlotIndex> + Clone,
     ) -> Option<SlotIndex> {
-        let known = (&self.list[..], &self.slots[..]);
         match &mut self.finder {
-            Finder::Scan(scan) => scan.pick(known, how, rng, except),
-            Finder::Long(long) => long.pick(known, how, rng, except),
+            Finder::Scan(slots) => scan::pick(&self.list, slots, how, rng, except),
+            Finder::Long(long) => long.pick(&self.list, how, rng, except),
         }
     }
 
@@ -318,8 +375,8 @@ impl Pool {
         except: impl Iterator<Item = SlotIndex> + Clone,
     ) -> Option<Time> {
         match &mut self.finder {
-            Finder::Scan(_) => Scan::soonest(&self.slots, wanted, except),
-            Finder::Long(long) => long.soonest(&self.slots, wanted, except),
+            Finder::Scan(slots) => scan::soonest(slots, wanted, except),
+            Finder::Long(long) => long.soonest(wanted, except),
         }
     }
 
@@ -343,15 +400,13 @@ impl Pool {
     }
 
     fn census(&mut self, of: Of, outage: u32) -> Census {
-        let scan = match &mut self.finder {
-            Finder::Scan(scan) => scan,
-            Finder::Long(long) => return long.census(&self.slots, of, outage),
+        let slots = match &mut self.finder {
+            Finder::Scan(slots) => slots,
+            Finder::Long(long) => return long.census(of, outage),
         };
         let mut census = Census::default();
-        for (index, slot) in (0..).zip(&self.slots) {
-            if of == Of::All || scan.had_turn(index) {
-                census.count(slot.condition(outage), 1);
-            }
+        for slot in slots.iter().filter(|slot| of == Of::All || slot.is_taken) {
+            census.count(slot.condition(outage), 1);
         }
         census
     }

@@ -1,7 +1,5 @@
 //! Who is next in a short list: everybody is looked at. It is also what the index is held against.
 
-use alloc::boxed::Box;
-
 use rand::Rng;
 use rand::seq::SliceRandom;
 
@@ -14,177 +12,154 @@ use crate::time::Time;
 /// The longest list that is scanned.
 pub(super) const LONGEST: usize = 64;
 
-/// What the scan keeps from pick to pick.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
-pub(super) struct Scan {
-    /// The slots in the order of a shuffled walk; empty for the others.
-    order: Box<[SlotIndex]>,
-    /// Who had a turn in this sweep: a bit for each slot.
-    taken: u64,
+/// Shuffles the walk, uniformly.
+pub(super) fn shuffle(slots: &mut [Slot], rng: &mut impl Rng) {
+    let mut order = [0; LONGEST];
+    let order = &mut order[..slots.len()];
+    for (at, slot) in order.iter_mut().zip(&*slots) {
+        *at = slot.at_place;
+    }
+    order.shuffle(rng);
+    for (slot, at) in slots.iter_mut().zip(order) {
+        slot.at_place = *at;
+    }
 }
 
-/// The order of candidates, the most important first.
+/// Whether these slots are in a walk: each in one place, in its own unless the walk is shuffled.
+#[cfg(feature = "serde")]
+pub(super) fn is_walk(slots: &[Slot], walk: Walk) -> bool {
+    let mut places: alloc::vec::Vec<_> = slots.iter().map(|slot| slot.at_place).collect();
+    if let Walk::Shuffled(_) = walk {
+        places.sort_unstable();
+    }
+    (0..)
+        .zip(&places)
+        .all(|(place, at)| place == usize::from(*at))
+}
+
+/// Where this slot stands in the walk.
+pub(super) fn place_of(slots: &[Slot], index: SlotIndex) -> u32 {
+    let is_there = |slot: &Slot| u32::from(slot.at_place) == index;
+    if is_there(&slots[index as usize]) {
+        return index;
+    }
+    let at = slots.iter().position(is_there);
+    at.and_then(|at| u32::try_from(at).ok()).unwrap_or(index)
+}
+
+/// The first time at which one of these is ready.
+pub(super) fn soonest(
+    slots: &[Slot],
+    wanted: &Wanted,
+    except: impl Iterator<Item = SlotIndex> + Clone,
+) -> Option<Time> {
+    (0..)
+        .zip(slots)
+        .filter(|(index, _)| wanted.only.is_none_or(|only| only == *index))
+        .filter(|(index, _)| except.clone().all(|other| other != *index))
+        .filter_map(|(_, slot)| slot.ready_at(wanted.outage))
+        .min()
+}
+
+/// The next of these, in the walk from this place on.
+pub(super) fn pick(
+    list: &[Traits],
+    slots: &[Slot],
+    (wanted, among, place): (&Wanted, Among, u32),
+    rng: &mut impl Rng,
+    except: impl Iterator<Item = SlotIndex> + Clone,
+) -> Option<SlotIndex> {
+    let candidates = walk(slots, wanted.walk, place).filter(|&(index, slot)| {
+        (among == Among::All || !slot.is_taken)
+            && wanted.takes(index, &list[index as usize], slot)
+            && except.clone().all(|other| other != index)
+    });
+    let rank = |index, slot| Rank::new(wanted, index, &list[index as usize], slot);
+    if wanted.walk == Walk::Weighted {
+        let ranked = candidates.map(|(index, slot)| (rank(index, slot), index));
+        return draw_lots(list, ranked, rng);
+    }
+    let mut best: Option<(Rank, SlotIndex)> = None;
+    for (index, slot) in candidates {
+        let rank = rank(index, slot);
+        if best.is_none_or(|(lowest, _)| rank < lowest) {
+            best = Some((rank, index));
+            if rank.is_lowest(wanted) {
+                break;
+            }
+        }
+    }
+    best.map(|(_, index)| index)
+}
+
+/// One of the lowest rank, in proportion to their weights.
+fn draw_lots(
+    list: &[Traits],
+    ranked: impl Iterator<Item = (Rank, SlotIndex)> + Clone,
+    rng: &mut impl Rng,
+) -> Option<SlotIndex> {
+    let lowest = ranked.clone().map(|(rank, _)| rank).min()?;
+    let equals = ranked.filter(|(rank, _)| *rank == lowest);
+    let lots = equals.map(|(_, index)| (index, u64::from(list[index as usize].weighs())));
+    let mut drawn = draw(0, lots.clone().map(|(_, weight)| weight).sum(), rng);
+    for (index, weight) in lots {
+        match drawn.checked_sub(weight) {
+            Some(rest) => drawn = rest,
+            None => return Some(index),
+        }
+    }
+    None
+}
+
+/// All slots in the order of the walk, with their numbers.
+fn walk(slots: &[Slot], walk: Walk, from: u32) -> impl Iterator<Item = (SlotIndex, &Slot)> + Clone {
+    let len = slots.len();
+    let start = match walk {
+        Walk::Listed | Walk::FirstReady | Walk::Weighted => 0,
+        // Where the last had its turn, it is one behind the end.
+        Walk::Rotate | Walk::Shuffled(_) | Walk::LeastFailed => from as usize,
+    };
+    (start..start + len).map(move |at| {
+        let place = if at < len { at } else { at - len };
+        let index = slots[place].at_place;
+        (SlotIndex::from(index), &slots[usize::from(index)])
+    })
+}
+
+/// The order of candidates, the most important first; of equals, the first in the walk.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     special: i8,
     tier: u8,
     failures: u32,
-    steps: u32,
 }
 
-impl Scan {
-    pub(super) fn new(len: usize, walk: Walk) -> Self {
-        let n = SlotIndex::try_from(len).unwrap_or(SlotIndex::MAX);
+impl Rank {
+    fn new(wanted: &Wanted, index: SlotIndex, traits: &Traits, slot: &Slot) -> Self {
         Self {
-            order: match walk {
-                Walk::Shuffled(_) => (0..n).collect(),
-                Walk::Listed
-                | Walk::FirstReady
-                | Walk::Rotate
-                | Walk::Weighted
-                | Walk::LeastFailed => Box::default(),
-            },
-            taken: 0,
-        }
-    }
-
-    /// Whether it is one over so many slots in this walk: what was read from a text may be anything.
-    #[cfg(feature = "serde")]
-    pub(super) fn fits(&self, len: usize, walk: Walk) -> bool {
-        let mut sorted = self.order.to_vec();
-        sorted.sort_unstable();
-        *sorted == *Self::new(len, walk).order
-            && self
-                .taken
-                .checked_shr(u32::try_from(len).unwrap_or(64))
-                .unwrap_or(0)
-                == 0
-    }
-
-    /// One more at the end.
-    pub(super) fn push(&mut self, index: SlotIndex, walk: Walk) {
-        if let Walk::Shuffled(_) = walk {
-            let mut order = core::mem::take(&mut self.order).into_vec();
-            order.push(index);
-            self.order = order.into_boxed_slice();
-        }
-    }
-
-    /// Shuffles the walk, uniformly.
-    pub(super) fn shuffle(&mut self, rng: &mut impl Rng) {
-        self.order.shuffle(rng);
-    }
-
-    pub(super) fn take_turn(&mut self, index: SlotIndex) {
-        self.taken |= bit(index);
-    }
-
-    pub(super) fn give_turn(&mut self, index: SlotIndex) {
-        self.taken &= !bit(index);
-    }
-
-    pub(super) fn had_turn(&self, index: SlotIndex) -> bool {
-        self.taken & bit(index) != 0
-    }
-
-    pub(super) fn next_sweep(&mut self) {
-        self.taken = 0;
-    }
-
-    pub(super) fn place_of(&self, index: SlotIndex) -> u32 {
-        let at = self.order.iter().position(|&slot| slot == index);
-        at.and_then(|at| u32::try_from(at).ok()).unwrap_or(index)
-    }
-
-    /// The first time at which one of these is ready.
-    pub(super) fn soonest(
-        slots: &[Slot],
-        wanted: &Wanted,
-        except: impl Iterator<Item = SlotIndex> + Clone,
-    ) -> Option<Time> {
-        (0..)
-            .zip(slots)
-            .filter(|(index, _)| wanted.only.is_none_or(|only| only == *index))
-            .filter(|(index, _)| except.clone().all(|other| other != *index))
-            .filter_map(|(_, slot)| slot.ready_at(wanted.outage))
-            .min()
-    }
-
-    /// The next of these, in the walk from this place on.
-    pub(super) fn pick(
-        &self,
-        (list, slots): (&[Traits], &[Slot]),
-        (wanted, among, place): (&Wanted, Among, u32),
-        rng: &mut impl Rng,
-        except: impl Iterator<Item = SlotIndex> + Clone,
-    ) -> Option<SlotIndex> {
-        let open = |&(_, index): &(u32, SlotIndex)| {
-            wanted.takes(index, &list[index as usize], &slots[index as usize])
-                && (among == Among::All || !self.had_turn(index))
-                && except.clone().all(|other| other != index)
-        };
-        let rank = |(steps, index): (u32, SlotIndex)| Rank {
             special: match wanted.special {
                 Some((special, Special::First)) if special == index => -1,
                 Some((special, Special::Last)) if special == index => 1,
                 Some(_) | None => 0,
             },
-            tier: list[index as usize].in_tier(),
+            tier: traits.in_tier(),
             failures: match wanted.walk {
-                Walk::LeastFailed => slots[index as usize].failures_in(wanted.outage),
+                Walk::LeastFailed => slot.failures_in(wanted.outage),
                 Walk::Listed
                 | Walk::FirstReady
                 | Walk::Rotate
                 | Walk::Shuffled(_)
                 | Walk::Weighted => 0,
             },
-            steps: match wanted.walk {
-                Walk::Weighted => 0,
-                Walk::Listed
-                | Walk::FirstReady
-                | Walk::Rotate
-                | Walk::Shuffled(_)
-                | Walk::LeastFailed => steps,
-            },
-        };
-        let candidates = || self.walk(wanted.walk, slots.len(), place).filter(open);
-        let best = candidates().map(|found| (rank(found), found.1)).min()?;
-        if wanted.walk != Walk::Weighted {
-            return Some(best.1);
         }
-        let equals = || candidates().filter(|&found| rank(found) == best.0);
-        let weight = |index: SlotIndex| u64::from(list[index as usize].weighs());
-        let total = equals().map(|(_, index)| weight(index)).sum();
-        let mut drawn = draw(0, total, rng);
-        for (_, index) in equals() {
-            match drawn.checked_sub(weight(index)) {
-                Some(rest) => drawn = rest,
-                None => return Some(index),
-            }
-        }
-        Some(best.1)
     }
 
-    /// All slots in the order of the walk, counted from 0.
-    fn walk(&self, walk: Walk, n: usize, from: u32) -> impl Iterator<Item = (u32, SlotIndex)> {
-        let n = u32::try_from(n).unwrap_or(u32::MAX);
-        let start = match walk {
-            Walk::Listed | Walk::FirstReady | Walk::Weighted => 0,
-            Walk::Rotate | Walk::Shuffled(_) | Walk::LeastFailed => from,
+    /// Whether nobody goes before it.
+    fn is_lowest(self, wanted: &Wanted) -> bool {
+        let least = match wanted.special {
+            Some((_, Special::First)) => -1,
+            Some((_, Special::Last)) | None => 0,
         };
-        (0..n).map(move |steps| {
-            let place = (start + steps) % n;
-            let index = self.order.get(place as usize).copied().unwrap_or(place);
-            (steps, index)
-        })
+        self.special <= least && self.tier == 0 && self.failures == 0
     }
-}
-
-fn bit(index: SlotIndex) -> u64 {
-    1_u64.checked_shl(index).unwrap_or(0)
 }

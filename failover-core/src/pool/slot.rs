@@ -20,12 +20,13 @@ pub(crate) struct Slot {
     /// Failed turns in a row.
     pub(crate) failures: u32,
     condition: Condition,
-    /// Marks since it last proved stable.
-    marks: u8,
-    /// Suspensions since it last proved stable.
-    suspensions: u8,
     /// The route that worked last, which goes first.
     pub(crate) route: u8,
+    /// In a list that is scanned, whether it had its turn in this sweep.
+    pub(super) is_taken: bool,
+    /// In a list that is scanned, which slot stands at the place in the walk that has this one's
+    /// number.
+    pub(super) at_place: u8,
 }
 
 /// What only some endpoints have: those with a pace of their own, that rest or that are retired.
@@ -43,6 +44,10 @@ struct Rare {
     /// The last wait under a pace per endpoint, before jitter, in nanoseconds. For a retired one,
     /// the number of the outage.
     wait: u64,
+    /// Marks since it last proved stable.
+    marks: u8,
+    /// Suspensions since it last proved stable.
+    suspensions: u8,
 }
 
 impl Rare {
@@ -50,6 +55,8 @@ impl Rare {
         paced: Time::ZERO,
         rest: Time::ZERO,
         wait: 0,
+        marks: 0,
+        suspensions: 0,
     };
 }
 
@@ -77,15 +84,16 @@ pub enum Condition {
 }
 
 impl Slot {
-    pub(crate) const fn new() -> Self {
+    /// The slot with this number, which stands at its own place.
+    pub(crate) fn new(number: usize) -> Self {
         Self {
             floor: Time::ZERO,
             rare: None,
             failures: 0,
             condition: Condition::Active,
-            marks: 0,
-            suspensions: 0,
             route: 0,
+            is_taken: false,
+            at_place: u8::try_from(number).unwrap_or(0),
         }
     }
 
@@ -179,8 +187,8 @@ impl Slot {
     pub(crate) fn mark(&mut self, health: &Health, now: Time) {
         match self.condition {
             Condition::Suspended if now < self.rare().rest => {}
-            Condition::Active | Condition::Marked if self.marks < health.retries => {
-                self.marks += 1;
+            Condition::Active | Condition::Marked if self.rare().marks < health.retries => {
+                self.rare_mut().marks += 1;
                 self.condition = Condition::Marked;
                 self.rest_until(now + health.retry_delay);
             }
@@ -196,10 +204,11 @@ impl Slot {
         if self.condition > Condition::Suspended {
             return;
         }
-        self.suspensions = self.suspensions.saturating_add(1);
-        self.marks = health.retries;
         self.condition = Condition::Suspended;
-        let rest = suspension(health, self.suspensions);
+        let rare = self.rare_mut();
+        rare.suspensions = rare.suspensions.saturating_add(1);
+        rare.marks = health.retries;
+        let rest = suspension(health, rare.suspensions);
         self.rest_until(now.after(rest));
     }
 
@@ -254,8 +263,7 @@ impl Slot {
             Condition::Retired => self.condition = Condition::Active,
             Condition::Active | Condition::Marked | Condition::Off | Condition::Removed => {}
         }
-        self.marks = 0;
-        self.suspensions = 0;
+        self.end(|rare| (rare.marks, rare.suspensions) = (0, 0));
     }
 
     /// Switched off, until it is switched on; or removed for good.
@@ -338,7 +346,7 @@ mod tests {
 
     #[test]
     fn suspensions_grow_up_to_the_maximum_and_only_stability_resets_them() {
-        let mut slot = Slot::new();
+        let mut slot = Slot::new(0);
         for rest in [1, 2, 4, 4] {
             slot.suspend(&health(), Time::ZERO);
             assert_eq!(rests(&slot), Some(rest * SECOND));
@@ -356,7 +364,7 @@ mod tests {
     #[test]
     fn the_mark_after_the_last_suspends() {
         let health = health().retries(2).retry_delay(SECOND / 10);
-        let mut slot = Slot::new();
+        let mut slot = Slot::new(0);
         for _ in 0..2 {
             slot.mark(&health, Time::ZERO);
             assert_eq!(
@@ -373,7 +381,7 @@ mod tests {
 
     #[test]
     fn a_mark_neither_shortens_a_suspension_nor_prolongs_it() {
-        let mut slot = Slot::new();
+        let mut slot = Slot::new(0);
         slot.suspend(&health(), Time::ZERO);
         slot.mark(&health(), Time::ZERO + SECOND / 2);
         assert_eq!(rests(&slot), Some(SECOND));
@@ -381,14 +389,14 @@ mod tests {
 
     #[test]
     fn the_maximum_bounds_the_first_suspension_too() {
-        let mut slot = Slot::new();
+        let mut slot = Slot::new(0);
         slot.suspend(&health().initial(60 * SECOND), Time::ZERO);
         assert_eq!(rests(&slot), Some(4 * SECOND));
     }
 
     #[test]
     fn nothing_but_switching_on_brings_an_endpoint_back_that_is_off() {
-        let mut slot = Slot::new();
+        let mut slot = Slot::new(0);
         slot.switch_off(Condition::Off);
         slot.suspend(&health(), Time::ZERO);
         slot.mark(&health(), Time::ZERO);
@@ -403,7 +411,7 @@ mod tests {
 
     #[test]
     fn what_others_find_of_it_while_it_is_connected_does_not_keep_its_series() {
-        let mut slot = Slot::new();
+        let mut slot = Slot::new(0);
         for _ in 0..3 {
             slot.suspend(&health(), Time::ZERO);
         }
@@ -418,7 +426,7 @@ mod tests {
 
     #[test]
     fn one_that_was_retired_in_an_earlier_outage_rests_when_others_found_it_to_be_bad() {
-        let mut slot = Slot::new();
+        let mut slot = Slot::new(0);
         slot.retire(1);
         slot.told_to_rest(Time::ZERO + SECOND, 1);
         assert_eq!(slot.condition(1), Condition::Retired);
@@ -428,7 +436,7 @@ mod tests {
 
     #[test]
     fn a_retired_endpoint_comes_back_in_the_next_outage_with_a_clean_slate() {
-        let mut slot = Slot::new();
+        let mut slot = Slot::new(0);
         slot.failed(1);
         slot.retire(1);
         assert_eq!(

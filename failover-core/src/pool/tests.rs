@@ -4,8 +4,8 @@
 use core::time::Duration;
 
 use proptest::prelude::*;
-use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
+use rand::{Rng, SeedableRng};
 
 use super::{Finder, Of, Pool, Special, Wanted};
 use crate::endpoint::{EndpointId, Security, Traits};
@@ -17,7 +17,7 @@ use crate::time::Time;
 
 impl Pool {
     /// The same with an index, however short the list is.
-    pub(crate) fn with_index(mut self, walk: Walk, rng: &mut Xoshiro256PlusPlus) -> Self {
+    pub(crate) fn with_index(mut self, walk: Walk, rng: &mut impl Rng) -> Self {
         self.build_index(walk, rng);
         self
     }
@@ -106,7 +106,7 @@ impl Twins {
 
     fn step(&mut self, step: Step) {
         let (now, outage, health) = (self.now, self.outage, Health::default());
-        let len = u32::try_from(self.scan.slots.len()).unwrap();
+        let len = u32::try_from(self.scan.slots().len()).unwrap();
         let real = |slot: u32| slot % len;
         match step {
             Step::Pass(nanos) => self.now = now.after(nanos * 100_000_000),
@@ -162,7 +162,7 @@ impl Twins {
     }
 
     fn wanted(&self, ask: Ask) -> (Wanted, [SlotIndex; 2]) {
-        let len = u32::try_from(self.scan.slots.len()).unwrap();
+        let len = u32::try_from(self.scan.slots().len()).unwrap();
         let wanted = Wanted {
             walk: self.walk,
             now: self.now,

@@ -7,8 +7,8 @@
 //! the walk needs of these. Every step costs the height of a wide tree at most. Only building the
 //! index walks the list, and time that passes costs those who become ready by it.
 //!
-//! Bytes for each slot: 11 where the list is walked, 19 if it was shuffled, 15 by fewest failures,
-//! 23 where lots are drawn.
+//! Bytes for each slot: 11 where the list is walked, 19 if it was shuffled, 17 by fewest failures,
+//! 23 where lots are drawn by weight, 19 where without.
 
 mod due;
 mod key;

@@ -18,20 +18,18 @@ pub(super) struct Pots {
     /// The number of this sweep, from 1.
     sweep: u64,
     tiers: Vec<Vec<Pot>>,
-    lots: Vec<Place>,
-}
-
-/// What is known of one place.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Place {
-    /// Where in its pot it lies, if it is in one.
-    at: u32,
-    weight: u16,
+    /// Where in its pot each place lies, if it is in one.
+    at: Vec<u32>,
+    /// What each place weighs; empty if each weighs 1.
+    weights: Vec<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 struct Pot {
     places: Vec<u32>,
+    /// The weights of these places, beside them: a draw that is refused reads nothing else. Empty
+    /// where all are 1.
+    weights: Vec<u16>,
     /// The sum of their weights.
     sum: u64,
     /// So many of them are fresh, in this sweep, with this sum; all, in a later one.
@@ -61,14 +59,26 @@ impl Pots {
         Self {
             sweep: 1,
             tiers: Vec::new(),
-            lots: Vec::with_capacity(room),
+            at: Vec::with_capacity(room),
+            weights: Vec::new(),
         }
     }
 
     /// One more place at the end, in no pot. A weight of 0 counts as 1.
     pub(super) fn push(&mut self, weight: u16) {
         let weight = weight.max(1);
-        self.lots.push(Place { at: 0, weight });
+        if weight != 1 && self.weights.is_empty() {
+            self.weights.reserve(self.at.capacity());
+            self.weights.resize(self.at.len(), 1);
+        }
+        if weight != 1 || !self.weights.is_empty() {
+            self.weights.push(weight);
+        }
+        self.at.push(0);
+    }
+
+    fn weight(&self, place: usize) -> u16 {
+        self.weights.get(place).copied().unwrap_or(1)
     }
 
     /// Everybody in a pot is fresh again.
@@ -89,24 +99,11 @@ impl Pots {
         for (power, pot) in pots.iter().enumerate() {
             let sum = pot.fresh_sum(sweep);
             if point < sum {
-                return self.draw_from(pot, 1 << power, sweep, rng);
+                return pot.draw(1 << power, sweep, rng);
             }
             point -= sum;
         }
         None
-    }
-
-    fn draw_from(&self, pot: &Pot, power: u32, sweep: u64, rng: &mut impl Rng) -> Option<usize> {
-        let fresh = u32::try_from(pot.fresh(sweep)).ok()?;
-        let mut place = 0;
-        for _ in 0..TRIES {
-            place = *pot.places.get(rng.random_range(0..fresh) as usize)? as usize;
-            let weight = u32::from(self.lots.get(place)?.weight);
-            if weight == power || rng.random_range(0..power) < weight {
-                break;
-            }
-        }
-        Some(place)
     }
 
     /// Moves a place. `from` is where it belongs until now.
@@ -132,36 +129,40 @@ impl Pots {
 
     /// Puts a place into its pot, at the end: it had its turn.
     fn enter(&mut self, place: usize, tier: u8) {
-        let weight = self.lots[place].weight;
+        let weight = self.weight(place);
         let pot = pot(&mut self.tiers, self.sweep, tier, weight);
-        self.lots[place].at = narrow(pot.places.len());
+        self.at[place] = narrow(pot.places.len());
         pot.places.push(narrow(place));
+        if weight != 1 {
+            pot.weights.push(weight);
+        }
         pot.sum += u64::from(weight);
     }
 
     /// Takes a place that had its turn out of its pot.
     fn leave(&mut self, place: usize, tier: u8) {
-        let Place { at, weight } = self.lots[place];
+        let (at, weight) = (self.at[place], self.weight(place));
         let pot = pot(&mut self.tiers, self.sweep, tier, weight);
-        pot.swap(at as usize, pot.places.len() - 1, &mut self.lots);
+        pot.swap(at as usize, pot.places.len() - 1, &mut self.at);
         pot.places.pop();
+        pot.weights.pop();
         pot.sum -= u64::from(weight);
     }
 
     fn freshen(&mut self, place: usize, tier: u8) {
-        let Place { at, weight } = self.lots[place];
+        let (at, weight) = (self.at[place], self.weight(place));
         let pot = pot(&mut self.tiers, self.sweep, tier, weight);
-        pot.swap(at as usize, pot.fresh, &mut self.lots);
+        pot.swap(at as usize, pot.fresh, &mut self.at);
         pot.fresh += 1;
         pot.fresh_sum += u64::from(weight);
     }
 
     fn use_up(&mut self, place: usize, tier: u8) {
-        let Place { at, weight } = self.lots[place];
+        let (at, weight) = (self.at[place], self.weight(place));
         let pot = pot(&mut self.tiers, self.sweep, tier, weight);
         pot.fresh -= 1;
         pot.fresh_sum -= u64::from(weight);
-        pot.swap(at as usize, pot.fresh, &mut self.lots);
+        pot.swap(at as usize, pot.fresh, &mut self.at);
     }
 }
 
@@ -194,6 +195,7 @@ fn narrow(number: usize) -> u32 {
 impl Pot {
     const EMPTY: Self = Self {
         places: Vec::new(),
+        weights: Vec::new(),
         sum: 0,
         fresh: 0,
         fresh_sum: 0,
@@ -216,9 +218,29 @@ impl Pot {
         }
     }
 
-    fn swap(&mut self, one: usize, other: usize, lots: &mut [Place]) {
+    /// Any of its fresh places, in proportion to their weights, of which none is above this power.
+    fn draw(&self, power: u32, sweep: u64, rng: &mut impl Rng) -> Option<usize> {
+        let fresh = u32::try_from(self.fresh(sweep)).ok()?;
+        let mut at = 0;
+        for _ in 0..TRIES {
+            at = rng.random_range(0..fresh) as usize;
+            let weight = self.weights.get(at).map_or(1, |&weight| u32::from(weight));
+            if weight == power || rng.random_range(0..power) < weight {
+                break;
+            }
+        }
+        Some(*self.places.get(at)? as usize)
+    }
+
+    fn swap(&mut self, one: usize, other: usize, at: &mut [u32]) {
+        if one == other {
+            return;
+        }
         self.places.swap(one, other);
-        lots[self.places[one] as usize].at = narrow(one);
-        lots[self.places[other] as usize].at = narrow(other);
+        if !self.weights.is_empty() {
+            self.weights.swap(one, other);
+        }
+        at[self.places[one] as usize] = narrow(one);
+        at[self.places[other] as usize] = narrow(other);
     }
 }

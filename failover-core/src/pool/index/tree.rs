@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::Among;
 use super::key::Key;
 
-/// `LEAF` places a leaf (at most 64), `FAN` children a node.
+/// `LEAF` places a leaf (at most 64; so many that it fills a cache line), `FAN` children a node.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tree<K, const LEAF: usize, const FAN: usize> {
     len: usize,
@@ -171,7 +171,7 @@ impl<K: Key, const LEAF: usize, const FAN: usize> Tree<K, LEAF, FAN> {
         let mut at = place / LEAF;
         let leaf = &self.leaves[at];
         let mut old = self.words(0, at);
-        let mut new = old.replaced(before, after, || leaf.words(self.sweep));
+        let mut new = old.replaced(before, after, || leaf.words(self.sweep, old));
         for height in 0..self.levels.len() {
             if new == old {
                 return;
@@ -223,7 +223,13 @@ impl<K: Key> Words<K> {
         let fresh = replaced(self.fresh, before.fresh, after.fresh);
         match (all, fresh) {
             (Some(all), Some(fresh)) => Self { all, fresh },
-            (None, _) | (_, None) => count(),
+            (all, fresh) => {
+                let counted = count();
+                Self {
+                    all: all.unwrap_or(counted.all),
+                    fresh: fresh.unwrap_or(counted.fresh),
+                }
+            }
         }
     }
 }
@@ -239,7 +245,9 @@ fn replaced<K: Key>(lowest: K, old: K, new: K) -> Option<K> {
     }
 }
 
+/// One cache line, if its keys are as many as fit.
 #[derive(Clone, Debug, PartialEq)]
+#[repr(align(64))]
 struct Leaf<K, const LEAF: usize> {
     /// The sweep in which the turns of `taken` were taken.
     sweep: u64,
@@ -264,21 +272,24 @@ impl<K: Key, const LEAF: usize> Leaf<K, LEAF> {
         self.ready & !self.taken(sweep)
     }
 
-    fn words(&self, sweep: u64) -> Words<K> {
-        let all = self.lowest(self.ready);
-        let bits = self.fresh(sweep);
-        let fresh = if bits == self.ready {
-            all
-        } else {
-            self.lowest(bits)
-        };
-        Words { all, fresh }
+    /// Its words: those that are no lower than these; the others may be missed.
+    fn words(&self, sweep: u64, least: Words<K>) -> Words<K> {
+        Words {
+            all: self.lowest(self.ready, least.all),
+            fresh: self.lowest(self.fresh(sweep), least.fresh),
+        }
     }
 
-    fn lowest(&self, bits: u64) -> K {
-        ones(bits)
-            .map(|place| self.keys[place])
-            .fold(K::GONE, K::min)
+    /// The lowest word of these, of which none is below `least`.
+    fn lowest(&self, bits: u64, least: K) -> K {
+        let mut lowest = K::GONE;
+        for place in ones(bits) {
+            lowest = lowest.min(self.keys[place]);
+            if lowest == least {
+                break;
+            }
+        }
+        lowest
     }
 
     fn first(&self, from: usize, word: K, sweep: u64) -> Option<usize> {

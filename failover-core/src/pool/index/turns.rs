@@ -10,9 +10,9 @@ use super::{Among, IndexWalk};
 /// Who is ready and still has a turn, by place.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Turns {
-    Tiers(Tree<Tier, 64, 64>),
-    Drawn(Tree<Tier, 64, 64>, Pots),
-    Failures(Tree<Failures, 16, 16>),
+    Tiers(Tree<Tier, 40, 64>),
+    Drawn(Tree<Tier, 40, 64>, Pots),
+    Failures(Tree<Failures, 10, 16>),
 }
 
 /// The same for each kind of tree.

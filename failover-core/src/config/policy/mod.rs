@@ -69,7 +69,7 @@ form! {
 }
 
 form! {
-    /// [`Order`].
+    /// [`Order`](crate::policy::Order).
     pub struct OrderForm {
         /// How a sweep walks.
         walk: Worded<Walk>,
@@ -79,7 +79,7 @@ form! {
 }
 
 form! {
-    /// [`Pace`], with the keys of its [`Backoff`] beside its own.
+    /// [`Pace`](crate::policy::Pace), with the keys of its [`Backoff`](crate::policy::Backoff) beside its own.
     pub struct PaceForm {
         /// The law: which of the next six keys have a meaning.
         law: Worded<LawName>,
@@ -109,7 +109,7 @@ form! {
 }
 
 form! {
-    /// [`Limits`].
+    /// [`Limits`](crate::policy::Limits).
     pub struct LimitsForm {
         /// Failed turns in a row.
         turns: Bound,
@@ -123,7 +123,7 @@ form! {
 }
 
 form! {
-    /// [`Health`].
+    /// [`Health`](crate::policy::Health).
     pub struct HealthForm {
         /// The first suspension.
         initial: Span,
@@ -139,7 +139,7 @@ form! {
 }
 
 form! {
-    /// One rule of [`Reactions`].
+    /// One rule of [`Reactions`](crate::policy::Reactions).
     pub struct RawReaction {
         /// Failures of this kind.
         kind: Worded<Kind>,
@@ -153,7 +153,7 @@ form! {
 }
 
 form! {
-    /// [`Class`].
+    /// [`Class`](crate::policy::Class).
     pub struct ClassForm {
         /// How they rest.
         health: HealthForm,
@@ -165,7 +165,7 @@ form! {
 }
 
 form! {
-    /// [`Standing`].
+    /// [`Standing`](crate::policy::Standing).
     pub struct StandingForm {
         /// Whether two connections may stand at the same time.
         overlap: Worded<Overlap>,
@@ -185,7 +185,7 @@ form! {
 }
 
 form! {
-    /// [`Failback`].
+    /// [`Failback`](crate::policy::Failback).
     pub struct FailbackForm {
         /// How often is probed.
         every: Span,
@@ -197,7 +197,7 @@ form! {
 }
 
 form! {
-    /// [`MaxAge`].
+    /// [`MaxAge`](crate::policy::MaxAge).
     pub struct MaxAgeForm {
         /// The greatest age. Never left out.
         age: Span,
@@ -221,7 +221,7 @@ form! {
 }
 
 form! {
-    /// [`Resume`].
+    /// [`Resume`](crate::policy::Resume).
     pub struct ResumeForm {
         /// How long. Never left out.
         window: Span,
@@ -235,15 +235,15 @@ form! {
 /// The laws by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LawName {
-    /// [`Backoff::Constant`].
+    /// [`Backoff::Constant`](crate::policy::Backoff::Constant).
     Constant,
-    /// [`Backoff::Exponential`].
+    /// [`Backoff::Exponential`](crate::policy::Backoff::Exponential).
     Exponential,
-    /// [`Backoff::Affine`].
+    /// [`Backoff::Affine`](crate::policy::Backoff::Affine).
     Affine,
-    /// [`Backoff::Decorrelated`].
+    /// [`Backoff::Decorrelated`](crate::policy::Backoff::Decorrelated).
     Decorrelated,
-    /// [`Backoff::PhaseLadder`].
+    /// [`Backoff::PhaseLadder`](crate::policy::Backoff::PhaseLadder).
     PhaseLadder,
 }
 

@@ -10,6 +10,7 @@ mod peers;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -21,7 +22,9 @@ use failover_core::failure::{Failure, Kind};
 use failover_core::policy::{Order, Policy, Standing, Walk};
 use failover_core::testing::conformance::{PATIENCE, Violation, a_keeper_notices_the_end};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Notify;
+use tokio::net::TcpStream;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use transport_tcp::{ByteStream, KeepTcp, Tcp, TokioClock};
 
@@ -39,7 +42,7 @@ async fn an_idle_connection_that_is_closed_or_reset_is_noticed() -> Result<(), V
     for end in [End::Fin, End::Rst] {
         let (address, told) = ending(b"", end).await;
         let (to, clock) = (target(address), TokioClock::new());
-        let ends = || told.notify_waiters();
+        let ends = || told.end();
         a_keeper_notices_the_end(&TCP, &to, KeepTcp::new, ends, &clock).await?;
     }
     Ok(())
@@ -50,7 +53,7 @@ async fn the_end_behind_a_greeting_that_nobody_reads_is_noticed() -> Result<(), 
     for end in [End::Fin, End::Rst] {
         let (address, told) = ending(b"welcome", end).await;
         let (to, clock) = (target(address), TokioClock::new());
-        let ends = || told.notify_waiters();
+        let ends = || told.end();
         a_keeper_notices_the_end(&TCP, &to, KeepTcp::new, ends, &clock).await?;
     }
     Ok(())
@@ -63,7 +66,7 @@ async fn a_byte_stream_that_ends_is_noticed_behind_its_greeting_too() -> Result<
         for end in [End::Fin, End::Rst] {
             let (address, told) = ending(greeting, end).await;
             let (to, clock) = (target(address), TokioClock::new());
-            let (keeper, ends) = (|| ByteStream::poll_ended, || told.notify_waiters());
+            let (keeper, ends) = (|| ByteStream::poll_ended, || told.end());
             a_keeper_notices_the_end(&dialer, &to, keeper, ends, &clock).await?;
         }
     }
@@ -116,10 +119,10 @@ async fn a_spare_killed_by_its_server_is_replaced_before_any_loss_and_the_promot
     );
 
     // The spare's server goes, and comes back to no spare of ours: another is made.
-    ends_second.notify_waiters();
+    ends_second.end();
     let other = next_spare(&mut connector, &mut events).await;
 
-    ends_first.notify_waiters();
+    ends_first.end();
     assert_eq!(link.conn.read(&mut [0; 8]).await.unwrap(), 0);
     connector.lost(link.id(), Failure::new(Kind::Closed));
     let dials = connector.handle().snapshot().counters.dials;
@@ -130,34 +133,68 @@ async fn a_spare_killed_by_its_server_is_replaced_before_any_loss_and_the_promot
     assert_eq!(read(&mut link.conn).await, "hello");
 }
 
+/// Ends the connections of a peer.
+#[derive(Clone, Default)]
+struct Ender {
+    told: Arc<Notify>,
+    /// How many connections the peer has, as far as it has noticed them.
+    standing: Arc<watch::Sender<usize>>,
+}
+
+impl Ender {
+    /// Ends every connection, as soon as there is one: a client's may stand before its peer knows.
+    fn end(&self) {
+        let Self { told, standing } = self.clone();
+        tokio::spawn(async move {
+            standing
+                .subscribe()
+                .wait_for(|many| *many > 0)
+                .await
+                .unwrap();
+            told.notify_waiters();
+        });
+    }
+}
+
 /// A peer that greets, sends back what it reads, and ends every connection when it is told to.
-async fn ending(greeting: &'static [u8], end: End) -> (SocketAddr, Arc<Notify>) {
-    let told = Arc::new(Notify::new());
-    let ends = Arc::clone(&told);
+async fn ending(greeting: &'static [u8], end: End) -> (SocketAddr, Ender) {
+    let ender = Ender::default();
+    let Ender { told, standing } = ender.clone();
     let (address, _) = peers::listen(move |mut stream| {
-        let ends = Arc::clone(&ends);
+        let (told, standing) = (Arc::clone(&told), Arc::clone(&standing));
         async move {
-            let end_now = ends.notified();
+            let end_now = told.notified();
             tokio::pin!(end_now);
             end_now.as_mut().enable();
-            stream.write_all(greeting).await.unwrap();
-            let mut buf = [0; 64];
-            loop {
-                tokio::select! {
-                    () = &mut end_now => break,
-                    read = stream.read(&mut buf) => match read {
-                        Ok(read @ 1..) => stream.write_all(&buf[..read]).await.unwrap(),
-                        Ok(0) | Err(_) => return,
-                    },
-                }
-            }
-            if let End::Rst = end {
+            standing.send_modify(|many| *many += 1);
+            let is_ended = echo(&mut stream, greeting, end_now).await;
+            standing.send_modify(|many| *many -= 1);
+            if let (true, End::Rst) = (is_ended, end) {
                 stream.set_zero_linger().unwrap();
             }
         }
     })
     .await;
-    (address, told)
+    (address, ender)
+}
+
+/// Until it is told to end, which it says, or the client goes.
+async fn echo(
+    stream: &mut TcpStream,
+    greeting: &[u8],
+    mut end_now: Pin<&mut Notified<'_>>,
+) -> bool {
+    stream.write_all(greeting).await.unwrap();
+    let mut buf = [0; 64];
+    loop {
+        tokio::select! {
+            () = &mut end_now => return true,
+            read = stream.read(&mut buf) => match read {
+                Ok(read @ 1..) => stream.write_all(&buf[..read]).await.unwrap(),
+                Ok(0) | Err(_) => return false,
+            },
+        }
+    }
 }
 
 /// The name of the next spare that stands ready.

@@ -3,7 +3,7 @@
 use crate::endpoint::{EndpointId, Traits};
 use crate::machine::attempts::Attempt;
 use crate::machine::outage::{Plan, SweepWait};
-use crate::machine::{Answer, Change, Cx, Live, Machine, Move, Next, Output, Stage, State};
+use crate::machine::{Answer, Change, Cx, Machine, Move, Next, Output, Stage, State};
 use crate::policy::{Every, MIN_REDIAL, NobodyReady};
 use crate::pool::{Condition, MaybeSlot, SlotIndex};
 use crate::time::Time;
@@ -36,11 +36,13 @@ impl Machine {
         }
         self.pool.slot_mut(slot).switch_on(cx.now + MIN_REDIAL);
         match self.state {
-            State::Connected(live) if live.slot == slot => self.stay(live, cx),
+            State::Connected {
+                since, slot: at, ..
+            } if at == slot => self.stay(since, cx),
             State::Idle
             | State::Waiting(_)
             | State::Dialing
-            | State::Connected(_)
+            | State::Connected { .. }
             | State::Paused
             | State::Starved
             | State::Closed(_) => self.pool.give_turn(slot),
@@ -60,7 +62,7 @@ impl Machine {
             State::Dialing if self.awaits_a_rival() => self.next_in_race(cx),
             State::Idle
             | State::Dialing
-            | State::Connected(_)
+            | State::Connected { .. }
             | State::Paused
             | State::Closed(_) => {}
         }
@@ -120,7 +122,7 @@ impl Machine {
         match self.state {
             // What was planned in the window is decided anew.
             State::Waiting(plan) if plan.slot == slot && was_open => self.advance(cx),
-            State::Connected(live) if live.slot == slot => {
+            State::Connected { slot: at, .. } if at == slot => {
                 self.leave_switched_off(how, cx.now);
                 self.work_on_the_side(cx);
             }
@@ -128,7 +130,7 @@ impl Machine {
             State::Dialing => self.go_on_without_a_dial(cx),
             State::Idle
             | State::Waiting(_)
-            | State::Connected(_)
+            | State::Connected { .. }
             | State::Paused
             | State::Starved
             | State::Closed(_) => {}
@@ -147,7 +149,7 @@ impl Machine {
 
     /// The server of the connection is switched on again: a move that began for that alone is
     /// withdrawn.
-    fn stay(&mut self, live: Live, cx: &mut Cx<'_>) {
+    fn stay(&mut self, since: Time, cx: &mut Cx<'_>) {
         let Some(extras) = &mut self.extras else {
             return;
         };
@@ -157,7 +159,7 @@ impl Machine {
         extras.leave = None;
         let dial = extras.withdraw_move();
         self.cancel_where(|attempt| Some(attempt.id) == dial, cx);
-        self.leave_at_greatest_age(live);
+        self.leave_at_greatest_age(since);
     }
 
     /// Another endpoint at the same time.

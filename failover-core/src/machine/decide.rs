@@ -29,12 +29,14 @@ impl Machine {
         if let Some(reason) = self.limit_reached(cx.now) {
             return Next::Close(reason);
         }
+        let sweeps = self.outage.sweeps;
         let picked = self.pick(cx.now);
-        // Completing a sweep may have reached its limit.
-        match self.limit_reached(cx.now) {
-            Some(reason) => Next::Close(reason),
-            None => self.decide_when(picked, cx),
+        if self.outage.sweeps != sweeps
+            && let Some(reason) = self.limit_reached(cx.now)
+        {
+            return Next::Close(reason);
         }
+        self.decide_when(picked, cx)
     }
 
     /// The same for a connection that is left: that is no failure, and no limit is asked.
@@ -120,9 +122,13 @@ impl Machine {
             return Picked::Closes(CloseReason::AllRefused);
         }
         let ready = soonest.max(now);
-        self.end_sweep_at_first_ready(ready);
-        let found = match self.pick_in_sweep(ready) {
-            Some(found) => Some(found),
+        let left = match soonest > now {
+            true => self.pick_later_in_sweep(ready),
+            // Of those that are ready now nobody has a turn left.
+            false => None,
+        };
+        let found = match left {
+            Some(left) => Some(left),
             None => {
                 self.next_sweep();
                 self.pick_in_sweep(ready)
@@ -135,6 +141,11 @@ impl Machine {
             (Some(found), NobodyReady::LeastBad) => Picked::Resting(found),
             (Some(_), NobodyReady::Fail) => Picked::Closes(CloseReason::NobodyReady),
         }
+    }
+
+    fn pick_later_in_sweep(&mut self, ready: Time) -> Option<SlotIndex> {
+        self.end_sweep_at_first_ready(ready);
+        self.pick_in_sweep(ready)
     }
 
     /// Where the first that is ready goes every time, a sweep ends when that one had its turn.

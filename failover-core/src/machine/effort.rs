@@ -115,8 +115,8 @@ impl Extras {
     /// When it is due, in this state of the machine.
     pub(super) fn next_wake(&self, state: &State) -> Option<Time> {
         match state {
-            State::Connected(_) if self.paused => None,
-            State::Connected(_) => {
+            State::Connected { .. } if self.paused => None,
+            State::Connected { .. } => {
                 let idle = self
                     .efforts
                     .iter()
@@ -172,7 +172,7 @@ impl Extras {
 impl Machine {
     /// A connection stands: what the policy wants beside it is begun.
     pub(super) fn stand(&mut self, live: Live, cx: &mut Cx<'_>) {
-        self.state = State::Connected(live);
+        self.state = State::from(live);
         if let Some(extras) = &mut self.extras {
             extras.efforts.clear();
             extras.leave = None;
@@ -182,7 +182,7 @@ impl Machine {
             extras.rival_at = None;
         }
         let standing = self.policy.standing();
-        self.leave_at_greatest_age(live);
+        self.leave_at_greatest_age(live.since);
         if standing.failback.is_some() && self.has_lower_tier(live) {
             let at = cx.now.after(self.probe_wait());
             self.begin_effort(Goal::Probe, at);
@@ -191,11 +191,11 @@ impl Machine {
         self.work_on_the_side(cx);
     }
 
-    pub(super) fn leave_at_greatest_age(&mut self, live: Live) {
+    pub(super) fn leave_at_greatest_age(&mut self, since: Time) {
         if let Some(max_age) = self.policy.standing().max_age {
             let spread = crate::policy::draw(0, nanos(max_age.spread), &mut self.rng);
             let age = nanos(max_age.age).saturating_sub(spread);
-            self.leave_by(live.since.after(age), Move::Age);
+            self.leave_by(since.after(age), Move::Age);
         }
     }
 
@@ -239,7 +239,7 @@ impl Machine {
 
     /// Leaves the connection and dials on the side, as far as it is time.
     pub(super) fn work_on_the_side(&mut self, cx: &mut Cx<'_>) {
-        let State::Connected(live) = self.state else {
+        let Some(live) = self.state.live() else {
             return;
         };
         let Some(extras) = &mut self.extras else {
@@ -257,7 +257,7 @@ impl Machine {
         }
         for at in 0..extras.efforts.len() {
             // A spare that is promoted is the connection from then on.
-            let State::Connected(live) = self.state else {
+            let Some(live) = self.state.live() else {
                 return;
             };
             self.dial_on_the_side(at, live, cx);
@@ -463,7 +463,7 @@ impl Machine {
         };
         extras.good = Some(good);
         if good.probes >= failback.good_probes && cx.now.since(good.since) >= failback.settle {
-            if let State::Connected(from) = self.state
+            if let Some(from) = self.state.live()
                 && !self.is_moving()
             {
                 cx.out.tell(Event::Switching {
@@ -486,7 +486,7 @@ impl Machine {
 
     /// The new connection takes over from the old one, which may finish.
     fn move_to(&mut self, live: Live, why: Move, cx: &mut Cx<'_>) {
-        let State::Connected(old) = self.state else {
+        let Some(old) = self.state.live() else {
             return;
         };
         self.abandon_side_dials(cx);
@@ -590,7 +590,7 @@ impl Machine {
     /// As many efforts for spares as spares are missing.
     pub(super) fn want_spares(&mut self, at: Time) {
         let most = usize::from(self.policy.standing().spares);
-        if most == 0 || !matches!(self.state, State::Connected(_)) {
+        if most == 0 || !matches!(self.state, State::Connected { .. }) {
             return;
         }
         let extras = self.extras_mut();

@@ -25,15 +25,9 @@ impl Machine {
         verdict: Verdict,
         cx: &mut Cx<'_>,
     ) -> Answer {
-        let live = match self.state {
-            State::Connected(live) if live.attempt == attempt => live,
-            State::Idle
-            | State::Waiting(_)
-            | State::Dialing
-            | State::Connected(_)
-            | State::Paused
-            | State::Starved
-            | State::Closed(_) => return self.on_spare_lost(attempt, failure, cx),
+        let live = self.state.live();
+        let Some(live) = live.filter(|live| live.attempt == attempt) else {
+            return self.on_spare_lost(attempt, failure, cx);
         };
         let reaction = match verdict {
             Verdict::AsPolicy | Verdict::Retry => self.reaction(live.slot, &failure, cx),
@@ -218,7 +212,7 @@ impl Machine {
     }
 
     pub(super) fn on_drain(&mut self, attempt: AttemptId, cx: &mut Cx<'_>) -> Answer {
-        let State::Connected(live) = self.state else {
+        let Some(live) = self.state.live() else {
             return Answer::Stale;
         };
         if live.attempt != attempt {
@@ -254,12 +248,12 @@ impl Machine {
                 None => return Answer::Stale,
             },
         };
+        if let Some(live) = self.state.live() {
+            self.leaves_anyway();
+            self.leave(live, Move::Forced, wanted, cx);
+            return Answer::Taken;
+        }
         match self.state {
-            State::Connected(live) => {
-                self.leaves_anyway();
-                self.leave(live, Move::Forced, wanted, cx);
-                Answer::Taken
-            }
             State::Waiting(plan) => {
                 let plan = match (whither, wanted) {
                     // The turn that it is in goes on.
@@ -289,7 +283,11 @@ impl Machine {
                 }
                 Some(_) | None => Answer::Stale,
             },
-            State::Idle | State::Paused | State::Starved | State::Closed(_) => Answer::Stale,
+            State::Idle
+            | State::Connected { .. }
+            | State::Paused
+            | State::Starved
+            | State::Closed(_) => Answer::Stale,
         }
     }
 

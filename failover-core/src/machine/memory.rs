@@ -84,7 +84,7 @@ impl Machine {
         let (slots, last) = (self.pool.len(), self.last_attempt);
         let in_state: Option<SlotIndex> = match &self.state {
             State::Waiting(plan) => Some(plan.slot),
-            State::Connected(live) => Some(live.slot),
+            State::Connected { slot, .. } => Some(*slot),
             State::Idle | State::Dialing | State::Paused | State::Starved | State::Closed(_) => {
                 None
             }

@@ -118,7 +118,7 @@ impl Machine {
             State::Dialing => self.go_on_without_a_dial(cx),
             State::Idle
             | State::Waiting(_)
-            | State::Connected(_)
+            | State::Connected { .. }
             | State::Paused
             | State::Starved
             | State::Closed(_) => {}

@@ -219,6 +219,7 @@ impl Long {
             for index in core::mem::take(&mut self.retired) {
                 // Back, unless it is retired again.
                 self.stands(index, Condition::Active);
+                self.index.set_ready(index, Some(Time::ZERO));
                 self.note(index);
             }
         }
@@ -232,8 +233,12 @@ impl Long {
         let slot = &self.slots[index as usize];
         let condition = slot.condition(self.outage);
         let (failures, ready) = (slot.failures_in(self.outage), slot.ready_at(self.outage));
-        self.stands(index, condition);
+        let before = self.stands(index, condition);
         self.index.set_failures(index, failures);
+        if before == Condition::Active && condition == before {
+            // It was ready, and is: what happens at most dials.
+            return;
+        }
         match condition {
             Condition::Removed => self.index.remove(index),
             Condition::Active
@@ -244,12 +249,12 @@ impl Long {
         }
     }
 
-    /// It is counted in this condition.
-    fn stands(&mut self, index: SlotIndex, condition: Condition) {
+    /// It is counted in this condition. Returns the one before.
+    fn stands(&mut self, index: SlotIndex, condition: Condition) -> Condition {
         let known = &mut self.known[index as usize];
         let before = core::mem::replace(&mut known.condition, condition);
         if before == condition {
-            return;
+            return before;
         }
         self.all.count(before, -1);
         self.all.count(condition, 1);
@@ -260,5 +265,6 @@ impl Long {
         if condition == Condition::Retired {
             self.retired.push(index);
         }
+        before
     }
 }

@@ -70,16 +70,20 @@ pub(super) fn pick(
     except: impl Iterator<Item = SlotIndex> + Clone,
 ) -> Option<SlotIndex> {
     let candidates = walk(slots, wanted.walk, place).filter(|&(index, slot)| {
+        let number = SlotIndex::from(index);
         (among == Among::All || !slot.is_taken)
-            && wanted.takes(index, &list[index as usize], slot)
-            && except.clone().all(|other| other != index)
+            && wanted.takes(number, &list[usize::from(index)], slot)
+            && except.clone().all(|other| other != number)
     });
-    let rank = |index, slot| Rank::new(wanted, index, &list[index as usize], slot);
+    let rank = |index, slot| {
+        let traits = &list[usize::from(index)];
+        Rank::new(wanted, SlotIndex::from(index), traits, slot)
+    };
     if wanted.walk == Walk::Weighted {
         let ranked = candidates.map(|(index, slot)| (rank(index, slot), index));
         return draw_lots(list, ranked, rng);
     }
-    let mut best: Option<(Rank, SlotIndex)> = None;
+    let mut best: Option<(Rank, u8)> = None;
     for (index, slot) in candidates {
         let rank = rank(index, slot);
         if best.is_none_or(|(lowest, _)| rank < lowest) {
@@ -89,30 +93,40 @@ pub(super) fn pick(
             }
         }
     }
-    best.map(|(_, index)| index)
+    best.map(|(_, index)| SlotIndex::from(index))
 }
 
 /// One of the lowest rank, in proportion to their weights.
 fn draw_lots(
     list: &[Traits],
-    ranked: impl Iterator<Item = (Rank, SlotIndex)> + Clone,
+    ranked: impl Iterator<Item = (Rank, u8)>,
     rng: &mut impl Rng,
 ) -> Option<SlotIndex> {
-    let lowest = ranked.clone().map(|(rank, _)| rank).min()?;
-    let equals = ranked.filter(|(rank, _)| *rank == lowest);
-    let lots = equals.map(|(_, index)| (index, u64::from(list[index as usize].weighs())));
-    let mut drawn = draw(0, lots.clone().map(|(_, weight)| weight).sum(), rng);
-    for (index, weight) in lots {
-        match drawn.checked_sub(weight) {
+    let weight = |index: u8| u64::from(list[usize::from(index)].weighs());
+    let mut lots = [0; LONGEST];
+    let (mut len, mut sum, mut lowest) = (0, 0, None);
+    for (rank, index) in ranked {
+        if lowest.is_none_or(|lowest| rank < lowest) {
+            (len, sum, lowest) = (0, 0, Some(rank));
+        }
+        if lowest == Some(rank) {
+            lots[len] = index;
+            sum += weight(index);
+            len += 1;
+        }
+    }
+    let mut drawn = draw(0, sum, rng);
+    for &index in &lots[..len] {
+        match drawn.checked_sub(weight(index)) {
             Some(rest) => drawn = rest,
-            None => return Some(index),
+            None => return Some(SlotIndex::from(index)),
         }
     }
     None
 }
 
 /// All slots in the order of the walk, with their numbers.
-fn walk(slots: &[Slot], walk: Walk, from: u32) -> impl Iterator<Item = (SlotIndex, &Slot)> + Clone {
+fn walk(slots: &[Slot], walk: Walk, from: u32) -> impl Iterator<Item = (u8, &Slot)> {
     let len = slots.len();
     let start = match walk {
         Walk::Listed | Walk::FirstReady | Walk::Weighted => 0,
@@ -122,7 +136,7 @@ fn walk(slots: &[Slot], walk: Walk, from: u32) -> impl Iterator<Item = (SlotInde
     (start..start + len).map(move |at| {
         let place = if at < len { at } else { at - len };
         let index = slots[place].at_place;
-        (SlotIndex::from(index), &slots[usize::from(index)])
+        (index, &slots[usize::from(index)])
     })
 }
 

@@ -8,7 +8,7 @@
 //! index walks the list, and time that passes costs those who become ready by it.
 //!
 //! Bytes for each slot: 11 where the list is walked, 19 if it was shuffled, 17 by fewest failures,
-//! 23 where lots are drawn by weight, 19 where without.
+//! 27 where lots are drawn.
 
 mod due;
 mod key;

@@ -18,18 +18,27 @@ pub(super) struct Pots {
     /// The number of this sweep, from 1.
     sweep: u64,
     tiers: Vec<Vec<Pot>>,
-    /// Where in its pot each place lies, if it is in one.
-    at: Vec<u32>,
-    /// What each place weighs; empty if each weighs 1.
-    weights: Vec<u16>,
+    ballots: Vec<Ballot>,
+}
+
+/// What the pots know of one place.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Ballot {
+    /// Where in its pot it lies, if it is in one.
+    at: u32,
+    weight: u16,
+}
+
+/// A place in a pot, and its weight beside it: a draw reads nothing else.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Ticket {
+    place: u32,
+    weight: u16,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 struct Pot {
-    places: Vec<u32>,
-    /// The weights of these places, beside them: a draw that is refused reads nothing else. Empty
-    /// where all are 1.
-    weights: Vec<u16>,
+    tickets: Vec<Ticket>,
     /// The sum of their weights.
     sum: u64,
     /// So many of them are fresh, in this sweep, with this sum; all, in a later one.
@@ -59,26 +68,14 @@ impl Pots {
         Self {
             sweep: 1,
             tiers: Vec::new(),
-            at: Vec::with_capacity(room),
-            weights: Vec::new(),
+            ballots: Vec::with_capacity(room),
         }
     }
 
     /// One more place at the end, in no pot. A weight of 0 counts as 1.
     pub(super) fn push(&mut self, weight: u16) {
         let weight = weight.max(1);
-        if weight != 1 && self.weights.is_empty() {
-            self.weights.reserve(self.at.capacity());
-            self.weights.resize(self.at.len(), 1);
-        }
-        if weight != 1 || !self.weights.is_empty() {
-            self.weights.push(weight);
-        }
-        self.at.push(0);
-    }
-
-    fn weight(&self, place: usize) -> u16 {
-        self.weights.get(place).copied().unwrap_or(1)
+        self.ballots.push(Ballot { at: 0, weight });
     }
 
     /// Everybody in a pot is fresh again.
@@ -129,40 +126,37 @@ impl Pots {
 
     /// Puts a place into its pot, at the end: it had its turn.
     fn enter(&mut self, place: usize, tier: u8) {
-        let weight = self.weight(place);
+        let Ballot { weight, .. } = self.ballots[place];
         let pot = pot(&mut self.tiers, self.sweep, tier, weight);
-        self.at[place] = narrow(pot.places.len());
-        pot.places.push(narrow(place));
-        if weight != 1 {
-            pot.weights.push(weight);
-        }
+        self.ballots[place].at = narrow(pot.tickets.len());
+        let place = narrow(place);
+        pot.tickets.push(Ticket { place, weight });
         pot.sum += u64::from(weight);
     }
 
     /// Takes a place that had its turn out of its pot.
     fn leave(&mut self, place: usize, tier: u8) {
-        let (at, weight) = (self.at[place], self.weight(place));
+        let Ballot { at, weight } = self.ballots[place];
         let pot = pot(&mut self.tiers, self.sweep, tier, weight);
-        pot.swap(at as usize, pot.places.len() - 1, &mut self.at);
-        pot.places.pop();
-        pot.weights.pop();
+        pot.swap(at as usize, pot.tickets.len() - 1, &mut self.ballots);
+        pot.tickets.pop();
         pot.sum -= u64::from(weight);
     }
 
     fn freshen(&mut self, place: usize, tier: u8) {
-        let (at, weight) = (self.at[place], self.weight(place));
+        let Ballot { at, weight } = self.ballots[place];
         let pot = pot(&mut self.tiers, self.sweep, tier, weight);
-        pot.swap(at as usize, pot.fresh, &mut self.at);
+        pot.swap(at as usize, pot.fresh, &mut self.ballots);
         pot.fresh += 1;
         pot.fresh_sum += u64::from(weight);
     }
 
     fn use_up(&mut self, place: usize, tier: u8) {
-        let (at, weight) = (self.at[place], self.weight(place));
+        let Ballot { at, weight } = self.ballots[place];
         let pot = pot(&mut self.tiers, self.sweep, tier, weight);
         pot.fresh -= 1;
         pot.fresh_sum -= u64::from(weight);
-        pot.swap(at as usize, pot.fresh, &mut self.at);
+        pot.swap(at as usize, pot.fresh, &mut self.ballots);
     }
 }
 
@@ -194,8 +188,7 @@ fn narrow(number: usize) -> u32 {
 
 impl Pot {
     const EMPTY: Self = Self {
-        places: Vec::new(),
-        weights: Vec::new(),
+        tickets: Vec::new(),
         sum: 0,
         fresh: 0,
         fresh_sum: 0,
@@ -206,7 +199,7 @@ impl Pot {
         if self.sweep == sweep {
             self.fresh
         } else {
-            self.places.len()
+            self.tickets.len()
         }
     }
 
@@ -221,26 +214,26 @@ impl Pot {
     /// Any of its fresh places, in proportion to their weights, of which none is above this power.
     fn draw(&self, power: u32, sweep: u64, rng: &mut impl Rng) -> Option<usize> {
         let fresh = u32::try_from(self.fresh(sweep)).ok()?;
-        let mut at = 0;
+        let mut ticket = None;
         for _ in 0..TRIES {
-            at = rng.random_range(0..fresh) as usize;
-            let weight = self.weights.get(at).map_or(1, |&weight| u32::from(weight));
+            let at = rng.random_range(0..fresh) as usize;
+            let Ticket { place, weight } = *self.tickets.get(at)?;
+            let weight = u32::from(weight);
+            ticket = Some(place as usize);
             if weight == power || rng.random_range(0..power) < weight {
                 break;
             }
         }
-        Some(*self.places.get(at)? as usize)
+        ticket
     }
 
-    fn swap(&mut self, one: usize, other: usize, at: &mut [u32]) {
+    fn swap(&mut self, one: usize, other: usize, ballots: &mut [Ballot]) {
         if one == other {
             return;
         }
-        self.places.swap(one, other);
-        if !self.weights.is_empty() {
-            self.weights.swap(one, other);
+        self.tickets.swap(one, other);
+        for at in [one, other] {
+            ballots[self.tickets[at].place as usize].at = narrow(at);
         }
-        at[self.places[one] as usize] = narrow(one);
-        at[self.places[other] as usize] = narrow(other);
     }
 }

@@ -177,6 +177,23 @@ mod in_a_life {
     }
 
     #[test]
+    fn l07_sees_who_counts_what_fails_in_a_resume_window_and_who_never_counts_after_it() {
+        let limits = |most| Limits::UNLIMITED.turns(Limit::AtMost(most));
+        planted(laws::l07_limits, resumed(limits(3)), |trace| {
+            let in_window = |step: &&mut Step| {
+                matches!(step.input, Input::Failed { .. })
+                    && matches!(step.status, Status::Waiting { .. })
+            };
+            let failed = trace.steps.iter_mut().find(in_window).unwrap();
+            failed.status = Status::Closed(CloseReason::Turns(3));
+        });
+        planted(laws::l07_limits, resumed(Limits::UNLIMITED), |trace| {
+            let builder = trace.policy.to_builder().limits(limits(3));
+            trace.policy = builder.build().unwrap().into();
+        });
+    }
+
+    #[test]
     fn l07_sees_a_dial_after_the_limit_of_time_and_one_of_a_retired_endpoint() {
         let policy_of = |limits| policy().start_up_limits(limits).build().unwrap().into();
         planted(laws::l07_limits, refused(policy()), |trace| {
@@ -233,7 +250,7 @@ mod in_a_life {
 
     #[test]
     fn l09_sees_the_lost_server_dialled_again_and_again_after_its_session_is_gone() {
-        planted(laws::l09_sweep, resumed(), |trace| {
+        planted(laws::l09_sweep, resumed(Limits::UNLIMITED), |trace| {
             let lost = |step: &&mut Step| matches!(step.input, Input::Lost { .. });
             let step = trace.steps.iter_mut().find(lost).unwrap();
             step.outputs.insert(1, Output::Event(Event::SessionGone));
@@ -260,7 +277,7 @@ mod in_a_life {
 
     #[test]
     fn l15_sees_a_session_that_is_gone_after_the_dial_elsewhere() {
-        planted(laws::l15_grammar, resumed(), |trace| {
+        planted(laws::l15_grammar, resumed(Limits::UNLIMITED), |trace| {
             let gone = |output: &Output| *output == Output::Event(Event::SessionGone);
             let tells = |step: &&mut Step| step.outputs.iter().any(gone);
             trace
@@ -573,8 +590,9 @@ fn held() -> Trace {
 }
 
 /// A connection that was lost, and a session that was not resumed.
-fn resumed() -> Trace {
-    let policy = policy().resume(Resume::new(3 * SECOND, SECOND));
+fn resumed(limits: Limits) -> Trace {
+    let resume = Resume::new(3 * SECOND, SECOND);
+    let policy = policy().resume(resume).limits(limits);
     let weather = Weather::new(Meets::accept_and_drop(2 * MS));
     lived(world_in(
         policy,

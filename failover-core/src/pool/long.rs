@@ -104,16 +104,14 @@ impl Long {
     }
 
     pub(super) fn take_turn(&mut self, index: SlotIndex) {
-        if !self.index.had_turn(index) {
+        if !self.index.take_turn(index) {
             self.visited.count(self.known[index as usize].condition, 1);
-            self.index.take_turn(index);
         }
     }
 
     pub(super) fn give_turn(&mut self, index: SlotIndex) {
-        if self.index.had_turn(index) {
+        if self.index.give_turn(index) {
             self.visited.count(self.known[index as usize].condition, -1);
-            self.index.give_turn(index);
         }
     }
 

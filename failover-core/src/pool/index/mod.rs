@@ -156,18 +156,14 @@ impl Index {
         }
     }
 
-    /// It had its turn in this sweep.
-    pub(crate) fn take_turn(&mut self, slot: u32) {
-        if let Some(place) = self.known(slot) {
-            self.turns.take(place);
-        }
+    /// It had its turn in this sweep. Returns whether it had been taken before.
+    pub(crate) fn take_turn(&mut self, slot: u32) -> bool {
+        self.known(slot).is_some_and(|place| self.turns.take(place))
     }
 
-    /// It has another turn in this sweep.
-    pub(crate) fn give_turn(&mut self, slot: u32) {
-        if let Some(place) = self.known(slot) {
-            self.turns.give(place);
-        }
+    /// It has another turn in this sweep. Returns whether the one before had been taken.
+    pub(crate) fn give_turn(&mut self, slot: u32) -> bool {
+        self.known(slot).is_some_and(|place| self.turns.give(place))
     }
 
     /// Whether it had its turn in this sweep.

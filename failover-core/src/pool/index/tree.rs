@@ -146,24 +146,25 @@ impl<K: Key, const LEAF: usize, const FAN: usize> Tree<K, LEAF, FAN> {
         }
     }
 
-    pub(super) fn change(&mut self, place: usize, change: impl FnOnce(&mut Stand<K>)) {
-        let mut stand = self.stand(place);
-        change(&mut stand);
-        self.put(place, stand);
-    }
-
-    pub(super) fn put(&mut self, place: usize, stand: Stand<K>) {
+    /// Changes what stands at a place. Returns what stood there, and what does now.
+    pub(super) fn change(
+        &mut self,
+        place: usize,
+        change: impl FnOnce(&mut Stand<K>),
+    ) -> [Stand<K>; 2] {
         let old = self.stand(place);
-        if old == stand {
-            return;
+        let mut new = old;
+        change(&mut new);
+        if old != new {
+            let leaf = &mut self.leaves[place / LEAF];
+            let bit = 1 << (place % LEAF);
+            leaf.keys[place % LEAF] = new.key;
+            leaf.taken = leaf.taken(self.sweep) & !bit | if new.taken { bit } else { 0 };
+            leaf.sweep = self.sweep;
+            leaf.ready = leaf.ready & !bit | if new.ready { bit } else { 0 };
+            self.carry_up(place, old.words(), new.words());
         }
-        let leaf = &mut self.leaves[place / LEAF];
-        let bit = 1 << (place % LEAF);
-        leaf.keys[place % LEAF] = stand.key;
-        leaf.taken = leaf.taken(self.sweep) & !bit | if stand.taken { bit } else { 0 };
-        leaf.sweep = self.sweep;
-        leaf.ready = leaf.ready & !bit | if stand.ready { bit } else { 0 };
-        self.carry_up(place, old.words(), stand.words());
+        [old, new]
     }
 
     /// Tells the nodes above what changed at a place, as far up as anything changes.

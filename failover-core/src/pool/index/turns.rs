@@ -89,23 +89,24 @@ impl Turns {
         self.mark(place, Mark::Ready(ready));
     }
 
-    pub(super) fn take(&mut self, place: usize) {
-        self.mark(place, Mark::Taken);
+    /// Returns whether its turn had been taken.
+    pub(super) fn take(&mut self, place: usize) -> bool {
+        self.mark(place, Mark::Taken)
     }
 
-    pub(super) fn give(&mut self, place: usize) {
-        self.mark(place, Mark::Fresh);
+    /// Returns whether its turn had been taken.
+    pub(super) fn give(&mut self, place: usize) -> bool {
+        self.mark(place, Mark::Fresh)
     }
 
-    fn mark(&mut self, place: usize, mark: Mark) {
+    fn mark(&mut self, place: usize, mark: Mark) -> bool {
         match self {
-            Self::Tiers(tree) => tree.change(place, |stand| stand.mark(mark)),
-            Self::Failures(tree) => tree.change(place, |stand| stand.mark(mark)),
+            Self::Tiers(tree) => tree.change(place, |stand| stand.mark(mark))[0].taken,
+            Self::Failures(tree) => tree.change(place, |stand| stand.mark(mark))[0].taken,
             Self::Drawn(tree, pots) => {
-                let from = tree.stand(place).lot();
-                tree.change(place, |stand| stand.mark(mark));
-                let to = tree.stand(place).lot();
-                pots.put(place, from, to);
+                let [from, to] = tree.change(place, |stand| stand.mark(mark));
+                pots.put(place, from.lot(), to.lot());
+                from.taken
             }
         }
     }
@@ -113,17 +114,21 @@ impl Turns {
     pub(super) fn set_failures(&mut self, place: usize, failures: u32) {
         match self {
             Self::Tiers(_) | Self::Drawn(..) => {}
-            Self::Failures(tree) => tree.change(place, |stand| {
-                if stand.key != Failures::GONE {
-                    stand.key = stand.key.with(failures);
-                }
-            }),
+            Self::Failures(tree) => {
+                tree.change(place, |stand| {
+                    if stand.key != Failures::GONE {
+                        stand.key = stand.key.with(failures);
+                    }
+                });
+            }
         }
     }
 
     /// It was removed.
     pub(super) fn forget(&mut self, place: usize) {
-        each!(self, tree => tree.change(place, |stand| stand.key = Key::GONE));
+        each!(self, tree => {
+            tree.change(place, |stand| stand.key = Key::GONE);
+        });
     }
 
     /// Whether it was removed.
@@ -136,8 +141,8 @@ impl Turns {
         each!(self, tree => {
             let last = tree.len() - 1;
             let (one, other) = (tree.stand(place), tree.stand(last));
-            tree.put(place, other);
-            tree.put(last, one);
+            tree.change(place, |stand| *stand = other);
+            tree.change(last, |stand| *stand = one);
         });
     }
 }

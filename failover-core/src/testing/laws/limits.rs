@@ -8,6 +8,7 @@ use crate::policy::{Choice, Limit, Limits};
 use crate::sim::{Asked, Step, Trace};
 use crate::testing::laws::ledger::{Fact, Ledger};
 use crate::testing::laws::retired::Retired;
+use crate::testing::laws::window::Window;
 use crate::testing::laws::{Violation, violation};
 
 /// **L7 limits.** A limit counts failed turns (or completed sweeps, or elapsed time) since its last
@@ -15,9 +16,8 @@ use crate::testing::laws::{Violation, violation};
 /// *retires* that endpoint for this outage; all retired = closed. Only a connection that proved
 /// stable resets. `AtMost(0)` after connection = a loss closes.
 ///
-/// Turns are recounted from the dials and their outcomes. Of sweeps it is seen that no endpoint has
-/// more turns than sweeps are allowed. A policy with a resume window, in which failures do not
-/// count, is seen only from the side of time.
+/// Turns are recounted from the dials and their outcomes; those of a resume window do not count. Of
+/// sweeps it is seen that no endpoint has more turns than sweeps are allowed.
 ///
 /// # Errors
 /// The step that went on although a limit was reached, or gave up although none was.
@@ -37,6 +37,7 @@ struct Count<'a> {
     visits: BTreeMap<EndpointId, u32>,
     /// Whose next dial goes on with a turn.
     goes_on: BTreeSet<EndpointId>,
+    window: Window,
     forced: Forced,
 }
 
@@ -55,16 +56,13 @@ impl<'a> Count<'a> {
             retired: Retired::default(),
             visits: BTreeMap::new(),
             goes_on: BTreeSet::new(),
+            window: Window::default(),
             forced: Forced::Never,
         }
     }
 
     fn limits(&self) -> Limits {
         self.ledger.limits()
-    }
-
-    fn counts_turns(&self) -> bool {
-        self.ledger.policy.resume().is_none()
     }
 
     fn step(&mut self, at: usize, step: &Step) -> Result<(), Violation> {
@@ -95,8 +93,11 @@ impl<'a> Count<'a> {
                 // Leaving asks no limit.
                 self.forced = Forced::Once;
             }
-            let fact = self.ledger.take(output);
+            let fact = self.window.within(self.ledger.take(output), step);
             booked |= self.book(fact);
+            if let Output::Event(event) = output {
+                self.window.hear(event, step, &self.ledger, &self.retired);
+            }
             booked |= matches!(
                 output,
                 Output::Event(Event::Disconnected {
@@ -109,7 +110,7 @@ impl<'a> Count<'a> {
     }
 
     fn dial(&mut self, at: usize, endpoint: EndpointId) -> Result<(), Violation> {
-        if self.is_retired(endpoint) && self.counts_turns() {
+        if self.is_retired(endpoint) {
             return violation("L7", at, format!("{endpoint} is dialled, which is retired"));
         }
         if self.ledger.main.is_some() {
@@ -122,13 +123,12 @@ impl<'a> Count<'a> {
             let what = format!("a dial {gone:?} after the outage began, at most {most:?}");
             return violation("L7", at, what);
         }
-        if !self.goes_on.remove(&endpoint) {
+        if !self.goes_on.remove(&endpoint) && !self.window.is_of(endpoint) {
             let visits = self.visits.get(&endpoint).copied().unwrap_or(0) + 1;
             self.visits.insert(endpoint, visits);
             if let Limit::AtMost(most) = self.limits().sweeps
                 && visits > most
                 && self.forced == Forced::Never
-                && self.counts_turns()
             {
                 let what = format!("{endpoint} has turn {visits}, at most {most} sweeps");
                 return violation("L7", at, what);
@@ -179,12 +179,10 @@ impl<'a> Count<'a> {
             let before = format!("closed with {reason:?}, ");
             let turns = self.turns;
             return match reason {
-                CloseReason::Turns(most) if self.counts_turns() && turns < most => {
+                CloseReason::Turns(most) if turns < most => {
                     violation("L7", at, before + &format!("after {turns} failed turns"))
                 }
-                CloseReason::PerEndpoint(most)
-                    if self.counts_turns() && most > 0 && !self.all_retired() =>
-                {
+                CloseReason::PerEndpoint(most) if most > 0 && !self.all_retired() => {
                     violation("L7", at, before + "and not every endpoint is retired")
                 }
                 CloseReason::Elapsed(most)
@@ -203,7 +201,7 @@ impl<'a> Count<'a> {
             };
         }
         let goes_on = matches!(step.status, Status::Waiting { .. } | Status::Dialing { .. });
-        if !(booked && goes_on && self.counts_turns()) {
+        if !(booked && goes_on) {
             return Ok(());
         }
         if limits.turns.is_reached(self.turns) {

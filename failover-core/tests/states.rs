@@ -25,7 +25,7 @@ use failover_core::failure::{Kind, Phase};
 use failover_core::policy::{Backoff, Limit, Limits, Pace, Policy, Seed};
 use failover_core::testing::{Script, ScriptedConn, Step};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use self::support::{Paused, SECOND, connector, listed, script, words};
 
@@ -157,7 +157,7 @@ async fn a_failed_dial_is_told_with_all_that_is_known_of_it() {
         .unwrap();
     let mut events = connector.events();
     let connecting = connector.connect();
-    assert!(tokio::time::timeout(SECOND / 2, connecting).await.is_err());
+    assert!(timeout(SECOND / 2, connecting).await.is_err());
     let What::Attempt(attempt) = events.try_next().unwrap().what else {
         panic!("an attempt comes first");
     };
@@ -196,6 +196,7 @@ async fn nothing_that_is_told_shows_a_secret() {
     let mut told = format!("{link:?} {connector:?} {handle:?}");
     handle.learn(link.id(), ["tcp://joe:hunter2@c:1"]);
     handle.replace([secret("a"), secret("a")]);
+    assert!(timeout(SECOND, connector.hung_up()).await.is_err());
     script.change("b", [Step::REFUSE]);
     connector.lost(
         link.id(),
@@ -359,7 +360,7 @@ impl Stage {
 
 /// Ten seconds before each sweep.
 fn patient_between_sweeps() -> Policy {
-    let pace = Pace::new(Backoff::Constant(10 * SECOND));
+    let pace = Pace::new(Backoff::Constant(10 * SECOND)).cap(10 * SECOND);
     listed().pace(pace).build().unwrap()
 }
 

@@ -241,7 +241,9 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             if let Some(answer) = self.answer() {
                 return Poll::Ready(answer);
             }
-            ready!(self.poll_wake(cx));
+            if !self.has_new_spare() {
+                ready!(self.poll_wake(cx));
+            }
         }
     }
 
@@ -271,7 +273,9 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                 self.disarm();
                 return Poll::Ready(());
             }
-            ready!(self.poll_wake(cx));
+            if !self.has_new_spare() {
+                ready!(self.poll_wake(cx));
+            }
         }
     }
 
@@ -282,7 +286,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             self.poll_spares(cx);
             self.hear(cx);
             self.poll_dials(cx);
-            if self.is_closed() || self.poll_wake(cx).is_pending() {
+            if self.is_closed() || !self.has_new_spare() && self.poll_wake(cx).is_pending() {
                 return self.is_closed();
             }
         }

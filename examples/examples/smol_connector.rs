@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::time::Instant;
 
-use failover_core::dial::{Dial, DialContext};
+use failover_core::dial::{ConnectError, Dial, DialContext};
 use failover_core::directory::{Endpoint, Target};
 use failover_core::drive::{Clock, Connector};
 use failover_core::failure::{Failure, Phase};
@@ -51,13 +51,13 @@ struct Net;
 
 impl Dial for Net {
     type Conn = TcpStream;
-    type Error = Failure;
+    type Error = ConnectError;
 
-    async fn dial(&self, to: &Target, cx: &DialContext) -> Result<TcpStream, Failure> {
+    async fn dial(&self, to: &Target, cx: &DialContext) -> Result<TcpStream, ConnectError> {
         cx.enter(Phase::Connect);
         let (host, port) = (to.url().host(), to.url().port().unwrap_or(80));
         let dialled = TcpStream::connect((host, port)).await;
-        dialled.map_err(|error| Failure::from_io(&error))
+        dialled.map_err(|error| ConnectError::new(to, error))
     }
 }
 

@@ -23,7 +23,6 @@ use failover_core::testing::conformance::{
     leaves_nothing_when_cancelled, waits_for_a_mute_peer_until_the_deadline,
 };
 use tokio::io::AsyncReadExt;
-use tokio::time::timeout;
 use transport_tcp::TokioClock;
 
 use self::new_transport::Pipes;
@@ -68,12 +67,9 @@ fn the_connector_runs_on_smol() {
     assert_eq!(lines[2..], ["connected to the second", "5 answers"]);
 }
 
-#[tokio::test]
-async fn a_new_transport_serves_the_connector() {
-    let mut lines = Vec::new();
-    let story = new_transport::story(|line| lines.push(line));
-    timeout(PATIENCE, story).await.unwrap().unwrap();
-    assert_eq!(lines, ["pipe://b says hello"]);
+#[test]
+fn a_new_transport_serves_the_connector() {
+    new_transport::main().unwrap();
 }
 
 #[tokio::test]

@@ -10,14 +10,14 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use failover_core::directory::Target;
 use failover_core::drive::{Clock, Connector, ConnectorBuilder, Events, Loss, What};
 use failover_core::failure::{Failure, Kind};
-use failover_core::policy::Standing;
+use failover_core::policy::{Backoff, Pace, Ratio, Standing};
 use failover_core::testing::conformance::a_keeper_notices_the_end;
 use failover_core::testing::{Script, ScriptedConn, Step};
 use support::{Paused, SECOND, connector, listed, script};
@@ -146,6 +146,53 @@ async fn a_server_that_drops_each_spare_is_not_dialled_in_a_hot_loop() {
         "{of_b} dials in a minute, with a second between sweeps"
     );
     assert!(script.open() <= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_drops_each_spare_is_dialled_ever_more_slowly_until_one_lives() {
+    let script = accepting("a b");
+    let lives = Arc::new(AtomicBool::new(false));
+    let doubling = Backoff::Exponential {
+        base: SECOND,
+        factor: Ratio::TWO,
+    };
+    let policy = listed()
+        .pace(Pace::new(doubling).cap(60 * SECOND))
+        .stable_after(10 * SECOND)
+        .standing(Standing::default().spares(1));
+    let told = Arc::clone(&lives);
+    let mut connector = connector(&script, "a b")
+        .policy(policy.build().unwrap())
+        .keeper(move |_: &Target| {
+            let lives = Arc::clone(&told);
+            move |conn: &mut ScriptedConn, cx: &mut Context<'_>| -> Poll<Loss> {
+                match lives.load(Ordering::Relaxed) {
+                    true => conn.poll_cut(cx),
+                    false => Poll::Ready(Failure::new(Kind::Closed).into()),
+                }
+            }
+        })
+        .build()
+        .unwrap();
+    let _link = connector.connect().await.unwrap();
+    let of_b = || {
+        script
+            .dials()
+            .iter()
+            .filter(|(_, host)| host == "b")
+            .count()
+    };
+    // After 1, 2, 4, ... 32 s, then once a minute.
+    pass(&mut connector, 600 * SECOND).await;
+    assert_eq!(of_b(), 1 + 6 + 8);
+
+    lives.store(true, Ordering::Relaxed);
+    pass(&mut connector, 120 * SECOND).await;
+    assert_eq!(of_b(), 16);
+    lives.store(false, Ordering::Relaxed);
+    script.cut("b");
+    pass(&mut connector, 10 * SECOND).await;
+    assert_eq!(of_b(), 16 + 3, "one that lived has the first wait again");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,8 +4,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpSocket, TcpStream};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::TcpStream;
 
 /// What a dialer says about its sockets; also an option of an endpoint, which then beats the
 /// dialer's.
@@ -144,7 +144,7 @@ impl TcpOptions {
 
     /// A connection to this address.
     pub(crate) async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
-        let stream = self.socket(address)?.connect(address).await?;
+        let stream = connected(self.socket(address)?, address).await?;
         self.set_up(&stream)?;
         Ok(stream)
     }
@@ -161,17 +161,14 @@ impl TcpOptions {
         self.bound_silence(stream)
     }
 
-    fn socket(&self, address: SocketAddr) -> io::Result<TcpSocket> {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4(),
-            SocketAddr::V6(_) => TcpSocket::new_v6(),
-        }?;
+    fn socket(&self, address: SocketAddr) -> io::Result<Socket> {
+        let socket = non_blocking(Domain::for_address(address))?;
         // Before the connect: the window scale is agreed there.
         if let Some(bytes) = self.receive_buffer {
-            SockRef::from(&socket).set_recv_buffer_size(bytes)?;
+            socket.set_recv_buffer_size(bytes)?;
         }
         if let Some(bytes) = self.send_buffer {
-            SockRef::from(&socket).set_send_buffer_size(bytes)?;
+            socket.set_send_buffer_size(bytes)?;
         }
         self.bind_interface(&socket)?;
         if let Some(local) = self.local_address {
@@ -181,7 +178,7 @@ impl TcpOptions {
     }
 
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
-    fn bind_interface(&self, socket: &TcpSocket) -> io::Result<()> {
+    fn bind_interface(&self, socket: &Socket) -> io::Result<()> {
         let Some(name) = &self.interface else {
             return Ok(());
         };
@@ -192,7 +189,7 @@ impl TcpOptions {
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "fuchsia")))]
-    fn bind_interface(&self, _socket: &TcpSocket) -> io::Result<()> {
+    fn bind_interface(&self, _socket: &Socket) -> io::Result<()> {
         Ok(())
     }
 
@@ -216,12 +213,53 @@ impl Default for TcpOptions {
     }
 }
 
-fn bind(socket: &TcpSocket, local: IpAddr, to: SocketAddr) -> io::Result<()> {
+/// A socket that blocks nobody, in one call where the system has one.
+fn non_blocking(domain: Domain) -> io::Result<Socket> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP));
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    }
+}
+
+/// Connects it.
+///
+/// Whom this host itself refuses knows it when the call returns: asked at once, that costs neither an
+/// entry in the runtime's watch over sockets nor a turn of its loop, which are a good part of such a dial.
+async fn connected(socket: Socket, address: SocketAddr) -> io::Result<TcpStream> {
+    match socket.connect(&address.into()) {
+        Err(error) if !is_under_way(&error) => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    if let Some(refused) = socket.take_error()? {
+        return Err(refused);
+    }
+    let stream = TcpStream::from_std(socket.into())?;
+    stream.writable().await?;
+    match stream.take_error()? {
+        Some(error) => Err(error),
+        None => Ok(stream),
+    }
+}
+
+/// Whether a connect goes on, and the socket tells its end.
+fn is_under_way(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    return error.raw_os_error() == Some(libc::EINPROGRESS);
+    #[cfg(not(unix))]
+    return error.kind() == io::ErrorKind::WouldBlock;
+}
+
+fn bind(socket: &Socket, local: IpAddr, to: SocketAddr) -> io::Result<()> {
     if local.is_ipv4() != to.is_ipv4() {
         let told = format!("the local address {local} is of another family");
         return Err(io::Error::new(io::ErrorKind::Unsupported, told));
     }
-    socket.bind(SocketAddr::new(local, 0)).map_err(|error| {
+    let local_port = SocketAddr::new(local, 0).into();
+    socket.bind(&local_port).map_err(|error| {
         let told = format!("cannot use the local address {local}: {error}");
         io::Error::new(io::ErrorKind::InvalidInput, told)
     })

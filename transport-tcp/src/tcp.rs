@@ -11,7 +11,7 @@ use failover_core::race::Race;
 use tokio::net::TcpStream;
 
 use crate::connect::Racing;
-use crate::error::{AddressError, TcpError};
+use crate::error::TcpError;
 use crate::options::TcpOptions;
 use crate::proxy::{Proxies, Proxy};
 use crate::resolve::Resolve;
@@ -161,7 +161,12 @@ impl Tcp {
         cx.enter(Phase::Connect);
         cx.reached(address);
         let connected = options.connect(address).await;
-        connected.map_err(|source| TcpError::connect(host, vec![AddressError { address, source }]))
+        connected.map_err(|source| TcpError::Connect {
+            host: host.to_string(),
+            others: Vec::new(),
+            last: address,
+            source,
+        })
     }
 
     /// The same through this proxy.

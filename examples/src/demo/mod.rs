@@ -20,7 +20,7 @@ use failover_core::policy::{
 };
 use thiserror::Error;
 use tokio::sync::watch;
-use transport_tcp::TokioClock;
+use transport_tcp::{ByteStream, TokioClock};
 
 use self::authority::Authority;
 use self::client::{Tally, exchange};
@@ -148,6 +148,7 @@ impl Demo {
             .policy(policy(self.standby)?)
             .seed(Seed::new(self.seed))
             .recorder(Recorder::default())
+            .keeper(|_| ByteStream::poll_ended)
             .build()?;
         let handle = connector.handle();
         let tally = watch::Sender::new(Tally::default());

@@ -9,6 +9,8 @@ use std::vec::Vec;
 use crate::attempt::{AttemptId, Purpose};
 use crate::endpoint::Security;
 use crate::failure::Phase;
+use crate::few::Few;
+use crate::machine::DialOrder;
 use crate::time::Time;
 
 /// What a dialer is told about the dial it makes.
@@ -53,6 +55,22 @@ impl DialContext {
             deadline,
             now,
             trail: Trail::default(),
+        }
+    }
+
+    /// The context of this order, whose breadcrumbs lie on this trail.
+    pub(crate) fn of(
+        order: &DialOrder,
+        now: Arc<dyn Fn() -> Time + Send + Sync>,
+        trail: Trail,
+    ) -> Self {
+        Self {
+            attempt: order.attempt,
+            number: order.number,
+            purpose: order.purpose,
+            deadline: order.deadline,
+            now,
+            trail,
         }
     }
 
@@ -132,12 +150,23 @@ impl fmt::Debug for DialContext {
 
 /// The phases that a dial entered, and when. Clones share the trail; at most [`Trail::MOST`] are
 /// kept, the latest always.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Trail(Arc<Mutex<Crumbs>>);
 
-#[derive(Debug, Default)]
+impl Default for Trail {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Crumbs {
+            phases: Few::None,
+            address: None,
+            security: None,
+        })))
+    }
+}
+
+#[derive(Debug)]
 struct Crumbs {
-    phases: Vec<(Phase, Time)>,
+    /// Mostly one: a connect to an address.
+    phases: Few<(Phase, Time)>,
     address: Option<SocketAddr>,
     security: Option<Security>,
 }
@@ -155,7 +184,7 @@ impl Trail {
     /// The phases in order, each with the time at which it began.
     #[must_use]
     pub fn phases(&self) -> Vec<(Phase, Time)> {
-        self.with(|crumbs| crumbs.phases.clone())
+        self.with(|crumbs| crumbs.phases.to_vec())
     }
 
     /// The address tried or reached last.
@@ -171,11 +200,9 @@ impl Trail {
     }
 
     fn enter(&self, phase: Phase, now: Time) {
-        self.with(|crumbs| {
-            if crumbs.phases.len() == Self::MOST {
-                crumbs.phases.pop();
-            }
-            crumbs.phases.push((phase, now));
+        self.with(|crumbs| match crumbs.phases.get_mut(Self::MOST - 1) {
+            Some(latest) => *latest = (phase, now),
+            None => crumbs.phases.push((phase, now)),
         });
     }
 

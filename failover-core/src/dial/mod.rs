@@ -5,6 +5,7 @@
 
 mod boxed;
 mod context;
+mod error;
 mod map;
 mod registry;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 pub use self::boxed::{BoxDial, DialError};
 pub use self::context::{DialContext, Trail};
+pub use self::error::ConnectError;
 pub use self::map::Map;
 pub use self::registry::{Registry, RegistryError};
 use crate::directory::Target;
@@ -31,7 +33,8 @@ use crate::failure::Classify;
 ///   known when the deadline strikes. Only a layer that tries several addresses splits the budget
 ///   ([`cx.remaining()`](DialContext::remaining)).
 /// * Never retry: that is the policy's work.
-/// * Errors answer [`Classify`], chain their cause in `source()`, and contain no secrets.
+/// * Errors answer [`Classify`], chain their cause in `source()`, and contain no secrets. ([`ConnectError`]
+///   is a ready one.)
 /// * Resolve and read credentials at *every* dial: a reconnect must see a moved server.
 ///
 /// `testing::conformance` (feature `testing`) checks these promises for your transport.

@@ -1,6 +1,5 @@
 //! Control from elsewhere: a cloneable handle.
 
-use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
@@ -161,6 +160,13 @@ impl Handle {
             counters: inside.counters,
             endpoints: inside.reports.values().cloned().collect(),
         })
+    }
+
+    /// A sentence for each endpoint: why this one, why that one waits, until when, what would change it.
+    /// See [`Snapshot::explain`].
+    #[must_use]
+    pub fn explain(&self) -> Vec<String> {
+        self.snapshot().explain()
     }
 
     /// What the flight recorder kept so far, also after the end; nothing without a
@@ -359,7 +365,7 @@ pub(crate) struct Shared {
     inside: Mutex<Inside>,
     /// With a lock of its own.
     flight: OnceLock<Arc<Flight>>,
-    now: Box<dyn Fn() -> Time + Send + Sync>,
+    now: Arc<dyn Fn() -> Time + Send + Sync>,
 }
 
 #[derive(Debug, Default)]
@@ -421,7 +427,7 @@ impl Shared {
         Self {
             inside: Mutex::new(inside),
             flight: OnceLock::new(),
-            now: Box::new(now),
+            now: Arc::new(now),
         }
     }
 
@@ -445,6 +451,11 @@ impl Shared {
         Some(self.flight()?.recording((self.now)()))
     }
 
+    /// The connector's time, for whoever is told it.
+    pub(crate) fn time(&self) -> Arc<dyn Fn() -> Time + Send + Sync> {
+        Arc::clone(&self.now)
+    }
+
     /// Takes the words, and leaves a waker for the next ones.
     pub(crate) fn listen(&self, driver: &Waker) -> Words {
         self.with(|inside| {
@@ -464,15 +475,16 @@ impl Shared {
     pub(crate) fn set_status(&self, status: Status, now: Time) {
         let watchers = self.with(|inside| {
             if inside.status.is_same(&status) {
-                return BTreeMap::new();
+                return None;
             }
             inside.status = status;
             inside.since = now;
             inside.version += 1;
-            core::mem::take(&mut inside.watchers)
+            let anybody = !inside.watchers.is_empty();
+            anybody.then(|| core::mem::take(&mut inside.watchers))
         });
         // Woken after the lock is released.
-        for watcher in watchers.into_values() {
+        for watcher in watchers.into_iter().flat_map(BTreeMap::into_values) {
             watcher.wake();
         }
     }

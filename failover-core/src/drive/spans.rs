@@ -11,6 +11,7 @@ mod told {
     use std::collections::BTreeMap;
     use std::string::{String, ToString};
 
+    use tracing::level_filters::LevelFilter;
     use tracing::{Span, debug, debug_span, error, field, info, info_span, warn};
 
     use crate::directory::Target;
@@ -59,6 +60,12 @@ mod told {
     }
 
     impl Spans {
+        /// Whether anybody listens at all.
+        #[expect(clippy::unused_self, reason = "the same call without the feature")]
+        pub(crate) fn are_heard(&self) -> bool {
+            LevelFilter::current() != LevelFilter::OFF
+        }
+
         pub(crate) fn dial(&self, order: &DialOrder, target: &Target) -> DialSpan {
             DialSpan(debug_span!(
                 parent: &self.outage,
@@ -195,6 +202,10 @@ mod untold {
         reason = "the same calls with the feature and without"
     )]
     impl Spans {
+        pub(crate) fn are_heard(&self) -> bool {
+            false
+        }
+
         pub(crate) fn dial(&self, _: &DialOrder, _: &Target) -> DialSpan {
             DialSpan
         }

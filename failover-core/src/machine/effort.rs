@@ -536,9 +536,14 @@ impl Machine {
         });
         let reaction = self.reaction(spare.slot, &failure, cx);
         self.book(spare.slot, &failure, reaction, Counted::No, cx);
-        let wait = self
-            .policy
-            .next_wait(0, self.pool.security(spare.slot), &mut self.rng);
+        // A server that drops its spares is dialled ever more slowly; one that lived begins anew.
+        let previous = match cx.now.since(spare.since) < self.policy.stable_after() {
+            true => self.pool.slot(spare.slot).wait(),
+            false => 0,
+        };
+        let security = self.pool.security(spare.slot);
+        let wait = self.policy.next_wait(previous, security, &mut self.rng);
+        self.pool.slot_mut(spare.slot).pace(wait, Time::ZERO);
         let wait = self.spread(core::time::Duration::from_nanos(wait), spare.slot);
         self.want_spares(cx.now.after(wait).max(cx.now + MIN_REDIAL));
         Answer::Taken

@@ -34,13 +34,18 @@ pub(super) struct InFlight<D: Dial> {
     pub(super) pass: Pass,
 }
 
+/// How many dials may end before other tasks of the runtime have their turn: a list of a million
+/// servers, all of which refuse at once, must not keep them waiting.
+const MOST_AT_ONCE: u32 = 32;
+
 type DialFuture<D> =
     Pin<Box<dyn Future<Output = Result<<D as Dial>::Conn, <D as Dial>::Error>> + Send>>;
 
 impl<D: Dial + 'static, C: Clock> Connector<D, C> {
-    /// Polls every dial. News may start and cancel others, so that all are polled again after it.
+    /// Polls every dial. News may start and cancel others, so that all are polled again after it: so
+    /// often at most, where dials end at once, and then other tasks have their turn.
     pub(super) fn poll_dials(&mut self, cx: &mut Context<'_>) {
-        let mut at = 0;
+        let (mut at, mut ended) = (0, 0);
         while let Some(dial) = self.in_flight.get_mut(at) {
             let Some(future) = &mut dial.future else {
                 match self.poll_gate(at, cx) {
@@ -56,6 +61,11 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                     let dial = self.in_flight.remove(at);
                     self.dial_ended(dial, outcome);
                     at = 0;
+                    ended += 1;
+                    if ended == MOST_AT_ONCE {
+                        cx.waker().wake_by_ref();
+                        return;
+                    }
                 }
             }
         }
@@ -160,6 +170,9 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             future: None,
             pass: Pass::default(),
         });
-        self.order_dial(self.in_flight.len() - 1);
+        // It begins at once, or at its next poll asks who must be asked.
+        if !self.sharing.has_gate() {
+            self.begin_dial(self.in_flight.len() - 1, now);
+        }
     }
 }

@@ -58,19 +58,12 @@ pub(super) enum Gate {
 
 impl Sharing {
     /// Whether a dial may have to wait before it begins.
-    fn has_gate(&self) -> bool {
+    pub(super) fn has_gate(&self) -> bool {
         self.limiter.is_some() || self.budget.is_some() || self.health.is_some()
     }
 }
 
 impl<D: Dial + 'static, C: Clock> Connector<D, C> {
-    /// A dial was ordered: it begins at once, or at its next poll asks who must be asked.
-    pub(super) fn order_dial(&mut self, at: usize) {
-        if !self.sharing.has_gate() {
-            self.begin_dial(at);
-        }
-    }
-
     /// Lets the dial at this place begin, if nothing holds it.
     pub(super) fn poll_gate(&mut self, at: usize, cx: &Context<'_>) -> Gate {
         let now = self.clock.now();
@@ -143,37 +136,31 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                 self.in_flight[at].order = order;
             }
         }
-        self.begin_dial(at);
-        self.shared.set_status(self.status(), self.clock.now());
+        let now = self.clock.now();
+        self.begin_dial(at, now);
+        self.shared.set_status(self.status(), now);
     }
 
     /// The dial itself: from here on its deadline runs.
-    fn begin_dial(&mut self, at: usize) {
+    pub(super) fn begin_dial(&mut self, at: usize, now: Time) {
         let Some(dial) = self.in_flight.get_mut(at) else {
             return;
         };
-        let order = dial.order;
-        let clock = Arc::clone(&self.clock);
-        let cx = DialContext::new(
-            order.attempt,
-            order.number,
-            order.purpose,
-            order.deadline,
-            Arc::new(move || clock.now()),
-        );
+        let cx = DialContext::of(&dial.order, self.shared.time(), dial.trail.clone());
         let dialer = Arc::clone(&self.dialer);
         let to = dial.target.clone();
-        dial.began = self.clock.now();
-        dial.trail = cx.trail().clone();
+        dial.began = now;
         dial.future = Some(Box::pin(async move { dialer.dial(&to, &cx).await }));
-        let target = dial.target.clone();
+        let endpoint = dial.order.endpoint;
         self.shared.with(|inside| {
             inside.counters.dials += 1;
-            if let Some(report) = inside.reports.get_mut(order.endpoint) {
+            if let Some(report) = inside.reports.get_mut(endpoint) {
                 report.dials += 1;
             }
         });
-        self.measure(|metrics| metrics.dial_began(target.endpoint().name()));
+        if let Some(dial) = self.in_flight.get(at) {
+            self.measure(|metrics| metrics.dial_began(dial.target.endpoint().name()));
+        }
     }
 
     /// When a dial at the gate is to be polled again.

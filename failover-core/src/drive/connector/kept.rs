@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::String;
 use std::task::{Context, Poll};
 
+use crate::attempt::AttemptId;
 use crate::dial::{Dial, Trail};
 use crate::drive::clock::Clock;
 use crate::drive::connector::{Connector, Established, Remains};
@@ -73,20 +74,34 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         self
     }
 
+    /// Whether a spare stands whose keeper has not looked at it: nothing would tell of its end.
+    pub(super) fn has_new_spare(&self) -> bool {
+        self.keepers.is_some()
+            && self.kept.iter().any(|kept| {
+                matches!(kept.keeper, Keeper::NotYet) && !self.is_next(kept.established.id())
+            })
+    }
+
+    /// Whether the machine stands on it: it is about to be handed out.
+    fn is_next(&self, attempt: AttemptId) -> bool {
+        if let machine::Status::Connected { link, .. } = self.machine.status() {
+            link.attempt == attempt
+        } else {
+            false
+        }
+    }
+
     /// Looks after the spares. The machine hears at once of one that has died.
     pub(super) fn poll_spares(&mut self, cx: &mut Context<'_>) {
         let mut at = 0;
-        while let (Some(make), Some(kept)) = (&self.keepers, self.kept.get_mut(at)) {
-            // What the machine stands on is about to be handed out.
-            let next = if let machine::Status::Connected { link, .. } = self.machine.status() {
-                link.attempt == kept.established.id()
-            } else {
-                false
-            };
-            if next {
+        while let Some(id) = self.kept.get(at).map(|kept| kept.established.id()) {
+            if self.is_next(id) {
                 at += 1;
                 continue;
             }
+            let (Some(make), Some(kept)) = (&self.keepers, self.kept.get_mut(at)) else {
+                return;
+            };
             match kept.poll(make, cx) {
                 Said::Alive => at += 1,
                 Said::Lost(loss) => {

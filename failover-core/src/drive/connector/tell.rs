@@ -2,7 +2,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::String;
-use std::sync::Arc;
 
 use crate::dial::Dial;
 use crate::drive::clock::Clock;
@@ -17,27 +16,76 @@ use crate::time::Time;
 
 impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     pub(super) fn tell(&mut self, event: machine::Event, remains: Option<Remains>, now: Time) {
-        let Some(what) = self.with_names(event, remains, now) else {
-            return;
-        };
-        let last = matches!(what, What::Closed(_));
-        self.publish(now, what);
-        if last {
+        self.remember(&event, remains.as_ref(), now);
+        if self.is_heard()
+            && let Some(what) = self.with_names(event, remains)
+        {
+            self.publish(now, what);
+        }
+        if let machine::Event::Closed(_) = event {
             self.end_events();
         }
     }
 
+    /// Whether anybody would hear an event.
+    fn is_heard(&self) -> bool {
+        !self.rings.is_empty() || self.sharing.metrics.is_some() || self.spans.are_heard()
+    }
+
+    /// Books what the machine's event changes here.
+    fn remember(&mut self, event: &machine::Event, remains: Option<&Remains>, now: Time) {
+        match *event {
+            machine::Event::Attempt(ended) => {
+                if let Some(remains) = remains {
+                    self.remember_dial(&ended, remains, now);
+                }
+            }
+            machine::Event::Disconnected { link, why, .. } => {
+                // Where two connections are not allowed, the next dial does not wait for a grace.
+                let grace = (why == Why::ByUser).then(|| self.machine.policy().standing().grace);
+                self.drop_connection(link.attempt, grace);
+                self.remember_loss(link.endpoint, why, remains, now);
+            }
+            machine::Event::Connected(_) => self.arrival = Arrival::First,
+            machine::Event::Reconnected(_) => self.arrival = Arrival::Reconnected,
+            machine::Event::FailedOver { from, .. } => {
+                if let Some(from) = self.endpoint(from) {
+                    self.arrival = Arrival::FailedOver { from };
+                }
+            }
+            machine::Event::Moved { from, why, .. } => {
+                if let Some(from) = self.endpoint(from) {
+                    self.arrival = Arrival::Moved { from, why };
+                }
+                self.shared.with(|inside| inside.counters.moves += 1);
+            }
+            machine::Event::Suspended { endpoint, until } => {
+                self.note(endpoint, |_| {});
+                if let Some(endpoint) = self.endpoint(endpoint) {
+                    let rest = until.since(now);
+                    self.sharing.on_suspension(endpoint.name(), rest);
+                }
+            }
+            machine::Event::SpareLost { link, failure } => {
+                let error = remains.and_then(|remains| remains.error.as_ref());
+                self.note(link.endpoint, |report| {
+                    report.on_failure(failure, error, now);
+                });
+            }
+            machine::Event::SessionGone
+            | machine::Event::Switching { .. }
+            | machine::Event::Draining { .. }
+            | machine::Event::SpareReady(_)
+            | machine::Event::Starved
+            | machine::Event::Closed(_) => {}
+        }
+    }
+
     /// Pairs the machine's event with names and errors.
-    fn with_names(
-        &mut self,
-        event: machine::Event,
-        remains: Option<Remains>,
-        now: Time,
-    ) -> Option<What> {
+    fn with_names(&self, event: machine::Event, remains: Option<Remains>) -> Option<What> {
         Some(match event {
             machine::Event::Attempt(ended) => {
                 let remains = remains?;
-                self.remember_dial(&ended, &remains, now);
                 What::Attempt(Attempt {
                     id: ended.order.attempt,
                     number: ended.order.number,
@@ -61,72 +109,42 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                 why,
                 lived,
                 next,
-            } => {
-                // Where two connections are not allowed, the next dial does not wait for a grace.
-                let grace = (why == Why::ByUser).then(|| self.machine.policy().standing().grace);
-                self.drop_connection(link.attempt, grace);
-                self.remember_loss(link.endpoint, why, remains.as_ref(), now);
-                What::Disconnected {
-                    link: self.link(link)?,
-                    why,
-                    error: remains.and_then(|remains| remains.error),
-                    lived,
-                    next: self.next_dial(next),
-                }
-            }
-            machine::Event::Connected(link) => {
-                self.arrival = Arrival::First;
-                What::Connected(self.link(link)?)
-            }
-            machine::Event::Reconnected(link) => {
-                self.arrival = Arrival::Reconnected;
-                What::Reconnected(self.link(link)?)
-            }
-            machine::Event::FailedOver { to, from } => {
-                let from = self.endpoint(from)?;
-                self.arrival = Arrival::FailedOver {
-                    from: Arc::clone(&from),
-                };
-                let to = self.link(to)?;
-                What::FailedOver { to, from }
-            }
+            } => What::Disconnected {
+                link: self.link(link)?,
+                why,
+                error: remains.and_then(|remains| remains.error),
+                lived,
+                next: self.next_dial(next),
+            },
+            machine::Event::Connected(link) => What::Connected(self.link(link)?),
+            machine::Event::Reconnected(link) => What::Reconnected(self.link(link)?),
+            machine::Event::FailedOver { to, from } => What::FailedOver {
+                to: self.link(to)?,
+                from: self.endpoint(from)?,
+            },
             machine::Event::SessionGone => What::SessionGone,
             machine::Event::Switching { from, why } => What::Switching {
                 from: self.link(from)?,
                 why,
             },
-            machine::Event::Moved { to, from, why } => {
-                let from = self.endpoint(from)?;
-                self.arrival = Arrival::Moved {
-                    from: Arc::clone(&from),
-                    why,
-                };
-                self.shared.with(|inside| inside.counters.moves += 1);
-                let to = self.link(to)?;
-                What::Moved { to, from, why }
-            }
+            machine::Event::Moved { to, from, why } => What::Moved {
+                to: self.link(to)?,
+                from: self.endpoint(from)?,
+                why,
+            },
             machine::Event::Draining { link, after } => What::Draining {
                 link: self.link(link)?,
                 after,
             },
-            machine::Event::Suspended { endpoint, until } => {
-                self.note(endpoint, |_| {});
-                let endpoint = self.endpoint(endpoint)?;
-                self.sharing
-                    .on_suspension(endpoint.name(), until.since(now));
-                What::Suspended { endpoint, until }
-            }
+            machine::Event::Suspended { endpoint, until } => What::Suspended {
+                endpoint: self.endpoint(endpoint)?,
+                until,
+            },
             machine::Event::SpareReady(link) => What::SpareReady(self.link(link)?),
-            machine::Event::SpareLost { link, failure } => {
-                let error = remains.as_ref().and_then(|remains| remains.error.as_ref());
-                self.note(link.endpoint, |report| {
-                    report.on_failure(failure, error, now);
-                });
-                What::SpareLost {
-                    link: self.link(link)?,
-                    failure,
-                }
-            }
+            machine::Event::SpareLost { link, failure } => What::SpareLost {
+                link: self.link(link)?,
+                failure,
+            },
             machine::Event::Starved => What::Starved,
             machine::Event::Closed(reason) => What::Closed(reason),
         })
@@ -168,24 +186,17 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
 
     /// Books a dial that ended with its endpoint; one that was cancelled says nothing of it.
     fn remember_dial(&self, ended: &machine::AttemptEnded, remains: &Remains, now: Time) {
-        let error = remains.error.as_ref();
-        match (ended.outcome, remains.failure) {
-            (Ok(()), _) => self.note(ended.order.endpoint, |report| report.on_connection(now)),
-            (Err(_), Some(failure)) => {
-                self.shared.with(|inside| inside.counters.failed_dials += 1);
-                self.note(ended.order.endpoint, |report| {
-                    report.on_failure(failure, error, now);
-                });
-            }
+        let endpoint = ended.order.endpoint;
+        let failure = match (ended.outcome, remains.failure) {
+            (Ok(()), _) => return self.note(endpoint, |report| report.on_connection(now)),
+            (Err(_), Some(failure)) => failure,
             // The machine's own clock struck first: its word is all there is.
-            (Err(failure), None) if failure.kind == Kind::Timeout => {
-                self.shared.with(|inside| inside.counters.failed_dials += 1);
-                self.note(ended.order.endpoint, |report| {
-                    report.on_failure(failure, error, now);
-                });
-            }
-            (Err(_), None) => {}
-        }
+            (Err(failure), None) if failure.kind == Kind::Timeout => failure,
+            (Err(_), None) => return,
+        };
+        let error = remains.error.as_ref();
+        self.shared.with(|inside| inside.counters.failed_dials += 1);
+        self.note(endpoint, |report| report.on_failure(failure, error, now));
     }
 
     fn remember_loss(&self, lost: EndpointId, why: Why, remains: Option<&Remains>, now: Time) {

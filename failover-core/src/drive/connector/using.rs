@@ -241,21 +241,25 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             if let Some(answer) = self.answer() {
                 return Poll::Ready(answer);
             }
-            ready!(self.poll_wake(cx));
+            if !self.has_new_spare() {
+                ready!(self.poll_wake(cx));
+            }
         }
     }
 
     /// What there is to say to who waits for a connection.
     fn answer(&mut self) -> Option<Result<Established<D::Conn>, GiveUp>> {
-        if let Some(established) = self.take_connection() {
-            self.disarm();
-            return Some(Ok(established));
-        }
-        if let machine::Status::Closed(reason) = self.machine.status() {
-            self.disarm();
-            return Some(Err(self.give_up(reason)));
-        }
-        None
+        let answer = match self.machine.status() {
+            machine::Status::Connected { link, .. } => Ok(self.take_connection(link.attempt)?),
+            machine::Status::Closed(reason) => Err(self.give_up(reason)),
+            machine::Status::Idle
+            | machine::Status::Waiting { .. }
+            | machine::Status::Dialing { .. }
+            | machine::Status::Paused
+            | machine::Status::Starved => return None,
+        };
+        self.disarm();
+        Some(answer)
     }
 
     /// Ready when the connection that is out shall be given up. Meanwhile it makes the dials on the
@@ -269,7 +273,9 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                 self.disarm();
                 return Poll::Ready(());
             }
-            ready!(self.poll_wake(cx));
+            if !self.has_new_spare() {
+                ready!(self.poll_wake(cx));
+            }
         }
     }
 
@@ -280,7 +286,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             self.poll_spares(cx);
             self.hear(cx);
             self.poll_dials(cx);
-            if self.is_closed() || self.poll_wake(cx).is_pending() {
+            if self.is_closed() || !self.has_new_spare() && self.poll_wake(cx).is_pending() {
                 return self.is_closed();
             }
         }
@@ -292,14 +298,11 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     }
 
     /// The connection that the machine stands on, if it is not out already.
-    pub(super) fn take_connection(&mut self) -> Option<Established<D::Conn>> {
-        let machine::Status::Connected { link, .. } = self.machine.status() else {
-            return None;
-        };
+    fn take_connection(&mut self, attempt: AttemptId) -> Option<Established<D::Conn>> {
         let at = self
             .kept
             .iter()
-            .position(|kept| kept.established.id() == link.attempt)?;
+            .position(|kept| kept.established.id() == attempt)?;
         let mut established = self.kept.remove(at).established;
         // Who holds a connection holds no memory for dials: most clients stay connected for long.
         self.kept.shrink_to_fit();
@@ -325,6 +328,19 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             self.timer = None;
             return Poll::Pending;
         };
+        // One that is armed for an earlier dial does, too: to arm a timer is a good part of what a
+        // dial over loopback costs, and most dials are done long before.
+        let armed = self.timer.as_mut().filter(|(at, _)| *at <= wake);
+        if let Some((at, sleep)) = armed {
+            let early = *at < wake;
+            ready!(sleep.as_mut().poll(cx));
+            self.timer = None;
+            if !early && self.clock.now() < wake {
+                // A sleep that ends early must not become a busy loop inside one poll.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
         let now = self.clock.now();
         if wake <= now {
             self.end_late_dials(now);
@@ -332,23 +348,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             self.feed(Input::Wake, None);
             return Poll::Ready(());
         }
-        // One that is armed for an earlier dial does, too: to arm a timer is a good part of what a
-        // dial over loopback costs, and most dials are done long before.
-        let (armed, sleep) = match &mut self.timer {
-            Some(timer) if timer.0 <= wake => timer,
-            late => late.insert((wake, Box::pin(self.clock.sleep_until(wake)))),
-        };
-        let early = *armed < wake;
-        ready!(sleep.as_mut().poll(cx));
-        self.timer = None;
-        if early {
-            return self.poll_wake(cx);
-        }
-        if self.clock.now() < wake {
-            // A sleep that ends early must not become a busy loop inside one poll.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Poll::Ready(())
+        self.timer = Some((wake, Box::pin(self.clock.sleep_until(wake))));
+        self.poll_wake(cx)
     }
 }

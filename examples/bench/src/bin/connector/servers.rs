@@ -99,7 +99,6 @@ pub(crate) async fn read_to_the_end(stream: &mut TcpStream) -> io::Error {
 
 /// A port that answers no SYN: its accept queue is full. It lasts as long as this.
 pub(crate) struct Dark {
-    pub(crate) address: SocketAddr,
     _listener: TcpListener,
     _queued: Vec<std::net::TcpStream>,
 }
@@ -110,7 +109,6 @@ impl Dark {
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let listener = socket.listen(1)?;
-        let address = listener.local_addr()?;
         let mut queued = Vec::new();
         let within = std::time::Duration::from_millis(200);
         while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, within) {
@@ -120,7 +118,6 @@ impl Dark {
             }
         }
         Ok(Self {
-            address,
             _listener: listener,
             _queued: queued,
         })

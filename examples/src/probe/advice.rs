@@ -6,7 +6,7 @@ use failover_core::failure::{Classify, Kind, Phase};
 use transport_tcp::TcpError;
 #[cfg(unix)]
 use transport_tcp::UnixError;
-use transport_tls::{CertificateCheck, CertificateInfo, TlsError};
+use transport_tls::{CertificateCheck, CertificateInfo, Disagreement, TlsError};
 use transport_ws::{BadAnswer, WsError};
 
 /// What to do about a server that closes at once.
@@ -105,7 +105,7 @@ impl<E: Advise + 'static> Advise for TlsError<E> {
             Self::ClientCertificate { .. } => {
                 "show a certificate that this server trusts, with its key"
             }
-            Self::Handshake { .. } => "compare versions, ciphers and ALPN of both sides",
+            Self::Handshake { disagreement, .. } => return of_disagreement(*disagreement, said),
             Self::Name(_) => {
                 return Some(format!(
                     "give the name in its certificate {}",
@@ -154,6 +154,25 @@ impl<E: Advise + 'static> Advise for WsError<E> {
             _ => None,
         }
     }
+}
+
+fn of_disagreement(disagreement: Disagreement, said: Said) -> Option<String> {
+    let told = match disagreement {
+        Disagreement::Version => "compare the versions of TLS that both sides allow",
+        Disagreement::Cipher => {
+            "compare the ciphers of both sides; if it demands a client certificate, show one"
+        }
+        Disagreement::Alpn => "compare the protocols of both sides (ALPN)",
+        Disagreement::ServerName => {
+            return Some(format!(
+                "give the name that it is known by {}",
+                said.server_name()
+            ));
+        }
+        Disagreement::Trouble => "look into the server's log",
+        Disagreement::Other | _ => "compare what both sides allow, and look into the server's log",
+    };
+    Some(told.to_string())
 }
 
 fn of_check(check: &CertificateCheck, said: Said) -> Option<String> {

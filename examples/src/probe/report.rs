@@ -184,6 +184,7 @@ impl Report {
             "tls": self.session.as_ref().map(|session| json!({
                 "version": session.version.map(|version| version.to_string()),
                 "cipher": session.cipher,
+                "key_exchange": session.key_exchange,
                 "alpn": session.alpn,
             })),
             "certificate": self.certificate().map(|certificate| json!({
@@ -218,7 +219,9 @@ impl Report {
             let version = session.version.map(|version| version.to_string());
             let alpn = session.alpn.as_ref().map(|name| format!("ALPN {name}"));
             let cipher = session.cipher.map(str::to_string);
-            let parts: Vec<String> = [version, cipher, alpn].into_iter().flatten().collect();
+            let group = session.key_exchange.map(str::to_string);
+            let parts = [version, cipher, group, alpn].into_iter().flatten();
+            let parts: Vec<String> = parts.collect();
             lines.push(parts.join(", "));
         }
         if let (Some(certificate), Some(days)) = (self.certificate(), self.days_left) {

@@ -10,8 +10,7 @@ use rustls::{AlertDescription, Error, PeerIncompatible, PeerMisbehaved};
 pub enum Disagreement {
     /// They have no version of TLS in common.
     Version,
-    /// They have no cipher suite, no key exchange or no kind of signature in common. A server of TLS 1.2
-    /// may also say so when it demands a client certificate and none is shown.
+    /// They have no cipher suite, no key exchange or no kind of signature in common.
     Cipher,
     /// The server speaks none of the protocols that were offered by ALPN.
     Alpn,
@@ -67,9 +66,7 @@ impl fmt::Display for Disagreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Version => "no version of TLS in common",
-            Self::Cipher => {
-                "no cipher, key exchange or signature in common (or it demands a client certificate)"
-            }
+            Self::Cipher => "no cipher, key exchange or signature in common",
             Self::Alpn => "it speaks none of the protocols offered by ALPN",
             Self::ServerName => "it has nothing under this name (SNI)",
             Self::Trouble => "it has trouble of its own",

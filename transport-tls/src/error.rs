@@ -199,6 +199,25 @@ impl<E> TlsError<E> {
     }
 }
 
+impl<E> TlsError<E> {
+    /// The same, where the server had asked for a certificate and was shown none.
+    pub(crate) fn of_lack(self) -> Self {
+        match self {
+            Self::ClientCertificate { server, source, .. }
+            | Self::Handshake {
+                server,
+                disagreement: Disagreement::Cipher,
+                source,
+            } => Self::ClientCertificate {
+                server,
+                refusal: ClientRefusal::Missing,
+                source,
+            },
+            other => other,
+        }
+    }
+}
+
 impl<E: Classify> Classify for TlsError<E> {
     fn failure(&self) -> Failure {
         match self {

@@ -125,6 +125,19 @@ impl Report {
         }
     }
 
+    /// Tells a server that was offered protocols by ALPN, and went on without one.
+    pub(crate) fn note_alpn(&mut self) {
+        if self
+            .session
+            .as_ref()
+            .is_some_and(|session| session.alpn.is_none())
+        {
+            let told =
+                "the server chose none of the protocols offered by ALPN, and goes on without";
+            self.advice.push(told.to_string());
+        }
+    }
+
     /// Says how it is at this time, from what was found.
     pub(crate) fn judge(&mut self, now: SystemTime, expiring: u32) {
         self.days_left = self.certificate().map(|certificate| {
@@ -275,6 +288,9 @@ pub fn table(reports: &[Report]) -> String {
             let _ = writeln!(text, "    {line}");
         }
     }
+    let count = |verdict| reports.iter().filter(|one| one.verdict == verdict).count();
+    let [good, warning, bad] = [Verdict::Good, Verdict::Warning, Verdict::Bad].map(count);
+    let _ = writeln!(text, "\n  {good} good, {warning} with a warning, {bad} bad");
     text
 }
 

@@ -200,6 +200,15 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_the_page_about_transports_is_read() {
+        let page = include_str!("../../docs/transports.md");
+        let example = page.split("```toml\n").nth(1).unwrap();
+        let text = example.split("```").next().unwrap();
+        let deployment = read("transports.md", text, &[]).unwrap();
+        assert_eq!(deployment.endpoints.unwrap().len(), 2);
+    }
+
+    #[test]
     fn a_secret_value_is_not_repeated() {
         let error = Change::parse("--set", "=tls://joe:hunter2@a").unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");

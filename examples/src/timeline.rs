@@ -260,12 +260,16 @@ pub fn short(duration: Duration) -> String {
     }
 }
 
-/// An error and its causes, each cause once.
+/// An error and its causes, each cause once. What it stands for, which some carry as their last cause, is
+/// for machines.
 #[must_use]
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
+        if error.is::<Failure>() {
+            break;
+        }
         let more = error.to_string();
         if !text.contains(&more) {
             text.push_str(": ");

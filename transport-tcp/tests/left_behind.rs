@@ -45,8 +45,8 @@ fn a_dial_that_is_dropped_at_any_await_leaves_no_descriptor_and_no_task() {
 fn a_dial_through_a_proxy_that_is_dropped_at_any_await_leaves_nothing() {
     alone(async {
         let (address, _log) = peers::echo().await;
-        let (http, _log) = peers::http_proxy(None).await;
-        let (socks, _log) = peers::socks_proxy(None).await;
+        let (http, _log) = peers::proxies::http(None).await;
+        let (socks, _log) = peers::proxies::socks(None).await;
         let (mute, _log) = peers::mute().await;
         for (proxy, awaits) in [
             (format!("http://{http}"), 2),
@@ -87,7 +87,7 @@ fn a_dial_of_a_unix_socket_that_is_dropped_leaves_nothing() {
 fn a_connect_that_is_dropped_at_any_await_dials_no_second_time() {
     alone(async {
         let (address, log) = peers::echo().await;
-        let (http, _log) = peers::http_proxy(None).await;
+        let (http, _log) = peers::proxies::http(None).await;
         let proxies = Proxies::all(format!("http://{http}").parse::<Proxy>().unwrap());
         let before = left();
         for cut in 1..40 {

@@ -25,8 +25,8 @@ const SHORT: Duration = Duration::from_millis(100);
 
 /// A dialer through a proxy of each kind, and the proxy's log.
 async fn through_each() -> [(Tcp, PeerLog); 2] {
-    let (http, http_log) = peers::http_proxy(None).await;
-    let (socks, socks_log) = peers::socks_proxy(None).await;
+    let (http, http_log) = peers::proxies::http(None).await;
+    let (socks, socks_log) = peers::proxies::socks(None).await;
     [
         (via(&format!("http://{http}")), http_log),
         (via(&format!("socks5://{socks}")), socks_log),
@@ -85,8 +85,8 @@ async fn a_cancelled_dial_leaves_nothing() -> Result<(), Violation> {
 
 #[tokio::test]
 async fn no_error_holds_secrets() -> Result<(), Violation> {
-    let (http, _http_log) = peers::http_proxy(Some("Basic somebody-else")).await;
-    let (socks, _socks_log) = peers::socks_proxy(Some(("somebody", "else"))).await;
+    let (http, _http_log) = peers::proxies::http(Some("Basic somebody-else")).await;
+    let (socks, _socks_log) = peers::proxies::socks(Some(("somebody", "else"))).await;
     let (other, _other_log) = peers::answers(b"hello, hello\r\n\r\n").await;
     let nobody = peers::nobody().await;
     for proxy in [
@@ -120,12 +120,12 @@ async fn errors_tell_what_is_behind_them() -> Result<(), Violation> {
 async fn a_reconnect_goes_through_the_proxy_where_it_is_now() -> Result<(), Violation> {
     let (server, _log) = peers::echo().await;
     let (http, socks) = (
-        peers::http_proxy(None).await,
-        peers::socks_proxy(None).await,
+        peers::proxies::http(None).await,
+        peers::proxies::socks(None).await,
     );
     let others = [
-        peers::http_proxy(None).await,
-        peers::socks_proxy(None).await,
+        peers::proxies::http(None).await,
+        peers::proxies::socks(None).await,
     ];
     let proxies = [("http", http), ("socks5", socks)];
     for ((scheme, (old, before)), (new, after)) in proxies.into_iter().zip(others) {
@@ -150,8 +150,8 @@ async fn dials_do_not_disturb_each_other() -> Result<(), Violation> {
 
 #[tokio::test]
 async fn bytes_go_there_and_back_and_the_login_is_told() {
-    let (http, _http_log) = peers::http_proxy(Some("Basic am9lOmh1bjp0ZXIy")).await;
-    let (socks, _socks_log) = peers::socks_proxy(Some(("joe", "hun:ter2"))).await;
+    let (http, _http_log) = peers::proxies::http(Some("Basic am9lOmh1bjp0ZXIy")).await;
+    let (socks, _socks_log) = peers::proxies::socks(Some(("joe", "hun:ter2"))).await;
     let (address, _log) = peers::echo().await;
     for proxy in [
         format!("http://joe:hun%3Ater2@{http}"),
@@ -170,7 +170,7 @@ async fn bytes_go_there_and_back_and_the_login_is_told() {
 
 #[tokio::test]
 async fn the_name_is_the_proxys_to_resolve() {
-    let (http, _log) = peers::http_proxy(None).await;
+    let (http, _log) = peers::proxies::http(None).await;
     let nobody_asks = |host: &str, _: u16| Err(std::io::Error::other(host.to_string()));
     let tcp = via(&format!("http://{http}")).resolver(nobody_asks);
     let error = dial(&tcp, &target("does-not-exist.invalid:1"))
@@ -302,7 +302,7 @@ async fn a_proxy_whose_answer_drips_is_left_to_the_deadline() -> Result<(), Viol
 #[tokio::test]
 async fn an_endpoint_may_have_a_proxy_of_its_own_or_none() {
     let (address, _log) = peers::echo().await;
-    let (gate, log) = peers::http_proxy(None).await;
+    let (gate, log) = peers::proxies::http(None).await;
     let gate: Proxy = format!("http://{gate}").parse().unwrap();
     let endpoint = || Endpoint::parse(&format!("tcp://{address}")).unwrap();
 
@@ -331,7 +331,7 @@ async fn child_with_a_proxy_in_its_environment() {
 #[tokio::test]
 async fn the_environment_names_the_proxy_and_whom_it_is_not_for() {
     let (address, served) = peers::echo().await;
-    let (gate, log) = peers::http_proxy(None).await;
+    let (gate, log) = peers::proxies::http(None).await;
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
     child
         .args([

@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::config::{Base, TlsConfig, TlsConfigError};
 use crate::error::TlsError;
+use crate::identity::Shown;
 use crate::name::{Alpn, ServerName};
 use crate::pem::Stamp;
 use crate::stream::TlsStream;
@@ -78,6 +79,7 @@ struct Loaded {
 struct Server {
     config: Arc<ClientConfig>,
     witness: Option<Arc<Witness>>,
+    shown: Option<Arc<Shown>>,
     used: u64,
 }
 
@@ -125,9 +127,12 @@ impl TlsClient {
         };
         match connecting.await {
             Ok(stream) => Ok(TlsStream::new(stream)),
+            // A handshake at the same time may have left its notes: they are of the same server.
             Err(error) => {
                 let seen = server.witness.map(|witness| witness.refused());
-                Err(TlsError::handshake(place, error, seen.unwrap_or_default()))
+                let lacks = server.shown.is_some_and(|shown| shown.take_lack());
+                let error = TlsError::handshake(place, error, seen.unwrap_or_default());
+                Err(if lacks { error.of_lack() } else { error })
             }
         }
     }
@@ -199,6 +204,7 @@ impl Shared {
             return Ok(Server {
                 config: Arc::clone(config),
                 witness: None,
+                shown: None,
                 used: 0,
             });
         }
@@ -254,9 +260,12 @@ impl Server {
         config
             .dangerous()
             .set_certificate_verifier(Arc::<Witness>::clone(&witness));
+        let shown = Arc::new(Shown::new(config.client_auth_cert_resolver));
+        config.client_auth_cert_resolver = Arc::<Shown>::clone(&shown);
         Self {
             config: Arc::new(config),
             witness: Some(witness),
+            shown: Some(shown),
             used,
         }
     }

@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::certificate::{CertificateInfo, Day};
 use crate::config::TlsConfigError;
+use crate::disagreement::Disagreement;
 use crate::name::ServerNameError;
 use crate::pin::NotPinned;
 
@@ -61,11 +62,13 @@ pub enum TlsError<E> {
         source: rustls::Error,
     },
     /// The two did not agree: version, cipher, ALPN.
-    #[error("no TLS session with `{server}`")]
+    #[error("no TLS session with `{server}`: {disagreement}")]
     Handshake {
         /// The server's host and port.
         server: String,
         /// What was not agreed.
+        disagreement: Disagreement,
+        /// The TLS library's own words.
         source: rustls::Error,
     },
     /// The connection ended in the handshake.
@@ -96,10 +99,12 @@ pub enum ClientRefusal {
     Revoked,
     /// It is refused for another reason.
     Refused,
+    /// Access is denied: to this certificate, or because the server has none of its own for this name.
+    Denied,
 }
 
 impl ClientRefusal {
-    /// Only a client's certificate can be the reason for these alerts.
+    /// What this alert says of a client's certificate, if it does.
     pub(crate) fn of(error: &rustls::Error) -> Option<Self> {
         let rustls::Error::AlertReceived(alert) = error else {
             return None;
@@ -114,8 +119,8 @@ impl ClientRefusal {
             AlertDescription::CertificateRevoked => Some(Self::Revoked),
             AlertDescription::BadCertificate
             | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::AccessDenied => Some(Self::Refused),
+            | AlertDescription::CertificateUnknown => Some(Self::Refused),
+            AlertDescription::AccessDenied => Some(Self::Denied),
             _ => None,
         }
     }
@@ -129,6 +134,9 @@ impl fmt::Display for ClientRefusal {
             Self::Expired => "says that the client's certificate has expired",
             Self::Revoked => "says that the client's certificate is revoked",
             Self::Refused => "refused the client's certificate",
+            Self::Denied => {
+                "denies access: to the client's certificate, or it has none of its own for this name"
+            }
         })
     }
 }
@@ -182,7 +190,30 @@ impl<E> TlsError<E> {
                 check,
                 source,
             },
-            None => Self::Handshake { server, source },
+            None => Self::Handshake {
+                server,
+                disagreement: Disagreement::of(&source),
+                source,
+            },
+        }
+    }
+}
+
+impl<E> TlsError<E> {
+    /// The same, where the server had asked for a certificate and was shown none.
+    pub(crate) fn of_lack(self) -> Self {
+        match self {
+            Self::ClientCertificate { server, source, .. }
+            | Self::Handshake {
+                server,
+                disagreement: Disagreement::Cipher,
+                source,
+            } => Self::ClientCertificate {
+                server,
+                refusal: ClientRefusal::Missing,
+                source,
+            },
+            other => other,
         }
     }
 }
@@ -197,7 +228,11 @@ impl<E: Classify> Classify for TlsError<E> {
             Self::NotTls { .. } | Self::Certificate { .. } | Self::ClientCertificate { .. } => {
                 tls(Scope::Endpoint)
             }
-            Self::Handshake { source, .. } => tls(scope(source)),
+            Self::Handshake {
+                disagreement: Disagreement::Trouble,
+                ..
+            } => tls(Scope::Transient),
+            Self::Handshake { .. } => tls(Scope::Endpoint),
             Self::Ended { source, .. } => Failure::from_io(source).at(Phase::Tls),
         }
     }
@@ -205,21 +240,6 @@ impl<E: Classify> Classify for TlsError<E> {
 
 fn tls(scope: Scope) -> Failure {
     Failure::new(Kind::Tls).scope(scope).at(Phase::Tls)
-}
-
-/// A server in trouble says so with an alert and may be well again at the next try.
-fn scope(error: &rustls::Error) -> Scope {
-    let in_trouble = matches!(
-        error,
-        rustls::Error::AlertReceived(
-            AlertDescription::InternalError | AlertDescription::UserCanceled
-        )
-    );
-    if in_trouble {
-        Scope::Transient
-    } else {
-        Scope::Endpoint
-    }
 }
 
 /// Whether the peer's bytes were no TLS records.

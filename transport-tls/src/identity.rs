@@ -1,5 +1,10 @@
 //! What a client shows of itself.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustls::SignatureScheme;
+use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
 
@@ -41,5 +46,47 @@ impl Identity {
                 source,
             }
         })
+    }
+}
+
+/// Shows the client's certificate, and notes when a server asked for one and there was none: before
+/// TLS 1.3 the refusal that follows does not say so.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    identity: Arc<dyn ResolvesClientCert>,
+    was_lacking: AtomicBool,
+}
+
+impl Shown {
+    pub(crate) fn new(identity: Arc<dyn ResolvesClientCert>) -> Self {
+        Self {
+            identity,
+            was_lacking: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the last server that asked was shown nothing; forgotten by the call.
+    pub(crate) fn take_lack(&self) -> bool {
+        self.was_lacking.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl ResolvesClientCert for Shown {
+    fn resolve(
+        &self,
+        root_hint_subjects: &[&[u8]],
+        sigschemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        let shown = self.identity.resolve(root_hint_subjects, sigschemes);
+        self.was_lacking.store(shown.is_none(), Ordering::Relaxed);
+        shown
+    }
+
+    fn only_raw_public_keys(&self) -> bool {
+        self.identity.only_raw_public_keys()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.identity.has_certs()
     }
 }

@@ -4,6 +4,7 @@
 mod certificate;
 mod client;
 mod config;
+mod disagreement;
 mod error;
 mod identity;
 mod name;
@@ -24,6 +25,7 @@ pub use rustls;
 pub use self::certificate::CertificateInfo;
 pub use self::client::TlsClient;
 pub use self::config::{Roots, TlsConfig, TlsConfigError, TlsVersion};
+pub use self::disagreement::Disagreement;
 pub use self::error::{CertificateCheck, ClientRefusal, TlsError};
 pub use self::identity::Identity;
 pub use self::name::{Alpn, ServerName, ServerNameError};

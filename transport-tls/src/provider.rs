@@ -18,8 +18,9 @@ pub enum Provider {
     #[cfg(feature = "ring")]
     #[default]
     Ring,
-    /// aws-lc-rs, with the post-quantum key exchange. The default where `ring` is off. (Feature
-    /// `aws-lc-rs`.)
+    /// aws-lc-rs. It offers the post-quantum key exchange X25519MLKEM768 first, with a share of X25519
+    /// beside it, so that a server without it costs no further round trip. The default where `ring` is
+    /// off. (Feature `aws-lc-rs`.)
     #[cfg(feature = "aws-lc-rs")]
     #[cfg_attr(not(feature = "ring"), default)]
     AwsLcRs,

@@ -118,6 +118,21 @@ async fn before_tls_1_3_a_refusal_is_an_error_of_the_dial() {
     assert_eq!(error.failure(), benches());
 }
 
+#[tokio::test]
+async fn before_tls_1_3_a_missing_certificate_is_an_error_of_the_dial() {
+    let (servers, clients) = (Ca::new(), Ca::new());
+    let server = servers.server_of_1_2_for_clients_of(&clients, ADDRESS);
+    let (address, _log) = peers::who(server).await;
+    let nobody = showing(&servers, None);
+    for _ in 0..2 {
+        let error = dial(&nobody, address).await.unwrap_err();
+        let TlsError::ClientCertificate { refusal, .. } = &error else {
+            unreachable!("{error:?}");
+        };
+        assert_eq!(*refusal, ClientRefusal::Missing);
+    }
+}
+
 #[test]
 fn a_key_that_is_none_or_anothers_is_named_and_never_shown() {
     let ca = Ca::new();

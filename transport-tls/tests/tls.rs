@@ -168,27 +168,6 @@ async fn a_second_dial_resumes_the_session_of_the_first() {
 }
 
 #[tokio::test]
-async fn the_protocol_is_agreed_by_alpn() {
-    let ca = Ca::new();
-    let mut server = ca.server(ADDRESS);
-    server.alpn_protocols = vec![b"mqtt".to_vec()];
-    let (address, _log) = peers::echo(server).await;
-    let offering = |protocol: &str| {
-        let config = TlsConfig::new().roots(Roots::Only(Pem::Bytes(ca.pem())));
-        Tls::new(Tcp::new(), config.alpn([protocol]).client().unwrap())
-    };
-
-    let agreed = dial(&offering("mqtt"), &target(address)).await.unwrap();
-    assert_eq!(agreed.get_ref().1.alpn_protocol(), Some(&b"mqtt"[..]));
-
-    let error = dial(&offering("stomp"), &target(address))
-        .await
-        .unwrap_err();
-    assert!(matches!(error, TlsError::Handshake { .. }), "{error:?}");
-    assert_benches(&error);
-}
-
-#[tokio::test]
 async fn the_dial_can_be_spawned() {
     let (tls, to, _log) = echo().await;
     let dial = async move { tls.dial(&to, &DialContext::unbounded()).await.is_ok() };
@@ -364,19 +343,6 @@ async fn a_revoked_certificate_is_refused() {
     let (revoked, _log) = peers::echo(server(7)).await;
     let error = dial(&tls, &target(revoked)).await.unwrap_err();
     assert_check(&error, &CertificateCheck::Revoked);
-}
-
-#[tokio::test]
-async fn no_common_version_is_told_and_benches() {
-    let ca = Ca::new();
-    let (old, _log) = peers::echo(ca.server_of_1_2(ADDRESS)).await;
-    assert!(dial(&trusting(&ca), &target(old)).await.is_ok());
-    let config = TlsConfig::new().roots(Roots::Only(Pem::Bytes(ca.pem())));
-    let config = config.oldest_version(TlsVersion::V1_3);
-    let tls = Tls::new(Tcp::new(), config.client().unwrap());
-    let error = dial(&tls, &target(old)).await.unwrap_err();
-    assert!(matches!(error, TlsError::Handshake { .. }), "{error:?}");
-    assert_benches(&error);
 }
 
 #[tokio::test]

@@ -23,8 +23,8 @@ use crate::redirect::NotFollowed;
 pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
-    /// The beginning of the body, as far as it comes within 100 ms: at most [`MAX_EXCERPT`] bytes,
-    /// control characters as spaces, credentials of the request as `***`.
+    /// The beginning of the body, as far as it comes within 100 ms: at most [`MAX_EXCERPT`] bytes in one
+    /// line, of a page its words without the tags, credentials of the request as `***`.
     pub excerpt: String,
     /// `Retry-After`, given in seconds or as a date. A date is compared with the server's own
     /// `Date`, if it sent one, so that a wrong clock on either side does no harm.
@@ -128,8 +128,22 @@ fn visible_location(location: &str) -> String {
 
 fn excerpt(body: &[u8], secrets: &[String]) -> String {
     let text = hide(String::from_utf8_lossy(body).into_owned(), secrets);
+    let text = match text.trim_start().starts_with('<') {
+        true => without_tags(&text),
+        false => text,
+    };
     let one_line = text.replace(|c: char| c.is_control(), " ");
-    bounded(one_line.trim(), MAX_EXCERPT)
+    let words: Vec<&str> = one_line.split_whitespace().collect();
+    bounded(&words.join(" "), MAX_EXCERPT)
+}
+
+/// The words of a page: what stands between `<` and `>` is left out.
+fn without_tags(page: &str) -> String {
+    let parts = page.split('<').skip(1);
+    parts
+        .map(|part| part.split_once('>').map_or("", |(_, words)| words))
+        .collect::<Vec<&str>>()
+        .join(" ")
 }
 
 fn hide(text: String, secrets: &[String]) -> String {
@@ -206,7 +220,17 @@ mod tests {
     fn the_excerpt_is_one_bounded_line_without_secrets() {
         let body = format!("no\r\n\u{1b}[31m hunter2 {}", "ä".repeat(MAX_EXCERPT));
         let refusal = answer_with(&[], &["hunter2".to_owned()], &body);
-        assert!(refusal.excerpt.starts_with("no   [31m *** ää"));
+        assert!(refusal.excerpt.starts_with("no [31m *** ää"));
         assert!(refusal.excerpt.len() <= MAX_EXCERPT);
+    }
+
+    #[test]
+    fn of_a_page_the_words_are_kept() {
+        let page = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>Sorry.</body";
+        assert_eq!(
+            answer_with(&[], &[], page).excerpt,
+            "502 Bad Gateway Sorry."
+        );
+        assert_eq!(answer_with(&[], &[], "1 < 2").excerpt, "1 < 2");
     }
 }

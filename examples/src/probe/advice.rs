@@ -6,12 +6,30 @@ use failover_core::failure::{Classify, Kind, Phase};
 use transport_tcp::TcpError;
 #[cfg(unix)]
 use transport_tcp::UnixError;
-use transport_tls::{CertificateCheck, CertificateInfo, TlsError};
+use transport_tls::{CertificateCheck, CertificateInfo, Disagreement, TlsError};
 use transport_ws::{BadAnswer, WsError};
 
-/// What to do about a server that closes at once.
-pub(crate) const OF_A_CLOSE: &str = "look into the server's log: it may be behind a proxy whose \
-     server is down, full, or refuse this address or certificate";
+/// What to do about a server that ends the connection as soon as it stands, for this reason.
+pub(crate) fn of_an_end(kind: Kind, said: Said) -> String {
+    match kind {
+        Kind::Tls => of_our_certificate(said),
+        _ => "look into the server's log: it may be behind a proxy whose server is down, full, or \
+              refuse this address or certificate"
+            .to_string(),
+    }
+}
+
+fn of_our_certificate(said: Said) -> String {
+    match said {
+        Said::File => "show one that this server trusts: `certificate` and `key` in its table \
+                       `transport.tls`"
+            .to_string(),
+        Said::Flags => {
+            "show one that this server trusts: that takes a deployment's file (--config)"
+                .to_string()
+        }
+    }
+}
 
 /// Where the probe was told what it knows of servers, and so where it can be told otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,12 +118,13 @@ impl<E: Advise + 'static> Advise for TlsError<E> {
         let told = match self {
             Self::Inner(error) => return error.advice(said),
             Self::Certificate { check, .. } => return of_check(check, said),
-            Self::NotTls { .. } => "write `tcp://` or `ws://`, or name the server's TLS port",
-            Self::Ended { .. } => "is it a plain-text port, or a proxy whose server is down?",
-            Self::ClientCertificate { .. } => {
-                "show a certificate that this server trusts, with its key"
+            Self::NotTls { .. } => {
+                "write `tcp://` or `ws://`, or name the server's TLS port (a protocol that begins TLS \
+                 later, as NATS does, is for a client of it)"
             }
-            Self::Handshake { .. } => "compare versions, ciphers and ALPN of both sides",
+            Self::Ended { .. } => "is it a plain-text port, or a proxy whose server is down?",
+            Self::ClientCertificate { .. } => return Some(of_our_certificate(said)),
+            Self::Handshake { disagreement, .. } => return of_disagreement(*disagreement, said),
             Self::Name(_) => {
                 return Some(format!(
                     "give the name in its certificate {}",
@@ -135,7 +154,14 @@ impl<E: Advise + 'static> Advise for WsError<E> {
                 300..=399 => "write the URL that it points to",
                 404 | 405 | 426 => "check the path: WebSocket is served at another one",
                 408 | 429 | 500..=599 => "the server, or the one behind it, is not ready",
-                _ => "is it a WebSocket server?",
+                400 => {
+                    "if the port expects TLS, write `wss://`; a proxy in front must pass `Upgrade` and \
+                     `Connection` on"
+                }
+                _ => {
+                    "is WebSocket served at this path? A proxy in front must pass `Upgrade` and \
+                     `Connection` on"
+                }
             },
             Self::Answer(BadAnswer::NotHttp) => "if the port expects TLS, write `wss://`",
             Self::Answer(_) | Self::TooLong => "is it a WebSocket server?",
@@ -154,6 +180,23 @@ impl<E: Advise + 'static> Advise for WsError<E> {
             _ => None,
         }
     }
+}
+
+fn of_disagreement(disagreement: Disagreement, said: Said) -> Option<String> {
+    let told = match disagreement {
+        Disagreement::Version => "compare the versions of TLS that both sides allow",
+        Disagreement::Cipher => "compare the ciphers and key exchanges that both sides allow",
+        Disagreement::Alpn => "compare the protocols of both sides (ALPN)",
+        Disagreement::ServerName => {
+            return Some(format!(
+                "give the name that it is known by {}",
+                said.server_name()
+            ));
+        }
+        Disagreement::Trouble => "look into the server's log",
+        Disagreement::Other | _ => "compare what both sides allow, and look into the server's log",
+    };
+    Some(told.to_string())
 }
 
 fn of_check(check: &CertificateCheck, said: Said) -> Option<String> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use failover_core::attempt::{AttemptId, Purpose};
 use failover_core::dial::{Dial, DialContext};
@@ -18,13 +18,10 @@ use transport_tls::rustls::HandshakeKind;
 use transport_tls::{SessionInfo, TlsStream};
 use transport_ws::WsStream;
 
+use crate::probe::Probe;
 use crate::probe::advice::{self, Advise, Said};
 use crate::probe::report::{Fault, Report, Times};
-use crate::timeline::chain;
-
-/// How long a server may speak after the dial: tickets, a refusal of the client's certificate, a close.
-/// A far server has twice the time of its connect on top.
-const LISTENING: Duration = Duration::from_millis(200);
+use crate::timeline::{chain, short};
 
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_millis(200);
@@ -65,6 +62,9 @@ impl<S: Session + AsyncRead + AsyncWrite + Unpin> Session for WsStream<S> {
 pub(crate) struct Glance {
     /// For each dial.
     pub(crate) deadline: Duration,
+    /// How long a server may speak after the dial: tickets, a refusal of the client's certificate, a close.
+    /// A far server has twice the time of its connect on top.
+    pub(crate) listening: Duration,
     pub(crate) said: Said,
 }
 
@@ -86,7 +86,7 @@ where
     };
     report.session = conn.session();
     let near = report.times.of(Phase::Connect).unwrap_or_default();
-    if let Err(fault) = listen(&mut conn, LISTENING + near * 2).await {
+    if let Err(fault) = listen(&mut conn, how.listening + near * 2, how.said).await {
         report.fault = Some(fault);
         return report;
     }
@@ -134,7 +134,7 @@ where
     D: Dial,
     D::Error: Advise,
 {
-    let Glance { deadline, said } = how;
+    let Glance { deadline, said, .. } = how;
     let clock = TokioClock::new();
     let end = clock.now() + deadline;
     let now = Arc::new(move || clock.now());
@@ -169,12 +169,22 @@ fn late(phase: Option<Phase>, deadline: Duration) -> Fault {
 }
 
 /// A server that closes at once is up and of no use; with TLS 1.3, a refused client hears it only now.
-async fn listen(conn: &mut (impl AsyncRead + Unpin), most: Duration) -> Result<(), Fault> {
+async fn listen(
+    conn: &mut (impl AsyncRead + Unpin),
+    most: Duration,
+    said: Said,
+) -> Result<(), Fault> {
+    let began = Instant::now();
     let (failure, error) = match timeout(most, conn.read(&mut [0; 1024])).await {
         Err(_) | Ok(Ok(1..)) => return Ok(()),
         Ok(Ok(0)) => (
             Failure::new(Kind::Closed),
-            "the server accepts, and closes at once".to_string(),
+            match began.elapsed() {
+                passed if passed <= Probe::LISTENING => {
+                    "the server accepts, and closes at once".to_string()
+                }
+                passed => format!("the server accepts, and closes after {}", short(passed)),
+            },
         ),
         Ok(Err(error)) => (
             Failure::from_io(&error),
@@ -184,7 +194,7 @@ async fn listen(conn: &mut (impl AsyncRead + Unpin), most: Duration) -> Result<(
     Err(Fault {
         failure: failure.at(failure.phase.unwrap_or(Phase::Session)),
         error,
-        advice: Some(advice::OF_A_CLOSE.to_string()),
+        advice: Some(advice::of_an_end(failure.kind, said)),
         certificate: None,
     })
 }

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use transport_tcp::Tcp;
 #[cfg(unix)]
 use transport_tcp::Unix;
-use transport_tls::{Tls, TlsClient, TlsConfig};
+use transport_tls::{Alpn, Tls, TlsClient, TlsConfig};
 use transport_ws::deploy::{Tables, TablesError};
 use transport_ws::{Ws, WsConfig};
 
@@ -39,7 +39,16 @@ pub struct Probe {
     ws: WsConfig,
     said: Said,
     deadline: Duration,
+    listening: Duration,
+    alpn: Offer,
     expiring: u32,
+}
+
+/// What servers are offered by ALPN, where an endpoint does not say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Offer {
+    Nothing,
+    Protocols,
 }
 
 impl Probe {
@@ -47,6 +56,9 @@ impl Probe {
     pub const AT_ONCE: usize = 8;
     /// Below how many days a certificate is warned of, unless told otherwise.
     pub const EXPIRING: u32 = 14;
+
+    /// How long a server is listened to after its dial, unless told otherwise.
+    pub const LISTENING: Duration = Duration::from_millis(200);
 
     /// A probe with this TLS client, five seconds for each dial.
     #[must_use]
@@ -57,6 +69,8 @@ impl Probe {
             ws: WsConfig::default(),
             said: Said::Flags,
             deadline: Duration::from_secs(5),
+            listening: Self::LISTENING,
+            alpn: Offer::Nothing,
             expiring: Self::EXPIRING,
         }
     }
@@ -71,6 +85,10 @@ impl Probe {
             tcp: tables.tcp()?,
             ws: tables.ws()?,
             said: Said::File,
+            alpn: match tables.tls.alpn()? {
+                Some(_) => Offer::Protocols,
+                None => Offer::Nothing,
+            },
             ..Self::new(tables.tls.client(TlsConfig::new())?)
         })
     }
@@ -79,6 +97,14 @@ impl Probe {
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// The same, listening to each server for so long after its dial: one that closes meanwhile is bad. A far
+    /// server has twice the time of its connect on top.
+    #[must_use]
+    pub fn listening(mut self, time: Duration) -> Self {
+        self.listening = time;
         self
     }
 
@@ -150,6 +176,7 @@ impl Probe {
         let ws = self.ws.clone();
         let how = Glance {
             deadline: to.endpoint().overrides().deadline.unwrap_or(self.deadline),
+            listening: self.listening,
             said: self.said,
         };
         let mut report = match to.url().scheme() {
@@ -163,6 +190,9 @@ impl Probe {
         let resolved = found.take();
         if !resolved.is_empty() {
             report.addresses = resolved;
+        }
+        if self.alpn == Offer::Protocols || to.option::<Alpn>().is_some() {
+            report.note_alpn();
         }
         report.judge(SystemTime::now(), self.expiring);
         report

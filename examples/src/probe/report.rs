@@ -125,6 +125,19 @@ impl Report {
         }
     }
 
+    /// Tells a server that was offered protocols by ALPN, and went on without one.
+    pub(crate) fn note_alpn(&mut self) {
+        if self
+            .session
+            .as_ref()
+            .is_some_and(|session| session.alpn.is_none())
+        {
+            let told =
+                "the server chose none of the protocols offered by ALPN, and goes on without";
+            self.advice.push(told.to_string());
+        }
+    }
+
     /// Says how it is at this time, from what was found.
     pub(crate) fn judge(&mut self, now: SystemTime, expiring: u32) {
         self.days_left = self.certificate().map(|certificate| {
@@ -184,6 +197,7 @@ impl Report {
             "tls": self.session.as_ref().map(|session| json!({
                 "version": session.version.map(|version| version.to_string()),
                 "cipher": session.cipher,
+                "key_exchange": session.key_exchange,
                 "alpn": session.alpn,
             })),
             "certificate": self.certificate().map(|certificate| json!({
@@ -218,7 +232,9 @@ impl Report {
             let version = session.version.map(|version| version.to_string());
             let alpn = session.alpn.as_ref().map(|name| format!("ALPN {name}"));
             let cipher = session.cipher.map(str::to_string);
-            let parts: Vec<String> = [version, cipher, alpn].into_iter().flatten().collect();
+            let group = session.key_exchange.map(str::to_string);
+            let parts = [version, cipher, group, alpn].into_iter().flatten();
+            let parts: Vec<String> = parts.collect();
             lines.push(parts.join(", "));
         }
         if let (Some(certificate), Some(days)) = (self.certificate(), self.days_left) {
@@ -272,6 +288,9 @@ pub fn table(reports: &[Report]) -> String {
             let _ = writeln!(text, "    {line}");
         }
     }
+    let count = |verdict| reports.iter().filter(|one| one.verdict == verdict).count();
+    let [good, warning, bad] = [Verdict::Good, Verdict::Warning, Verdict::Bad].map(count);
+    let _ = writeln!(text, "\n  {good} good, {warning} with a warning, {bad} bad");
     text
 }
 

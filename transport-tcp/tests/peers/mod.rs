@@ -6,6 +6,8 @@
     reason = "test code outside of the test functions; no test binary needs all of it"
 )]
 
+pub(crate) mod proxies;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use failover_core::testing::conformance::PeerLog;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// A server that sends back what it reads, and the log of its connections.
@@ -95,7 +97,7 @@ pub(crate) fn moving(
     old: SocketAddr,
     new: SocketAddr,
 ) -> (
-    impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
+    impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Clone,
     impl FnOnce(),
 ) {
     let moved = Arc::new(AtomicBool::new(false));
@@ -121,87 +123,4 @@ pub(crate) async fn answers(answer: &'static [u8]) -> (SocketAddr, PeerLog) {
         while let Ok(1..) = stream.read(&mut [0; 1024]).await {}
     })
     .await
-}
-
-/// An HTTP proxy that wants this `Proxy-Authorization`, if any.
-pub(crate) async fn http_proxy(login: Option<&'static str>) -> (SocketAddr, PeerLog) {
-    listen(move |stream| async move {
-        // An error ends the connection: so do proxies.
-        let _ = serve_http(stream, login).await;
-    })
-    .await
-}
-
-async fn serve_http(mut client: TcpStream, login: Option<&str>) -> io::Result<()> {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        head.push(client.read_u8().await?.into());
-    }
-    let wanted =
-        login.is_none_or(|login| head.contains(&format!("Proxy-Authorization: {login}\r\n")));
-    let to = head
-        .strip_prefix("CONNECT ")
-        .and_then(|rest| rest.split(' ').next())
-        .unwrap_or_default();
-    let answer: &[u8] = match (wanted, TcpStream::connect(to).await) {
-        (false, _) => b"HTTP/1.1 407 Who are you?\r\nContent-Length: 0\r\n\r\n",
-        (true, Err(_)) => b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
-        (true, Ok(mut server)) => {
-            client
-                .write_all(b"HTTP/1.1 200 OK\r\nVia: test\r\n\r\n")
-                .await?;
-            copy_bidirectional(&mut client, &mut server).await?;
-            return Ok(());
-        }
-    };
-    client.write_all(answer).await
-}
-
-/// A SOCKS5 proxy that wants this user and password, if any.
-pub(crate) async fn socks_proxy(
-    login: Option<(&'static str, &'static str)>,
-) -> (SocketAddr, PeerLog) {
-    listen(move |stream| async move {
-        let _ = serve_socks(stream, login).await;
-    })
-    .await
-}
-
-async fn serve_socks(mut client: TcpStream, login: Option<(&str, &str)>) -> io::Result<()> {
-    let _version = client.read_u8().await?;
-    let methods = read_counted(&mut client).await?;
-    let method = if login.is_some() { 2 } else { 0 };
-    if !methods.contains(&method) {
-        return client.write_all(&[5, 0xff]).await;
-    }
-    client.write_all(&[5, method]).await?;
-    if let Some((user, password)) = login {
-        let _version = client.read_u8().await?;
-        let fits = read_counted(&mut client).await? == user.as_bytes();
-        let fits = read_counted(&mut client).await? == password.as_bytes() && fits;
-        client.write_all(&[1, u8::from(!fits)]).await?;
-        if !fits {
-            return Ok(());
-        }
-    }
-    client.read_exact(&mut [0; 3]).await?;
-    let host = match client.read_u8().await? {
-        1 => std::net::Ipv4Addr::from_bits(client.read_u32().await?).to_string(),
-        _ => String::from_utf8(read_counted(&mut client).await?).unwrap(),
-    };
-    let port = client.read_u16().await?;
-    match TcpStream::connect((host, port)).await {
-        Err(_) => client.write_all(&[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]).await,
-        Ok(mut server) => {
-            client.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 1]).await?;
-            copy_bidirectional(&mut client, &mut server).await?;
-            Ok(())
-        }
-    }
-}
-
-async fn read_counted(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; stream.read_u8().await?.into()];
-    stream.read_exact(&mut bytes).await?;
-    Ok(bytes)
 }

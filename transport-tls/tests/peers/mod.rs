@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use transport_tls::CertificateInfo;
-use transport_tls::rustls::crypto::ring;
+use transport_tls::rustls::crypto::{CryptoProvider, ring};
 use transport_tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use transport_tls::rustls::server::WebPkiClientVerifier;
 use transport_tls::rustls::version::TLS12;
@@ -53,6 +53,17 @@ impl Ca {
     /// A server for this name, now.
     pub(crate) fn server(&self, name: &str) -> ServerConfig {
         self.server_from(certificate_for(name))
+    }
+
+    /// A server for this name with this cryptography.
+    pub(crate) fn server_by(&self, provider: Arc<CryptoProvider>, name: &str) -> ServerConfig {
+        let (certificate, key) = self.certified(certificate_for(name));
+        ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(ALL_VERSIONS)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], private(&key))
+            .unwrap()
     }
 
     /// A server for this name that demands a client certificate of this authority.

@@ -10,6 +10,7 @@
 mod lists;
 #[path = "../onion/mod.rs"]
 mod onion;
+mod reference;
 mod reload;
 
 use std::fs;

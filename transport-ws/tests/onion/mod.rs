@@ -8,10 +8,10 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use failover_core::directory::Target;
 use failover_core::testing::conformance::PeerLog;
+use futures_util::{SinkExt, StreamExt};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -69,7 +69,7 @@ impl Authority {
         Tls::new(tcp, TlsConfig::new().roots(roots).client().unwrap())
     }
 
-    /// A server that does its handshakes and reads to the end.
+    /// A server that does its handshakes, sends WebSocket messages back and reads to the end.
     pub(crate) async fn serve(&self, speaks: Speaks) -> (SocketAddr, PeerLog) {
         let acceptor = TlsAcceptor::from(Arc::clone(&self.server));
         listen(move |stream| {
@@ -115,12 +115,16 @@ impl Authority {
     }
 }
 
-/// Upgrades, and reads to the end.
+/// Upgrades, and sends back what it reads, to the end.
 async fn upgraded(stream: impl AsyncRead + AsyncWrite + Unpin) {
     let Ok(mut stream) = tokio_tungstenite::accept_async(stream).await else {
         return;
     };
-    read_to_end(stream.get_mut()).await;
+    while let Some(Ok(message)) = stream.next().await {
+        if message.is_binary() && stream.send(message).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// A peer that accepts, reads and says nothing.
@@ -154,19 +158,6 @@ pub(crate) async fn refuses() -> (SocketAddr, PeerLog) {
 pub(crate) async fn nobody() -> SocketAddr {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
     gone.local_addr().unwrap()
-}
-
-/// A dialer to whatever a name leads to: the first address, and the second from the call on.
-pub(crate) fn moving(old: SocketAddr, new: SocketAddr) -> (Tcp, impl FnOnce()) {
-    let moved = Arc::new(AtomicBool::new(false));
-    let is_moved = Arc::clone(&moved);
-    let tcp = Tcp::new().resolver(
-        move |_: &str, _: u16| match is_moved.load(Ordering::SeqCst) {
-            false => Ok(vec![old]),
-            true => Ok(vec![new]),
-        },
-    );
-    (tcp, move || moved.store(true, Ordering::SeqCst))
 }
 
 pub(crate) fn target(url: impl AsRef<str>) -> Target {

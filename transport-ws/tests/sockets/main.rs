@@ -10,7 +10,6 @@
 mod common;
 mod faults;
 mod handshake;
-mod onion;
 mod redirects;
 mod session;
 mod upgrade;

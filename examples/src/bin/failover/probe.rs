@@ -29,6 +29,7 @@ use crate::{Problem, runtime};
 Examples:
   failover probe tcp://127.0.0.1:4222 wss://b.example/feed
   failover probe --config examples/deployments/mixed.toml
+  failover probe --config deploy.toml --set transport.tls.ca=/tmp/new-ca.pem --listen 5s
   failover probe --ca ca.pem --json tls://10.0.0.7:7443 | jq 'select(.verdict != \"good\")'
 
 Exit codes: 0 every server is good (a warning is good), 1 one is bad, 2 the arguments make no sense.")]
@@ -46,6 +47,10 @@ pub(crate) struct ProbeArguments {
     /// together [default: the deadline of the file's policy, or else 5s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     deadline: Option<Duration>,
+    /// How long to listen to a server after its dial: one that closes meanwhile is bad. Longer finds proxies
+    /// that accept and try their servers for a while [default: 200ms]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    listen: Option<Duration>,
     /// Warn of certificates that are good for no more than so many days
     #[arg(long, value_name = "DAYS", default_value_t = Probe::EXPIRING)]
     expiring: u32,
@@ -86,6 +91,7 @@ pub(crate) fn run(arguments: &ProbeArguments) -> Result<(), Problem> {
         Some(deadline) => probe.deadline(deadline),
         None => probe,
     }
+    .listening(arguments.listen.unwrap_or(Probe::LISTENING))
     .expiring(arguments.expiring);
     let targets: Vec<Target> = endpoints.into_iter().flat_map(routes).collect();
     for target in &targets {

@@ -7,7 +7,9 @@ use failover_bench::tls::Identity;
 use nix::time::{ClockId, clock_gettime};
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConfig, ServerConnection};
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, NamedGroup, ServerConfig, ServerConnection,
+};
 use transport_tls::{Pem, Provider, Roots, TlsConfig};
 
 use crate::Outcome;
@@ -17,32 +19,23 @@ const TURNS: usize = 1001;
 const ADDRESS: &str = "127.0.0.1";
 
 pub(crate) fn measure(table: &mut Table) -> Outcome {
-    let ring = Pair::new(Provider::Ring)?;
-    ring.measure(table, "ring, X25519", 0.55)?;
+    let ring = Pair::new(Provider::Ring, NamedGroup::X25519)?;
+    ring.measure(table, "ring", 0.55)?;
     #[cfg(feature = "post-quantum")]
-    Pair::new(post_quantum())?.measure(table, "aws-lc-rs, X25519MLKEM768", 0.60)?;
+    Pair::new(Provider::AwsLcRs, NamedGroup::X25519MLKEM768)?.measure(table, "aws-lc-rs", 0.60)?;
     Ok(())
-}
-
-/// With the hybrid group alone: where there are others, a client offers them first.
-#[cfg(feature = "post-quantum")]
-fn post_quantum() -> Provider {
-    use rustls::crypto::aws_lc_rs;
-    let mut provider = aws_lc_rs::default_provider();
-    provider.kx_groups = vec![aws_lc_rs::kx_group::X25519MLKEM768];
-    Provider::Custom(Arc::new(provider))
 }
 
 /// So many handshakes of one kind, for whoever counts.
 pub(crate) fn count(kind: &str, times: usize) -> Outcome {
-    let pair = Pair::new(Provider::Ring)?;
+    let pair = Pair::new(Provider::Ring, NamedGroup::X25519)?;
     let (client, kind) = match kind {
         "full" => (&pair.forgetful, HandshakeKind::Full),
         "resumed" => (&pair.client, HandshakeKind::Resumed),
         other => return Err(format!("`{other}` is neither `full` nor `resumed`").into()),
     };
     for _ in 0..times {
-        run(client, &pair.server, kind)?;
+        pair.run(client, kind)?;
     }
     Ok(())
 }
@@ -52,66 +45,70 @@ struct Pair {
     client: Arc<ClientConfig>,
     forgetful: Arc<ClientConfig>,
     server: Arc<ServerConfig>,
+    group: NamedGroup,
 }
 
 impl Pair {
-    fn new(provider: Provider) -> Outcome<Self> {
+    fn new(provider: Provider, group: NamedGroup) -> Outcome<Self> {
         let identity = Identity::new(&[ADDRESS.parse()?])?;
         let roots = Roots::Only(Pem::Bytes(identity.pem().into_bytes()));
         let client = TlsConfig::new().roots(roots).provider(provider).build()?;
         let server = identity.server_by(Arc::clone(client.crypto_provider()))?;
         let mut forgetful = ClientConfig::clone(&client);
         forgetful.resumption = Resumption::disabled();
-        // The first ticket.
-        run(&client, &server, HandshakeKind::Full)?;
-        Ok(Self {
+        let pair = Self {
             client,
             forgetful: Arc::new(forgetful),
             server,
-        })
+            group,
+        };
+        // The first ticket.
+        pair.run(&pair.client, HandshakeKind::Full)?;
+        Ok(pair)
     }
 
     fn measure(&self, table: &mut Table, how: &str, goal: f64) -> Outcome {
         let mut pairs = Vec::new();
         for _ in 0..TURNS {
-            let resumed = run(&self.client, &self.server, HandshakeKind::Resumed)?;
-            let full = run(&self.forgetful, &self.server, HandshakeKind::Full)?;
+            let resumed = self.run(&self.client, HandshakeKind::Resumed)?;
+            let full = self.run(&self.forgetful, HandshakeKind::Full)?;
             pairs.push((resumed, full));
         }
+        let group = self.group.as_str().unwrap_or("?");
         table.compare(
-            format!("resumed handshake in memory, the client's CPU ({how})"),
+            format!("resumed handshake in memory, the client's CPU ({how}, {group})"),
             &pairs,
             "full",
             Some(Goal::AtMost(goal)),
         );
         Ok(())
     }
-}
 
-/// A handshake, and the client's processor time until its first data could be sent.
-fn run(
-    client: &Arc<ClientConfig>,
-    server: &Arc<ServerConfig>,
-    kind: HandshakeKind,
-) -> Outcome<Duration> {
-    let mut server = ServerConnection::new(Arc::clone(server))?;
-    let began = cpu()?;
-    let mut client = ClientConnection::new(Arc::clone(client), ServerName::try_from(ADDRESS)?)?;
-    let mut took = cpu()? - began;
-    let (mut there, mut back) = (Vec::new(), Vec::new());
-    while client.is_handshaking() {
+    /// A handshake of this kind, and the client's processor time until its first data could be sent.
+    fn run(&self, client: &Arc<ClientConfig>, kind: HandshakeKind) -> Outcome<Duration> {
+        let mut server = ServerConnection::new(Arc::clone(&self.server))?;
         let began = cpu()?;
-        client_step(&mut client, &back, &mut there)?;
-        took += cpu()? - began;
-        back.clear();
-        step(&mut server, &there, &mut back)?;
-        there.clear();
-    }
-    // The tickets, which come after.
-    step(&mut client, &back, &mut there)?;
-    match client.handshake_kind() {
-        Some(found) if found == kind => Ok(took),
-        found => Err(format!("a handshake was {found:?}, not {kind:?}").into()),
+        let mut client = ClientConnection::new(Arc::clone(client), ServerName::try_from(ADDRESS)?)?;
+        let mut took = cpu()? - began;
+        let (mut there, mut back) = (Vec::new(), Vec::new());
+        while client.is_handshaking() {
+            let began = cpu()?;
+            client_step(&mut client, &back, &mut there)?;
+            took += cpu()? - began;
+            back.clear();
+            step(&mut server, &there, &mut back)?;
+            there.clear();
+        }
+        // The tickets, which come after.
+        step(&mut client, &back, &mut there)?;
+        let group = client.negotiated_key_exchange_group();
+        let found = (client.handshake_kind(), group.map(|group| group.name()));
+        match found == (Some(kind), Some(self.group)) {
+            true => Ok(took),
+            false => {
+                Err(format!("a handshake was {found:?}, not {kind:?}, {:?}", self.group).into())
+            }
+        }
     }
 }
 

@@ -196,7 +196,7 @@ impl Client {
         let policy = Policy::builder()
             .order(Order::new(Walk::Listed))
             .deadline(DEADLINE);
-        let tls = TlsConfig::new().build().unwrap();
+        let tls = TlsConfig::new().client().unwrap();
         let login = Login::new(dialer(&tls), Nats::new("test")).most_frame(1 << 20);
         let mut connector = Connector::builder(login, TokioClock::new())
             .endpoints(urls.iter().map(|url| Endpoint::parse(url).unwrap()))

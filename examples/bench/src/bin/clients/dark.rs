@@ -76,6 +76,7 @@ fn outage(cluster: &mut Cluster, dark: Duration) -> Outcome<Vec<(Duration, Durat
             })
         })
     });
+    let clients: Vec<_> = clients.collect();
     for _ in &clients {
         is_ready.recv_timeout(LONG)?;
     }

@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .next()
         .map_or(Ok(1_000_000), |text| text.parse())?;
 
-    let login = Login::new(dialer(&TlsConfig::new().build()?), Nats::new("rate"));
+    let login = Login::new(dialer(&TlsConfig::new().client()?), Nats::new("rate"));
     let connector = Connector::builder(login, TokioClock::new())
         .endpoint(Endpoint::parse(&url)?)
         .build()?;

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bridge;
+mod broker_dialer;
 pub mod cat;
 pub mod demo;
 pub mod deployment;

@@ -2,27 +2,35 @@
 //!
 //! `cargo test -p examples --features brokers --test broker_bridge` needs nats-server. Each runs in the
 //! foreground on free ports of the loopback interface, and ends with the test that started it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs
+)]
 
-use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+mod brokers;
+mod common;
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-const LONG: Duration = Duration::from_secs(30);
+use crate::brokers::nats::Server;
+use crate::common::bridge::Bridge;
+use crate::common::{LONG, Place};
 
 #[test]
 fn a_program_that_knows_one_address_survives_the_kill_of_its_node() {
     let place = Place::new();
-    let mut cluster = Node::cluster(&place, 3);
+    let mut cluster = cluster(&place, 3);
     // The second node is reached over WebSocket: the program speaks plain NATS all the same.
-    let urls = [cluster[0].tcp(), cluster[1].ws(), cluster[2].tcp()];
-    let bridge = Bridge::start(&place, &urls);
+    let urls = [tcp(&cluster[0]), cluster[1].ws(), tcp(&cluster[2])];
+    let bridge = Bridge::numbered(&urls, &[]);
 
     let mut reader = Program::connect(bridge.address);
     let mut writer = Program::connect(bridge.address);
@@ -34,7 +42,7 @@ fn a_program_that_knows_one_address_survives_the_kill_of_its_node() {
 
     let killed = Instant::now();
     // SIGKILL: nobody says goodbye.
-    drop(cluster.remove(0));
+    cluster[0].kill();
     reader.sees_the_end();
     writer.sees_the_end();
     let mut reader = Program::connect(bridge.address);
@@ -44,44 +52,121 @@ fn a_program_that_knows_one_address_survives_the_kill_of_its_node() {
     writer.publish("work", "after");
     assert_eq!(reader.next(), "after");
     println!("kill to the next message: {:?}", killed.elapsed());
-    bridge.waits_for(|status| connections(status) == [0, 2, 0]);
+    bridge.line("ended");
+    bridge.line("ended");
     let status = bridge.status();
+    assert_eq!(connections(&status), [0, 2, 0]);
     assert_eq!(status["servers"][0]["state"], "rests", "{status:#}");
     let why = status["servers"][1]["why"].as_str().unwrap();
-    assert!(why.contains("n0 was resting"), "{why}");
+    assert!(why.contains("s0 was resting"), "{why}");
 }
 
 #[test]
 fn the_whole_cluster_is_down_and_a_program_that_waits_gets_the_first_node_back() {
     let place = Place::new();
-    let mut cluster = Node::cluster(&place, 2);
-    let urls = [cluster[0].tcp(), cluster[1].tcp()];
-    let bridge = Bridge::start(&place, &urls);
+    let mut cluster = cluster(&place, 2);
+    let bridge = Bridge::numbered(&[tcp(&cluster[0]), tcp(&cluster[1])], &[]);
     let program = Program::connect(bridge.address);
-    let second = cluster.pop().unwrap();
-    let (name, config, port) = (second.name.clone(), second.config.clone(), second.port);
-    drop(second);
-    drop(cluster);
+    cluster.iter_mut().for_each(Server::kill);
     program.sees_the_end();
 
     // Connected to the bridge, and to nobody behind it.
     let waiting = TcpStream::connect(bridge.address).unwrap();
-    bridge.waits_for(|status| status["health"] == "no-server");
+    bridge.line("server-fails");
+    bridge.line("server-fails");
+    assert_eq!(bridge.status()["health"], "no-server");
     let back = Instant::now();
-    let node = Node::run(&place, &name, &config, port);
+    cluster[1].restart();
     let program = Program::over(waiting);
     assert_eq!(program.node, "n1");
     println!("start of the node to its INFO: {:?}", back.elapsed());
-    bridge.waits_for(|status| status["health"] == "ok");
-    drop(node);
+    bridge.line("server-back");
+    assert_eq!(bridge.status()["health"], "ok");
+}
+
+#[test]
+fn a_program_of_a_lame_duck_is_let_go_and_goes_to_another_node() {
+    let place = Place::new();
+    let cluster = cluster(&place, 2);
+    let bridge = Bridge::numbered(&[tcp(&cluster[0]), tcp(&cluster[1])], &[]);
+    let mut program = Program::connect(bridge.address);
+    assert_eq!(program.node, "n0");
+    program.publish("work", "before");
+    cluster[0].signal("USR2");
+    // The node tells it, takes nobody new, and ends its connection: so does the bridge.
+    program.sees_the_end();
+    let mut program = Program::connect(bridge.address);
+    assert_eq!(program.node, "n1");
+    program.publish("work", "after");
+    bridge.line("ended");
+    assert_eq!(connections(&bridge.status()), [0, 1]);
+}
+
+#[test]
+fn a_frozen_node_is_not_chosen_again() {
+    let place = Place::new();
+    let cluster = cluster(&place, 2);
+    let urls = [tcp(&cluster[0]), tcp(&cluster[1])];
+    let bridge = Bridge::numbered(&urls, &["--greeting", "500ms"]);
+    let mut program = Program::connect(bridge.address);
+    assert_eq!(program.node, "n0");
+    cluster[0].signal("STOP");
+    // What a program does that has a heartbeat of its own: it asks, hears nothing, and connects anew.
+    program.say("PING\r\n");
+    assert_eq!(
+        program.hears_nothing(Duration::from_millis(500)),
+        ErrorKind::WouldBlock
+    );
+    drop(program);
+    let began = Instant::now();
+    let first = Program::connect(bridge.address);
+    assert_eq!(first.node, "n1");
+    let took = began.elapsed();
+    // A greeting that does not come, and a dial.
+    assert!(took < Duration::from_millis(1500), "{took:?}");
+    // Whoever comes now is not kept waiting.
+    let began = Instant::now();
+    let second = Program::connect(bridge.address);
+    assert_eq!(second.node, "n1");
+    assert!(
+        began.elapsed() < Duration::from_millis(400),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(bridge.status()["servers"][0]["state"], "rests");
+    cluster[0].signal("CONT");
+}
+
+#[test]
+fn a_rolling_restart_costs_a_program_one_connection_for_each_node() {
+    let place = Place::new();
+    let mut cluster = cluster(&place, 3);
+    let urls: Vec<String> = cluster.iter().map(tcp).collect();
+    let bridge = Bridge::numbered(&urls, &[]);
+    let mut program = Program::connect(bridge.address);
+    let mut visited = vec![program.node.clone()];
+    for number in 0..cluster.len() {
+        program.publish("work", "before");
+        let its_own = program.node == format!("n{number}");
+        cluster[number].kill();
+        if its_own {
+            program.sees_the_end();
+            program = Program::connect(bridge.address);
+            visited.push(program.node.clone());
+        }
+        cluster[number].restart();
+        program.publish("work", "after");
+    }
+    // Each node costs a connection; at the end it is one that was restarted before.
+    assert_eq!(visited[..3], ["n0", "n1", "n2"]);
+    assert!(visited.len() == 4 && visited[3] != "n2", "{visited:?}");
 }
 
 #[test]
 fn the_tool_s_own_client_goes_through_it_too() {
     let place = Place::new();
-    let mut cluster = Node::cluster(&place, 2);
-    let urls = [cluster[0].tcp(), cluster[1].tcp()];
-    let bridge = Bridge::start(&place, &urls);
+    let mut cluster = cluster(&place, 2);
+    let bridge = Bridge::numbered(&[tcp(&cluster[0]), tcp(&cluster[1])], &["-v"]);
     let through = format!("nats://{}", bridge.address);
     let tool = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_failover"));
@@ -92,22 +177,41 @@ fn the_tool_s_own_client_goes_through_it_too() {
             .stderr(Stdio::piped());
         command
     };
-    let publish_until_it_ends = |reader: &mut Child| {
-        let began = Instant::now();
-        while reader.try_wait().unwrap().is_none() {
-            let published = tool(&["pub", "n.x", "hello"]).output().unwrap();
-            assert!(published.status.success(), "{published:?}");
-            assert!(began.elapsed() < LONG);
-        }
+    let mut reader = tool(&["sub", "n.>", "--count", "2"]).spawn().unwrap();
+    let mut heard = BufReader::new(reader.stdout.take().unwrap());
+    let mut publish_until_it_hears = || {
+        let (stop, stopped) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let began = Instant::now();
+                // A subscriber that is not there yet hears nothing.
+                while stopped.try_recv().is_err() {
+                    let published = tool(&["pub", "n.x", "hello"]).output().unwrap();
+                    assert!(published.status.success(), "{published:?}");
+                    assert!(began.elapsed() < LONG);
+                }
+            });
+            let mut line = String::new();
+            heard.read_line(&mut line).unwrap();
+            stop.send(()).unwrap();
+            assert_eq!(line, "hello\n");
+        });
     };
-    let mut reader = tool(&["sub", "n.>", "--count", "1"]).spawn().unwrap();
-    publish_until_it_ends(&mut reader);
-    let mut reader = tool(&["sub", "n.>", "--count", "1"]).spawn().unwrap();
-    bridge.waits_for(|status| status["servers"][0]["connections"] == 1);
-    drop(cluster.remove(0));
+    publish_until_it_hears();
+    cluster[0].kill();
     // The client connects anew by itself; the bridge takes it to the other node.
-    publish_until_it_ends(&mut reader);
-    assert_eq!(reader.wait_with_output().unwrap().stdout, b"hello\n");
+    publish_until_it_hears();
+    assert!(reader.wait().unwrap().success());
+}
+
+/// Nodes that do not tell their clients of each other: who goes through a bridge is to stay there.
+fn cluster(place: &Place, count: usize) -> Vec<Server> {
+    let duck = "lame_duck_duration: 30s\nlame_duck_grace_period: 1s";
+    Server::cluster_with(place, count, "no_advertise: true", duck)
+}
+
+fn tcp(server: &Server) -> String {
+    format!("tcp://127.0.0.1:{}", server.port)
 }
 
 /// A program that cannot be changed: it knows one address and the protocol, and does not reconnect.
@@ -174,182 +278,17 @@ impl Program {
         self.line()
     }
 
+    /// How it ends that nothing comes for so long.
+    fn hears_nothing(&mut self, most: Duration) -> ErrorKind {
+        self.stream.get_ref().set_read_timeout(Some(most)).unwrap();
+        self.stream.read_exact(&mut [0]).unwrap_err().kind()
+    }
+
     /// An end of file or a reset, and soon.
     fn sees_the_end(mut self) {
         let began = Instant::now();
         let _ = self.stream.read_to_end(&mut Vec::new());
         assert!(began.elapsed() < LONG, "nothing was seen");
-    }
-}
-
-/// The tool, running. It is killed when it is dropped, by its own process id.
-struct Bridge {
-    child: Child,
-    address: SocketAddr,
-    status: SocketAddr,
-}
-
-impl Bridge {
-    fn start(place: &Place, urls: &[String]) -> Self {
-        let mut text = "version = 1\n".to_string();
-        for (number, url) in urls.iter().enumerate() {
-            text += &format!("[[endpoints]]\nname = \"n{number}\"\nurl = \"{url}\"\n");
-        }
-        text += "[policy.order]\nwalk = \"listed\"\n";
-        let file = place.write("deploy.toml", &text);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_failover"))
-            .args([
-                "bridge",
-                "--json",
-                "--listen",
-                "127.0.0.1:0",
-                "--status",
-                "127.0.0.1:0",
-            ])
-            .args(["--config", &file])
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut address = |event: &str| -> SocketAddr {
-            let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-            assert_eq!(line["event"], event);
-            line["address"].as_str().unwrap().parse().unwrap()
-        };
-        let (status, address) = (address("status"), address("listening"));
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Self {
-            child,
-            address,
-            status,
-        }
-    }
-
-    fn status(&self) -> Value {
-        let mut stream = TcpStream::connect(self.status).unwrap();
-        stream
-            .write_all(b"GET /status.json HTTP/1.1\r\n\r\n")
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
-    }
-
-    fn waits_for(&self, is_so: impl Fn(&Value) -> bool) {
-        let began = Instant::now();
-        while !is_so(&self.status()) {
-            assert!(began.elapsed() < LONG, "{:#}", self.status());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for Bridge {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A nats-server. It is killed when it is dropped, by its own process id.
-struct Node {
-    child: Child,
-    name: String,
-    config: String,
-    port: u16,
-    ws: u16,
-}
-
-impl Node {
-    /// Nodes that do not tell their clients of each other: who goes through a bridge is to stay there.
-    fn cluster(place: &Place, count: usize) -> Vec<Self> {
-        let ports: Vec<u16> = (0..count).map(|_| free_port()).collect();
-        let routes = ports.iter().map(|port| format!("nats://127.0.0.1:{port}"));
-        let routes = routes.collect::<Vec<_>>().join(", ");
-        let nodes = ports.iter().enumerate().map(|(number, route)| {
-            let (name, port, ws) = (format!("n{number}"), free_port(), free_port());
-            let config = format!(
-                "host: 127.0.0.1\nport: {port}\nserver_name: {name}\n\
-                 websocket {{ host: 127.0.0.1, port: {ws}, no_tls: true }}\n\
-                 cluster {{ name: c, host: 127.0.0.1, port: {route}, routes: [{routes}], no_advertise: true }}\n"
-            );
-            let mut node = Self::run(place, &name, &config, port);
-            node.ws = ws;
-            node
-        });
-        nodes.collect()
-    }
-
-    fn run(place: &Place, name: &str, config: &str, port: u16) -> Self {
-        let file = place.write(&format!("{name}.conf"), config);
-        let log = place.0.join(format!("{name}.log"));
-        let mut child = Command::new("/usr/sbin/nats-server")
-            .args(["-c", &file])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&log).unwrap())
-            .spawn()
-            .expect("install nats-server, or leave out `--features brokers`");
-        let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            let ended = child.try_wait().unwrap();
-            if ended.is_some() || began.elapsed() > LONG {
-                panic!(
-                    "nats-server does not listen ({ended:?}): {}",
-                    fs::read_to_string(&log).unwrap()
-                );
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Self {
-            child,
-            name: name.to_string(),
-            config: config.to_string(),
-            port,
-            ws: 0,
-        }
-    }
-
-    fn tcp(&self) -> String {
-        format!("tcp://127.0.0.1:{}", self.port)
-    }
-
-    fn ws(&self) -> String {
-        format!("ws://127.0.0.1:{}/", self.ws)
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A directory of its own.
-struct Place(PathBuf);
-
-impl Place {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("failover-broker-bridge-{}-{number}", std::process::id());
-        let place = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&place.0).unwrap();
-        place
-    }
-
-    fn write(&self, name: &str, text: &str) -> String {
-        let path = self.0.join(name);
-        fs::write(&path, text).unwrap();
-        path.display().to_string()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -359,9 +298,4 @@ fn connections(status: &Value) -> Vec<u64> {
     servers
         .map(|it| it["connections"].as_u64().unwrap())
         .collect()
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }

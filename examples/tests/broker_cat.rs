@@ -5,6 +5,7 @@
 //! the test that started it.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod common;
 mod programs;
 
 use std::io::Write;
@@ -12,7 +13,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use self::programs::{Nats, Place, free_port, haproxy, lines, nginx, openssl};
+use self::common::{Place, free_port};
+use self::programs::{Nats, haproxy, lines, nginx, openssl};
 
 #[test]
 fn nats_answers_over_tcp_although_the_first_server_is_dead() {

@@ -11,6 +11,7 @@
 )]
 
 mod brokers;
+mod common;
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -26,7 +27,8 @@ use tokio::time::timeout;
 
 use crate::brokers::mosquitto::{Broker, Client, Users};
 use crate::brokers::proxy::Proxy;
-use crate::brokers::{Place, ROOM, free_port, next, tireless, within};
+use crate::brokers::{ROOM, next, tireless, within};
+use crate::common::{Place, free_port};
 
 #[tokio::test]
 async fn messages_go_and_come_over_each_transport_in_both_qualities() {
@@ -136,6 +138,32 @@ async fn a_broker_that_is_killed_and_restarted_gets_every_message_over_websocket
         at_kill.unwrap().elapsed()
     );
 }
+
+#[test]
+fn a_refused_subscription_ends_the_tool_and_says_so() {
+    let place = Place::new();
+    let rules = serde_json::json!({
+        "defaultACLAccess": {
+            "publishClientSend": true, "publishClientReceive": true,
+            "subscribe": false, "unsubscribe": true,
+        },
+        "clients": [], "groups": [], "roles": [],
+    });
+    let rules = place.write("rules.json", &rules.to_string());
+    let plugin = format!("plugin {DYNAMIC_SECURITY}\nplugin_opt_config_file {rules}");
+    let broker = Broker::start_with(&place, "a", Users::Any, &plugin);
+    let ran = Command::new(env!("CARGO_BIN_EXE_failover"))
+        .args(["mqtt", "-s", &broker.urls("")[0], "sub", "closed/#"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    let told = "failover: the broker refuses the subscription to `closed/#`\n";
+    assert_eq!(said, told);
+}
+
+/// It comes with mosquitto, and is the one part of it that refuses subscriptions.
+const DYNAMIC_SECURITY: &str = "/usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so";
 
 #[tokio::test]
 async fn a_frozen_broker_is_left_within_the_keep_alive() {

@@ -11,6 +11,7 @@
 )]
 
 mod brokers;
+mod common;
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -19,13 +20,14 @@ use examples::nats::{Credentials, Incoming, Nats, Publish, subscribe};
 use failover_core::drive::What;
 use failover_core::failure::Kind;
 use failover_core::link::Fate;
-use failover_core::messaging::{Inbox, Link, Ticket};
+use failover_core::messaging::{Inbox, Link, News, Ticket};
 use failover_core::policy::{Order, Policy, Walk};
 use tokio::time::timeout;
 
 use crate::brokers::nats::{Client, Server};
 use crate::brokers::proxy::Proxy;
-use crate::brokers::{LONG, Place, ROOM, free_port, next, tireless, within};
+use crate::brokers::{ROOM, next, tireless, within};
+use crate::common::{LONG, Place, free_port};
 
 #[tokio::test]
 async fn it_publishes_subscribes_and_asks_over_tcp_and_websocket() {
@@ -57,6 +59,70 @@ async fn it_publishes_subscribes_and_asks_over_tcp_and_websocket() {
         assert_eq!(answer.unwrap().payload.as_ref(), b"fine");
         within(link.drain()).await.unwrap();
         client.driver.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn websocket_over_tls_carries_it_too() {
+    let place = Place::new();
+    let file = place.path("server.pem");
+    let web = format!("tls {{ cert_file: {file:?}, key_file: {file:?} }}");
+    let server = Server::start_with(&place, "a", &web, "");
+    let url = server.ws().replace("ws:", "wss:");
+    let client = Client::new(&place, &[url], Nats::new("test"));
+    let mut reader = subscribe(&client.link, "n", ROOM).unwrap();
+    client.link.try_send(Publish::to("n", "hello")).unwrap();
+    assert_eq!(next(&mut reader).await.payload.as_ref(), b"hello");
+    // Certificates are looked at here as elsewhere.
+    let stranger = Place::new();
+    let url = server.ws().replace("ws:", "wss:");
+    let mut refused = Client::new(&stranger, &[url], Nats::new("test"));
+    assert_eq!(refused.failed_dial().await, Kind::Tls);
+}
+
+#[tokio::test]
+async fn what_a_server_does_not_allow_is_told_and_the_connection_stays() {
+    let place = Place::new();
+    let allowed =
+        "permissions: { publish: [\"fine\", \"_INBOX.>\"], subscribe: [\"fine\", \"_INBOX.>\"] }";
+    let users =
+        format!("authorization {{ users: [ {{ user: joe, password: secret, {allowed} }} ] }}");
+    let server = Server::start(&place, "a", &users, "");
+    let url = server.tcp().replace("://", "://joe:secret@");
+    let mut client = Client::new(&place, std::slice::from_ref(&url), Nats::new("test"));
+    let mut news = client.link.news();
+    let _closed = subscribe(&client.link, "closed", ROOM).unwrap();
+    let mut fine = subscribe(&client.link, "fine", ROOM).unwrap();
+    client.link.try_send(Publish::to("closed", "x")).unwrap();
+    client.link.try_send(Publish::to("fine", "x")).unwrap();
+    next(&mut fine).await;
+    let mut errors = Vec::new();
+    while errors.len() < 2 {
+        if let News::Error(error) = next(&mut news).await {
+            errors.push(error.to_string());
+        }
+    }
+    assert!(
+        errors[0].contains("Permissions Violation for Subscription"),
+        "{errors:?}"
+    );
+    assert!(
+        errors[1].contains("Permissions Violation for Publish"),
+        "{errors:?}"
+    );
+    let lost = std::iter::from_fn(|| client.events.try_next());
+    let lost = lost.filter(|event| matches!(event.what, What::Disconnected { .. }));
+    assert_eq!(lost.count(), 0);
+    // The tool does not wait for what will not come.
+    for arguments in [&["sub", "closed"][..], &["pub", "closed", "x"]] {
+        let ran = Command::new(env!("CARGO_BIN_EXE_failover"))
+            .args(["nats", "-s", &url])
+            .args(arguments)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(1), "{said}");
+        assert!(said.contains("Permissions Violation"), "{said}");
     }
 }
 

@@ -4,13 +4,15 @@
 //! module (libnginx-mod-stream), haproxy and openssl.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod common;
 mod programs;
 
 use std::process::Command;
 
 use serde_json::Value;
 
-use self::programs::{Nats, Place, haproxy, nginx_with_stream, openssl};
+use self::common::Place;
+use self::programs::{Nats, haproxy, nginx_with_stream, openssl};
 
 #[test]
 fn a_mixed_deployment_is_good_and_one_dead_program_makes_its_own_servers_bad() {

@@ -13,6 +13,7 @@
 )]
 
 mod brokers;
+mod common;
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -28,7 +29,8 @@ use failover_core::policy::{Order, Policy, Walk};
 
 use crate::brokers::proxy::Proxy;
 use crate::brokers::rabbitmq::{Broker, Client};
-use crate::brokers::{Place, ROOM, free_port, next, tireless, within};
+use crate::brokers::{ROOM, next, tireless, within};
+use crate::common::{Place, free_port};
 
 #[tokio::test]
 async fn messages_go_and_come_over_each_transport_and_cut_connections_lose_none() {
@@ -257,8 +259,7 @@ async fn a_frozen_broker_and_a_dark_cluster_cost_no_message() {
     });
     assert_eq!(lost.next(), Some(Kind::Stale));
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let restarted = tokio::task::spawn_blocking(move || e.restart().up());
-    let e = restarted.await.unwrap();
+    let e = up_again(e).await;
     within(client.link.flush()).await.unwrap();
     let counters = client.link.counters();
     assert_eq!(
@@ -277,6 +278,83 @@ async fn a_frozen_broker_and_a_dark_cluster_cost_no_message() {
         COUNT - first,
         "a gap: {first}, {counters:?}"
     );
+}
+
+#[tokio::test]
+async fn a_rolling_restart_with_new_certificates_costs_no_message() {
+    let place = Place::new();
+    let starting = ["f", "g", "h"].map(|name| Broker::start(&place, name));
+    let [mut f, mut g, mut h] = starting.map(Broker::up);
+    let urls = [&f, &g, &h].map(|broker| broker.urls("guest:guest")[1].clone());
+    let policy = Policy::builder().order(Order::new(Walk::Listed));
+    let mut client = Client::with(&place, &urls, policy);
+    let mut sent = 0;
+    let mut send = |client: &Client, count: u64| {
+        for number in sent..sent + count {
+            let message = Send::to("/queue/n", number.to_string()).header("persistent", "true");
+            client.link.try_send(message).unwrap();
+        }
+        sent += count;
+    };
+    send(&client, 500);
+    // The first comes back with a certificate of a stranger; meanwhile the second serves.
+    place.certify_wrongly("f.pem");
+    f.kill();
+    send(&client, 500);
+    within(client.link.flush()).await.unwrap();
+    let f = up_again(f).await;
+    // With the second away the first is refused, and the third serves. The second gets a new certificate.
+    place.certify("g.pem");
+    g.kill();
+    send(&client, 500);
+    within(client.link.flush()).await.unwrap();
+    let g = up_again(g).await;
+    // With the third away as well it is the second's turn again.
+    h.kill();
+    send(&client, 500);
+    within(client.link.flush()).await.unwrap();
+    let counters = client.link.counters();
+    assert_eq!(
+        (counters.confirmed, counters.unconfirmed, counters.dropped),
+        (2000, 0, 0)
+    );
+    let events: Vec<What> = std::iter::from_fn(|| client.events.try_next())
+        .map(|event| event.what)
+        .collect();
+    let refused = events.iter().filter(|what| {
+        matches!(what, What::Attempt(attempt)
+            if attempt.outcome.as_ref().is_err_and(|failed| failed.failure.kind == Kind::Tls))
+    });
+    assert!(
+        refused.count() > 0,
+        "the stranger's certificate was not refused"
+    );
+    let served: Vec<String> = events
+        .iter()
+        .filter_map(|what| match what {
+            What::Connected(link) | What::FailedOver { to: link, .. } => {
+                Some(link.target.endpoint().name().to_string())
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(served.len(), 4, "{served:?}");
+    assert_eq!(served[1], served[3], "{served:?}");
+    // Nothing is missing at the last one: what it holds is what others did not confirm, up to the end.
+    let reading = Client::new(&place, &g.urls("guest:guest")[..1]);
+    let what = Subscribe::to("/queue/n", AckMode::Auto);
+    let mut reader = subscribe(&reading.link, what, ROOM).unwrap();
+    let last = numbers(&mut reader, 1999).await;
+    assert!(
+        (1500..2000).all(|number| last.contains(&number)),
+        "{last:?}"
+    );
+    drop(f);
+}
+
+async fn up_again(broker: Broker) -> Broker {
+    let restarted = tokio::task::spawn_blocking(move || broker.restart().up());
+    restarted.await.unwrap()
 }
 
 /// Through proxies that cut: all come at least once, the first of each in order.

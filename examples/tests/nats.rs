@@ -7,6 +7,8 @@
     missing_docs
 )]
 
+mod common;
+
 use std::time::{Duration, Instant};
 
 use examples::nats::{Nats, Publish, dialer, subscribe};
@@ -18,11 +20,13 @@ use failover_core::link::{AtLoss, LinkPolicy, Outbox};
 use failover_core::machine::Why;
 use failover_core::messaging::{Link, Login, Room, open};
 use failover_core::policy::{Order, Policy, Walk};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use transport_tcp::TokioClock;
-use transport_tls::TlsConfig;
+use transport_tls::{TlsClient, TlsConfig};
+
+use crate::common::Place;
 
 #[tokio::test]
 async fn a_greeting_of_garbage_is_a_clear_error_and_the_next_server_serves() {
@@ -181,6 +185,44 @@ const ROOM: Room = Room {
 /// Of one dial.
 const DEADLINE: Duration = Duration::from_secs(1);
 
+#[tokio::test]
+async fn tls_first_hears_the_greeting_through_tls_and_leaves_a_server_that_greets_before_it() {
+    // nats-server has `handshake_first` from 2.11 on; Debian's is older.
+    let place = Place::new();
+    let (clear, first) = (Server::new().await, Server::new().await);
+    let urls = [clear.url(), first.url()].map(|url| url.replace("nats:", "tls-first:"));
+    let mut client = Client::trusting(&place.tls(), &urls);
+    let mut held = clear.accept().await;
+    held.say("INFO {}\r\n").await;
+    let (stream, _) = within(first.0.accept()).await.unwrap();
+    let stream = within(place.acceptor().accept(stream)).await.unwrap();
+    let mut peer = Peer(BufReader::new(stream));
+    peer.say("INFO {\"tls_required\":true}\r\n").await;
+    peer.hear("PING").await;
+    peer.say("PONG\r\n").await;
+    client.link.try_send(Publish::to("a", "hello")).unwrap();
+    peer.hear("hello").await;
+    let (kind, said) = client.failed_dial().await;
+    assert_eq!(kind, Kind::Tls, "{said}");
+}
+
+#[tokio::test]
+async fn name_and_password_in_a_url_are_percent_decoded_and_never_told() {
+    let server = Server::new().await;
+    let url = server.url().replace("://", "://joe:p%40ss%3Aw%2Fd@");
+    let mut client = Client::new(&[url]);
+    let mut peer = server.accept().await;
+    peer.say("INFO {}\r\n").await;
+    let mut connect = String::new();
+    within(peer.0.read_line(&mut connect)).await.unwrap();
+    assert!(connect.contains(r#""user":"joe""#), "{connect}");
+    assert!(connect.contains(r#""pass":"p@ss:w/d""#), "{connect}");
+    peer.say("-ERR 'Authorization Violation'\r\n").await;
+    let (kind, said) = client.failed_dial().await;
+    assert_eq!(kind, Kind::Auth);
+    assert!(!said.contains("p@ss") && !said.contains("p%40ss"), "{said}");
+}
+
 async fn within<T>(future: impl Future<Output = T>) -> T {
     let patience = timeout(Duration::from_secs(20), future);
     patience.await.expect("it takes too long")
@@ -193,11 +235,14 @@ struct Client {
 
 impl Client {
     fn new(urls: &[String]) -> Self {
+        Self::trusting(&TlsConfig::new().client().unwrap(), urls)
+    }
+
+    fn trusting(tls: &TlsClient, urls: &[String]) -> Self {
         let policy = Policy::builder()
             .order(Order::new(Walk::Listed))
             .deadline(DEADLINE);
-        let tls = TlsConfig::new().build().unwrap();
-        let login = Login::new(dialer(&tls), Nats::new("test")).most_frame(1 << 20);
+        let login = Login::new(dialer(tls), Nats::new("test")).most_frame(1 << 20);
         let mut connector = Connector::builder(login, TokioClock::new())
             .endpoints(urls.iter().map(|url| Endpoint::parse(url).unwrap()))
             .policy(policy.build().unwrap())
@@ -266,9 +311,9 @@ impl Server {
     }
 }
 
-struct Peer(BufReader<TcpStream>);
+struct Peer<S = TcpStream>(BufReader<S>);
 
-impl Peer {
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     async fn say(&mut self, text: &str) {
         within(self.0.write_all(text.as_bytes())).await.unwrap();
     }

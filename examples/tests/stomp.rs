@@ -286,7 +286,7 @@ impl Client {
     /// One that waits for receipts like this.
     fn awaiting(receipt: Reply, brokers: &[&Broker], stomp: Stomp) -> Self {
         let policy = Policy::builder().order(Order::new(Walk::Rotate));
-        let tls = TlsConfig::new().build().unwrap();
+        let tls = TlsConfig::new().client().unwrap();
         let mut connector = Connector::builder(Login::new(dialer(&tls), stomp), TokioClock::new())
             .endpoints(brokers.iter().map(|broker| broker.endpoint()))
             .policy(policy.build().unwrap())

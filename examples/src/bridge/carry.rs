@@ -32,6 +32,8 @@ pub(crate) enum End {
 pub(crate) enum ServerLost {
     #[error("the server closed the connection before it said anything")]
     Closed,
+    #[error("the server did not greet within {0:?}")]
+    Mute(Duration),
     #[error("{0}")]
     Io(#[from] io::Error),
 }
@@ -41,6 +43,7 @@ impl ServerLost {
     pub(crate) fn told(&self) -> Self {
         match self {
             Self::Closed => Self::Closed,
+            Self::Mute(most) => Self::Mute(*most),
             Self::Io(error) => {
                 Self::Io(io::Error::new(error.kind(), crate::timeline::chain(error)))
             }
@@ -52,9 +55,19 @@ impl Classify for ServerLost {
     fn failure(&self) -> Failure {
         match self {
             Self::Closed => Failure::new(Kind::Closed),
+            Self::Mute(_) => Failure::new(Kind::Timeout),
             Self::Io(error) => Failure::from_io(error),
         }
     }
+}
+
+/// What silence means; without a bound nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Patience {
+    /// Nothing passes either way.
+    pub(crate) idle: Option<Duration>,
+    /// The server has not said its first byte.
+    pub(crate) greeting: Option<Duration>,
 }
 
 /// What has passed; read from elsewhere.
@@ -95,6 +108,17 @@ impl Meter {
         self.bytes() == (0, 0) && !self.client_ended.load(Ordering::Relaxed)
     }
 
+    /// Ready when the server has said nothing for so long, from now on.
+    async fn mute(&self, most: Option<Duration>) -> ServerLost {
+        if let Some(most) = most {
+            sleep_until(Instant::now() + most).await;
+            if self.to_client.load(Ordering::Relaxed) == 0 {
+                return ServerLost::Mute(most);
+            }
+        }
+        std::future::pending().await
+    }
+
     /// Ready when nothing has passed for so long, from now on.
     async fn idle(&self, most: Option<Duration>) {
         let Some(most) = most else {
@@ -122,13 +146,14 @@ pub(crate) async fn carry(
     client: &mut ByteStream,
     server: &mut ByteStream,
     meter: &Meter,
-    idle: Option<Duration>,
+    patience: Patience,
 ) -> End {
     let (from_client, to_client) = split(client);
     let (from_server, to_server) = split(server);
     let mut up = pin!(up(from_client, to_server, meter));
     let mut down = pin!(down(from_server, to_client, meter));
-    let mut idle = pin!(meter.idle(idle));
+    let mut idle = pin!(meter.idle(patience.idle));
+    let mut mute = pin!(meter.mute(patience.greeting));
     let (mut up_done, mut down_done) = (false, false);
     while !(up_done && down_done) {
         // Not biased: a program that never stops writing must not keep its answers waiting.
@@ -148,6 +173,10 @@ pub(crate) async fn carry(
                 }
                 Err(Stuck::Reading(error)) => return End::Server(error.into()),
                 Err(Stuck::Writing(error)) => return End::Client(error),
+            },
+            lost = &mut mute => return match meter.is_untouched() {
+                true => End::Untouched(lost),
+                false => End::Server(lost),
             },
             () = &mut idle => return End::Idle,
         }

@@ -33,6 +33,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use self::board::{Board, Fixed};
+use self::carry::Patience;
 use self::client::Client;
 pub use self::client::{Local, NoPlace, Place};
 pub use self::journal::{Journal, Told};
@@ -56,18 +57,21 @@ pub struct Bounds {
     pub dials: NonZeroUsize,
     /// How long a connection may stand over which nothing passes. None: for ever.
     pub idle: Option<Duration>,
+    /// How long a server may take for its first byte, where it speaks first. None: for ever.
+    pub greeting: Option<Duration>,
     /// How long connections may finish, when the bridge is to end or their server leaves the list.
     pub grace: Duration,
 }
 
 impl Bounds {
-    /// Without a bound on idleness.
+    /// Without a bound on silence.
     #[must_use]
     pub const fn new(clients: NonZeroUsize, dials: NonZeroUsize, grace: Duration) -> Self {
         Self {
             clients,
             dials,
             idle: None,
+            greeting: None,
             grace,
         }
     }
@@ -76,6 +80,13 @@ impl Bounds {
     #[must_use]
     pub const fn idle(mut self, idle: Option<Duration>) -> Self {
         self.idle = idle;
+        self
+    }
+
+    /// The same, for servers that speak first: one that has said nothing for so long is left for the next.
+    #[must_use]
+    pub const fn greeting(mut self, greeting: Option<Duration>) -> Self {
+        self.greeting = greeting;
         self
     }
 }
@@ -162,7 +173,10 @@ impl Bridge {
                 common: Arc::new(common),
                 plan: plans,
                 stop: stops,
-                idle: bounds.idle,
+                patience: Patience {
+                    idle: bounds.idle,
+                    greeting: bounds.greeting,
+                },
                 grace: bounds.grace,
             },
             room: Arc::new(Semaphore::new(bounds.clients.get())),

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use transport_tcp::ByteStream;
 
 use crate::bridge::board::{Board, Place, Seat};
-use crate::bridge::carry::{End, ServerLost, carry};
+use crate::bridge::carry::{End, Patience, ServerLost, carry};
 use crate::bridge::client::{Client, reset};
 use crate::bridge::journal::Journal;
 use crate::bridge::outcome::Outcome;
@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     pub(crate) common: Arc<Common>,
     pub(crate) plan: watch::Receiver<Arc<Plan>>,
     pub(crate) stop: watch::Receiver<Stop>,
-    pub(crate) idle: Option<Duration>,
+    pub(crate) patience: Patience,
     pub(crate) grace: Duration,
 }
 
@@ -64,13 +64,15 @@ pub(crate) async fn serve(mut client: Client, mut shared: Shared) {
     if !matches!(outcome, Outcome::Finished | Outcome::Idle) {
         reset(client.io);
     }
-    tell(&shared, &seat, &outcome);
+    tell(&shared, seat, &outcome);
 }
 
-fn tell(shared: &Shared, seat: &Seat, outcome: &Outcome) {
+/// Once its seat is free: who reads the line finds the page so.
+fn tell(shared: &Shared, seat: Seat, outcome: &Outcome) {
     let number = seat.number();
     let lived = seat.ended(outcome.word(), outcome.to_string());
     let (to_server, to_client) = seat.meter().bytes();
+    drop(seat);
     let text = format!("#{number} after {}: {outcome}", for_people(lived));
     let fields = json!({
         "connection": number,
@@ -229,11 +231,11 @@ impl Session<'_> {
         self.connected(&link, plan, &connector.handle().snapshot());
         let mut server = link.conn;
         let meter = Arc::clone(self.seat.meter());
-        let idle = self.shared.idle;
+        let patience = self.shared.patience;
         let end = tokio::select! {
             biased;
             outcome = self.called_off(&endpoint) => Err(outcome),
-            end = carry(&mut client.io, &mut server, &meter, idle) => Ok(end),
+            end = carry(&mut client.io, &mut server, &meter, patience) => Ok(end),
             // It hears what other connections find out; nobody asks it to leave.
             () = connector.hung_up() => Err(Outcome::Removed),
         };

@@ -1,14 +1,11 @@
 //! How TLS begins: NATS says `INFO` in clear text first.
 
-use std::sync::Arc;
-
 use failover_core::dial::{Dial, Registry};
 use failover_core::directory::Target;
 use failover_core::messaging::Prefixed;
 use tokio::io::{AsyncRead, AsyncWrite};
 use transport_tcp::{ByteStream, Tcp};
-use transport_tls::rustls::ClientConfig;
-use transport_tls::{Offer, Prelude, PreludeError, Tls, Upgrade, Upgraded, read_line};
+use transport_tls::{Offer, Prelude, PreludeError, Tls, TlsClient, Upgrade, Upgraded, read_line};
 use transport_ws::Ws;
 
 use crate::nats::parse::{self, LONGEST_LINE};
@@ -56,9 +53,9 @@ impl Prelude for Greeting {
 /// | `tls-first` | TLS at once |
 /// | `ws`, `wss` | WebSocket |
 #[must_use]
-pub fn dialer(tls: &Arc<ClientConfig>) -> Registry<Prefixed<ByteStream>> {
+pub fn dialer(tls: &TlsClient) -> Registry<Prefixed<ByteStream>> {
     let tcp = || Tcp::new().default_port(PORT);
-    let upgrade = |wanted| Upgrade::new(tcp(), Greeting(wanted), Arc::clone(tls));
+    let upgrade = |wanted| Upgrade::new(tcp(), Greeting(wanted), tls.clone());
     let as_said = upgrade(Wanted::AsSaid).or_plain();
     let at_once = |stream| Prefixed::new(Vec::new(), stream);
     Registry::default()
@@ -67,7 +64,7 @@ pub fn dialer(tls: &Arc<ClientConfig>) -> Registry<Prefixed<ByteStream>> {
         .with("tls", upgrade(Wanted::Tls).map(heard))
         .with(
             "tls-first",
-            Tls::new(tcp(), Arc::clone(tls)).map(move |tls| at_once(ByteStream::new(tls))),
+            Tls::new(tcp(), tls.clone()).map(move |tls| at_once(ByteStream::new(tls))),
         )
         .with(
             "ws",
@@ -75,8 +72,7 @@ pub fn dialer(tls: &Arc<ClientConfig>) -> Registry<Prefixed<ByteStream>> {
         )
         .with(
             "wss",
-            Ws::new(Tls::new(Tcp::new(), Arc::clone(tls)))
-                .map(move |ws| at_once(ByteStream::new(ws))),
+            Ws::new(Tls::new(Tcp::new(), tls.clone())).map(move |ws| at_once(ByteStream::new(ws))),
         )
 }
 

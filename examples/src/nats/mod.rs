@@ -7,6 +7,7 @@
 mod dialer;
 mod error;
 mod parse;
+mod policy;
 mod protocol;
 mod session;
 mod subscriptions;
@@ -16,6 +17,7 @@ use failover_core::messaging::{Inbox, Link, Room};
 
 pub use self::dialer::dialer;
 pub use self::error::NatsError;
+pub use self::policy::policy;
 pub use self::protocol::{Credentials, Nats};
 pub use self::session::NatsSession;
 

@@ -17,6 +17,7 @@ use crate::nats::parse::{self, Info, LONGEST_LINE, Op};
 use crate::nats::session::NatsSession;
 use crate::nats::subscriptions::Subscriptions;
 use crate::nats::{Incoming, Publish};
+use crate::userinfo::percent_decoded;
 
 /// A client of NATS: its name, its credentials, its subscriptions.
 #[derive(Debug)]
@@ -96,7 +97,7 @@ impl Nats {
         let userinfo = to.url().userinfo().map(Secret::expose);
         let of_url = || {
             let (name, password) = userinfo?.split_once(':')?;
-            Some((name.to_string(), password.to_string()))
+            Some((percent_decoded(name), percent_decoded(password)))
         };
         match (&self.credentials, of_url()) {
             (Credentials::User { name, password }, _) => {
@@ -110,7 +111,7 @@ impl Nats {
             }
             (Credentials::None, None) => {
                 if let Some(token) = userinfo {
-                    connect["auth_token"] = json!(token);
+                    connect["auth_token"] = json!(percent_decoded(token));
                 }
             }
         }

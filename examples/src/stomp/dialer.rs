@@ -1,15 +1,10 @@
 //! Which transports there are.
 
-use std::sync::Arc;
+use failover_core::dial::Registry;
+use transport_tcp::ByteStream;
+use transport_tls::TlsClient;
 
-use failover_core::dial::{Dial, Registry};
-use transport_tcp::{ByteStream, Tcp};
-use transport_tls::Tls;
-use transport_tls::rustls::ClientConfig;
-use transport_ws::{Ws, WsConfig};
-
-/// The ports where a URL names none: in clear text, and over TLS.
-const PORTS: (u16, u16) = (61613, 61614);
+use crate::broker_dialer::{self, Names};
 
 /// A dialer for STOMP:
 ///
@@ -19,19 +14,11 @@ const PORTS: (u16, u16) = (61613, 61614);
 /// | `tls`, `ssl` | over TLS |
 /// | `ws`, `wss` | over WebSocket, subprotocol `v12.stomp` |
 #[must_use]
-pub fn dialer(tls: &Arc<ClientConfig>) -> Registry<ByteStream> {
-    let tcp = Tcp::new().default_port(PORTS.0);
-    let over_tls = Tls::new(Tcp::new().default_port(PORTS.1), Arc::clone(tls));
-    let wss = Tls::new(Tcp::new(), Arc::clone(tls));
-    let config = || WsConfig::default().subprotocols(["v12.stomp"]);
-    Registry::default()
-        .with("stomp", tcp.clone().map(ByteStream::new))
-        .with("tcp", tcp.map(ByteStream::new))
-        .with("tls", over_tls.clone().map(ByteStream::new))
-        .with("ssl", over_tls.map(ByteStream::new))
-        .with(
-            "ws",
-            Ws::new(Tcp::new()).config(config()).map(ByteStream::new),
-        )
-        .with("wss", Ws::new(wss).config(config()).map(ByteStream::new))
+pub fn dialer(tls: &TlsClient) -> Registry<ByteStream> {
+    let names = Names {
+        plain: (["stomp", "tcp"], 61613),
+        tls: (["tls", "ssl"], 61614),
+        subprotocol: "v12.stomp",
+    };
+    broker_dialer::dialer(&names, tls)
 }

@@ -1,9 +1,6 @@
 //! mosquitto, and an MQTT client of it.
 
-use std::fs;
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::process::Command;
 
 use examples::mqtt::{Mqtt, dialer};
 use failover_core::directory::Endpoint;
@@ -15,7 +12,8 @@ use failover_core::messaging::{Link, Login, open};
 use failover_core::policy::{Order, Policy, PolicyBuilder, Walk};
 use transport_tcp::TokioClock;
 
-use crate::brokers::{LONG, Place, free_port, signal, within};
+use crate::brokers::within;
+use crate::common::{Place, Program, free_port};
 
 /// A client that a task carries.
 pub struct Client {
@@ -72,17 +70,20 @@ pub enum Users {
     JoeWith(&'static str),
 }
 
-/// A mosquitto. It is killed when it is dropped, by its own process id.
+/// A mosquitto. It is killed when it is dropped.
 pub struct Broker {
-    pub child: Child,
-    pub config: String,
-    pub log: String,
+    program: Program,
     /// tcp, tls, ws, wss.
     pub ports: [u16; 4],
 }
 
 impl Broker {
     pub fn start(place: &Place, name: &str, users: Users) -> Self {
+        Self::start_with(place, name, users, "")
+    }
+
+    /// `more` is said to it as well.
+    pub fn start_with(place: &Place, name: &str, users: Users, more: &str) -> Self {
         let ports = [(); 4].map(|()| free_port());
         let (ca, server) = (place.path("ca.pem"), place.path("server.pem"));
         let tls = format!("cafile {ca}\ncertfile {server}\nkeyfile {server}\n");
@@ -97,40 +98,17 @@ impl Broker {
                 format!("allow_anonymous false\npassword_file {file}\n")
             }
         };
-        let mut config = format!("per_listener_settings false\n{login}max_queued_messages 0\n");
+        let mut config =
+            format!("per_listener_settings false\n{login}max_queued_messages 0\n{more}\n");
         for (port, over) in ports
             .iter()
             .zip(["", &tls, WEBSOCKETS, &(tls.clone() + WEBSOCKETS)])
         {
             config += &format!("listener {port} 127.0.0.1\n{over}");
         }
-        let file = format!("{name}.conf");
-        place.write(&file, &config);
-        let (config, log) = (place.path(&file), place.path(&format!("{name}.log")));
-        let child = run(&config, &log);
-        let mut broker = Self {
-            child,
-            config,
-            log,
-            ports,
-        };
-        broker.wait();
-        broker
-    }
-
-    /// Waits until it serves.
-    pub fn wait(&mut self) {
-        let began = Instant::now();
-        for port in self.ports {
-            while TcpStream::connect(("127.0.0.1", port)).is_err() {
-                let ended = self.child.try_wait().unwrap();
-                if ended.is_some() || began.elapsed() > LONG {
-                    let log = fs::read_to_string(&self.log).unwrap();
-                    panic!("mosquitto does not listen on {port} ({ended:?}): {log}");
-                }
-                std::thread::sleep(std::time::Duration::from_millis(10));
-            }
-        }
+        let config = place.write(&format!("{name}.conf"), &config);
+        let program = Program::start(place, "mosquitto", &["-c", &config], &ports);
+        Self { program, ports }
     }
 
     pub fn urls(&self, who: &str) -> [String; 4] {
@@ -144,36 +122,17 @@ impl Broker {
     }
 
     pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.program.kill();
     }
 
     /// Once more on the same ports.
     pub fn restart(&mut self) {
-        self.child = run(&self.config, &self.log);
-        self.wait();
+        self.program.restart();
     }
 
     pub fn signal(&self, word: &str) {
-        signal(self.child.id(), word);
+        self.program.signal(word);
     }
 }
 
 const WEBSOCKETS: &str = "protocol websockets\n";
-
-fn run(config: &str, log: &str) -> Child {
-    Command::new("/usr/sbin/mosquitto")
-        .args(["-c", config])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(fs::File::create(log).unwrap())
-        .spawn()
-        .expect("install mosquitto, or leave out `--features brokers`")
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}

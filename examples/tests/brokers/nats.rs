@@ -1,13 +1,11 @@
 //! nats-server, and a client of it.
 
-use std::fs;
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use examples::nats::{Nats, dialer};
 use failover_core::directory::Endpoint;
-use failover_core::drive::{Connector, Events, GiveUp};
+use failover_core::drive::{Connector, Events, GiveUp, What};
+use failover_core::failure::Kind;
 use failover_core::heartbeat::Heartbeat;
 use failover_core::link::{AtLoss, LinkPolicy, Outbox};
 use failover_core::messaging::{Link, Login, open};
@@ -15,7 +13,8 @@ use failover_core::policy::{Order, Policy, PolicyBuilder, Walk};
 use tokio::task::JoinHandle;
 use transport_tcp::TokioClock;
 
-use crate::brokers::{LONG, Place, free_port, signal};
+use crate::brokers::within;
+use crate::common::{Place, Program, free_port};
 
 /// A client that a task carries.
 pub struct Client {
@@ -53,19 +52,34 @@ impl Client {
             driver: tokio::spawn(driver.run()),
         }
     }
+
+    /// How the first dial that failed did.
+    pub async fn failed_dial(&mut self) -> Kind {
+        loop {
+            if let What::Attempt(attempt) = within(self.events.next()).await.unwrap().what
+                && let Err(failed) = attempt.outcome
+            {
+                return failed.failure.kind;
+            }
+        }
+    }
 }
 
-/// A nats-server. It is killed when it is dropped, by its own process id.
+/// A nats-server. It is killed when it is dropped.
 pub struct Server {
-    child: Child,
-    config: String,
-    log: String,
+    program: Program,
     pub port: u16,
     ws: u16,
 }
 
 impl Server {
     pub fn cluster(place: &Place, count: usize) -> Vec<Self> {
+        let duck = "lame_duck_duration: 30s\nlame_duck_grace_period: 10s";
+        Self::cluster_with(place, count, "", duck)
+    }
+
+    /// `inside` is said of the cluster, `more` to each of its servers.
+    pub fn cluster_with(place: &Place, count: usize, inside: &str, more: &str) -> Vec<Self> {
         let ports: Vec<u16> = (0..count).map(|_| free_port()).collect();
         let routes: Vec<String> = ports
             .iter()
@@ -74,57 +88,37 @@ impl Server {
         let routes = routes.join(", ");
         let servers = ports.iter().enumerate().map(|(number, port)| {
             let cluster = format!(
-                "cluster {{ name: c, host: 127.0.0.1, port: {port}, routes: [{routes}] }}\n\
-                 lame_duck_duration: 30s\nlame_duck_grace_period: 10s"
+                "cluster {{ name: c, host: 127.0.0.1, port: {port}, routes: [{routes}]\n{inside} }}"
             );
-            Self::start(place, &format!("n{number}"), &cluster, "")
+            Self::start(place, &format!("n{number}"), &cluster, more)
         });
         servers.collect()
     }
 
     pub fn start(place: &Place, name: &str, one: &str, two: &str) -> Self {
+        Self::start_with(place, name, "no_tls: true", &format!("{one}\n{two}"))
+    }
+
+    /// `web` is said to its WebSocket listener, `more` to the server.
+    pub fn start_with(place: &Place, name: &str, web: &str, more: &str) -> Self {
         let (port, ws) = (free_port(), free_port());
         let config = format!(
             "host: 127.0.0.1\nport: {port}\nserver_name: {name}\n\
-             websocket {{ host: 127.0.0.1, port: {ws}, no_tls: true }}\n{one}\n{two}\n"
+             websocket {{ host: 127.0.0.1, port: {ws}\n{web} }}\n{more}\n"
         );
         let config = place.write(&format!("{name}.conf"), &config);
-        let log = place.path(&format!("{name}.log"));
-        let child = run(&config, &log);
-        let mut server = Self {
-            child,
-            config,
-            log,
-            port,
-            ws,
-        };
-        server.wait();
-        server
-    }
-
-    /// Waits until it serves.
-    fn wait(&mut self) {
-        let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let ended = self.child.try_wait().unwrap();
-            if ended.is_some() || began.elapsed() > LONG {
-                let log = fs::read_to_string(&self.log).unwrap();
-                panic!("nats-server does not listen ({ended:?}): {log}");
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let program = Program::start(place, "nats-server", &["-c", &config], &[port, ws]);
+        Self { program, port, ws }
     }
 
     /// SIGKILL, and it is gone.
     pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.program.kill();
     }
 
     /// Once more on the same ports.
     pub fn restart(&mut self) {
-        self.child = run(&self.config, &self.log);
-        self.wait();
+        self.program.restart();
     }
 
     pub fn tcp(&self) -> String {
@@ -136,23 +130,6 @@ impl Server {
     }
 
     pub fn signal(&self, word: &str) {
-        signal(self.child.id(), word);
-    }
-}
-
-fn run(config: &str, log: &str) -> Child {
-    Command::new("/usr/sbin/nats-server")
-        .args(["-c", config])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(fs::File::create(log).unwrap())
-        .spawn()
-        .expect("install nats-server, or leave out `--features brokers`")
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.program.signal(word);
     }
 }

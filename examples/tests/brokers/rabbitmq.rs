@@ -15,7 +15,7 @@ use failover_core::messaging::{Link, Login, open};
 use failover_core::policy::{Order, Policy, PolicyBuilder, Walk};
 use transport_tcp::TokioClock;
 
-use crate::brokers::{Place, free_port};
+use crate::common::{Place, free_port};
 
 /// For a broker, on a machine that is busy.
 const START: Duration = Duration::from_secs(120);
@@ -76,7 +76,10 @@ impl Broker {
         let ports = [(); 4].map(|()| free_port());
         let others = [(); 3].map(|()| free_port());
         let ([stomp, stomp_tls, web, web_tls], [amqp, ..]) = (ports, others);
-        let (ca, server) = (place.path("ca.pem"), place.path("server.pem"));
+        // Each has a certificate of its own.
+        let server = format!("{name}.pem");
+        place.certify(&server);
+        let (ca, server) = (place.path("ca.pem"), place.path(&server));
         let config = format!(
             "listeners.tcp.1 = 127.0.0.1:{amqp}\n\
              stomp.listeners.tcp.1 = 127.0.0.1:{stomp}\n\

@@ -2,17 +2,11 @@
 //! that started it.
 #![allow(clippy::unwrap_used, clippy::panic, dead_code, missing_docs)]
 
-use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use crate::common::{Place, Program, free_port};
 
 pub(crate) struct Nats {
     _program: Program,
@@ -27,7 +21,7 @@ impl Nats {
             "listen: 127.0.0.1:{tcp_port}\nwebsocket {{ listen: 127.0.0.1:{ws_port}\n no_tls: true }}\n"
         );
         let file = place.write("nats.conf", &config);
-        let program = Program::start("nats-server", &["-c", &file], &[tcp_port, ws_port]);
+        let program = Program::start(place, "nats-server", &["-c", &file], &[tcp_port, ws_port]);
         Self {
             _program: program,
             tcp_port,
@@ -56,7 +50,7 @@ pub(crate) fn haproxy(place: &Place, to: u16) -> (Program, u16) {
     let file = place.write("haproxy.cfg", &config);
     // `-db`: in the foreground, one process.
     (
-        Program::start("haproxy", &["-db", "-f", &file], &[port]),
+        Program::start(place, "haproxy", &["-db", "-f", &file], &[port]),
         port,
     )
 }
@@ -78,7 +72,7 @@ pub(crate) fn nginx_with_stream(place: &Place, ws: u16, tcp: u16) -> (Program, u
 }
 
 fn start_nginx(place: &Place, to: u16, port: u16, before: &str, ports: &[u16]) -> Program {
-    let dir = place.0.display();
+    let dir = place.path("");
     // One process: a master that is killed would leave its workers behind.
     let config = format!(
         "daemon off; master_process off; pid {dir}/nginx.pid; error_log stderr;\n\
@@ -100,9 +94,8 @@ fn start_nginx(place: &Place, to: u16, port: u16, before: &str, ports: &[u16]) -
          }}\n"
     );
     let file = place.write("nginx.conf", &config);
-    let dir = place.0.display().to_string();
     let arguments = ["-p", &dir, "-e", "stderr", "-c", &file];
-    Program::start("nginx", &arguments, ports)
+    Program::start(place, "nginx", &arguments, ports)
 }
 
 /// Sends each line back, reversed.
@@ -112,98 +105,7 @@ pub(crate) fn openssl(place: &Place) -> (Program, u16) {
     let arguments = [
         "s_server", "-accept", &accept, "-cert", &pem, "-key", &pem, "-rev", "-quiet",
     ];
-    (Program::start("openssl", &arguments, &[port]), port)
-}
-
-/// A server program. It is killed when it is dropped, by its own process id.
-pub(crate) struct Program {
-    child: Child,
-}
-
-impl Program {
-    /// Starts it, and waits until it listens on these ports.
-    pub(crate) fn start(name: &str, arguments: &[&str], ports: &[u16]) -> Self {
-        let path = [format!("/usr/sbin/{name}"), format!("/usr/bin/{name}")];
-        let path = path.iter().find(|path| Path::new(path).exists());
-        let child = Command::new(path.map_or(name, String::as_str))
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!(
-                    "cannot start `{name}` ({error}): install it, or leave out `--features brokers`"
-                )
-            });
-        let mut program = Self { child };
-        let said = lines(program.child.stderr.take().unwrap());
-        let began = Instant::now();
-        for port in ports {
-            while TcpStream::connect(("127.0.0.1", *port)).is_err() {
-                let ended = program.child.try_wait().unwrap();
-                if ended.is_some() || began.elapsed() > Duration::from_secs(10) {
-                    let said: Vec<String> = said.try_iter().collect();
-                    panic!("`{name}` does not listen ({ended:?}): {}", said.join("\n"));
-                }
-                thread::sleep(Duration::from_millis(10));
-            }
-        }
-        program
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A directory of its own, with an authority and a server certificate for 127.0.0.1.
-pub(crate) struct Place(pub(crate) PathBuf);
-
-impl Place {
-    pub(crate) fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("failover-brokers-{}-{number}", std::process::id());
-        let place = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&place.0).unwrap();
-
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        let name = format!("authority {number}");
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        place.write("ca.pem", &authority.pem());
-
-        let key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new(["127.0.0.1".to_string()]).unwrap();
-        let server = server.signed_by(&key, &authority).unwrap();
-        place.write("server.pem", &(server.pem() + &key.serialize_pem()));
-        place
-    }
-
-    pub(crate) fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-
-    pub(crate) fn write(&self, name: &str, text: &str) -> String {
-        fs::write(self.0.join(name), text).unwrap();
-        self.path(name)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    (Program::start(place, "openssl", &arguments, &[port]), port)
 }
 
 /// Its lines, as they come.

@@ -66,6 +66,10 @@ pub(crate) struct BridgeArguments {
     /// End connections over which nothing passes for so long [default: never]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     idle: Option<Duration>,
+    /// The servers speak first (NATS, MySQL, SMTP, SSH, …): one that has said nothing for so long is left for
+    /// the next, as one that cannot be reached [default: never]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    greeting: Option<Duration>,
     /// How long connections may finish when it is asked to end, or when their server leaves the file
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
     grace: Duration,
@@ -79,7 +83,11 @@ pub(crate) struct BridgeArguments {
 }
 
 pub(crate) fn run(arguments: &BridgeArguments) -> Result<(), Problem> {
-    for (flag, time) in [("--wait", Some(arguments.wait)), ("--idle", arguments.idle)] {
+    for (flag, time) in [
+        ("--wait", Some(arguments.wait)),
+        ("--idle", arguments.idle),
+        ("--greeting", arguments.greeting),
+    ] {
         if time == Some(Duration::ZERO) {
             let what = format!("{flag} 0s would end every connection at once: use at least 1ms");
             return Err(Problem::BadInput(what));
@@ -175,7 +183,7 @@ async fn carry(arguments: &BridgeArguments, source: Source) -> Result<Option<u8>
         arguments.max_dials,
         arguments.grace,
     );
-    let bounds = bounds.idle(arguments.idle);
+    let bounds = bounds.idle(arguments.idle).greeting(arguments.greeting);
     let bridge = Bridge::new(local, status, source, loaded, bounds, journal.clone());
     let ended = bridge.run(asks).await;
     journal.finish();

@@ -7,6 +7,7 @@ mod cat;
 mod demo;
 mod deployed;
 mod herd;
+mod messages;
 mod migrate;
 mod mqtt;
 mod nats;

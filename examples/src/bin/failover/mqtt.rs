@@ -1,23 +1,20 @@
 //! `failover mqtt`.
 
-use std::io::{self, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use examples::mqtt::{Credentials, Incoming, Mqtt, MqttError, Publish, Qos, dialer, subscribe};
-use failover_core::directory::Endpoint;
-use failover_core::drive::{Connector, Events};
+use failover_core::dial::Registry;
+use failover_core::drive::Connector;
 use failover_core::heartbeat::Heartbeat;
-use failover_core::link::{AtLoss, Bounds, LinkPolicy, Outbox, Overflow, Replay};
-use failover_core::messaging::{Inbox, Link, Login, News, Room, open};
+use failover_core::link::{Bounds, LinkPolicy, Overflow, Replay};
+use failover_core::messaging::{Link, Login, Room};
 use failover_core::policy::{Limit, Limits, Overlap, Policy, Standing};
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use transport_tcp::TokioClock;
-use transport_tls::{Pem, Roots, TlsConfig};
+use transport_tcp::{ByteStream, TokioClock};
 
-use crate::{Problem, runtime, style};
+use crate::Problem;
+use crate::messages::{self, MessageArguments};
 
 /// Publish to and subscribe at MQTT 3.1.1 brokers (mosquitto, RabbitMQ, …), failing over while it runs.
 ///
@@ -55,15 +52,8 @@ pub(crate) struct MqttArguments {
     /// Quality of service: 0 is at most once, 1 is at least once
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1), global = true)]
     qos: u8,
-    /// Trust the authorities in this PEM file, and no others [default: the system's]
-    #[arg(long, value_name = "FILE", global = true)]
-    ca: Option<PathBuf>,
-    /// Tell everything that happens on standard error
-    #[arg(short, long, global = true)]
-    verbose: bool,
-    /// Write JSON lines
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) common: MessageArguments,
     #[command(subcommand)]
     command: MqttCommand,
 }
@@ -91,40 +81,20 @@ enum MqttCommand {
 }
 
 pub(crate) fn run(arguments: &MqttArguments) -> Result<(), Problem> {
-    let mut connector = connector(arguments)?;
-    let events = connector.events();
-    let link_policy = link_policy()?;
-
-    let runtime = runtime()?;
-    let done = runtime.block_on(async {
-        let (link, driver) = open(connector, link_policy);
-        let news = link.news();
-        let driving = tokio::spawn(driver.run());
-        let telling = tokio::spawn(tell(arguments.verbose, arguments.json, events, news));
-        let done = talk(&link, arguments).await;
-        drop(link);
-        let gave_up = driving.await.ok().and_then(Result::err);
-        let _ = telling.await;
-        match gave_up {
-            Some(gave_up) => Err(Problem::failed(&gave_up)),
-            None => done,
-        }
-    });
-    // A read of the input may still be under way on another thread; nobody waits for it.
-    runtime.shutdown_background();
-    done
+    // A broker that refuses the one subscription there is goes on refusing it.
+    let hopeless = |error: &MqttError| matches!(error, MqttError::NotSubscribed { .. });
+    messages::run(
+        connector(arguments)?,
+        link_policy()?,
+        &arguments.common,
+        hopeless,
+        async |link, _| talk(link, arguments).await,
+    )
 }
 
-type Dialer = Login<failover_core::dial::Registry<transport_tcp::ByteStream>, Mqtt>;
+type Dialer = Login<Registry<ByteStream>, Mqtt>;
 
 fn connector(arguments: &MqttArguments) -> Result<Connector<Dialer, TokioClock>, Problem> {
-    let mut tls = TlsConfig::new();
-    if let Some(file) = &arguments.ca {
-        tls = tls.roots(Roots::Only(Pem::File(file.clone())));
-    }
-    let tls = tls.build().map_err(|error| Problem::bad(&error))?;
-    let servers = arguments.server.iter();
-    let endpoints: Result<Vec<Endpoint>, _> = servers.map(|url| Endpoint::parse(url)).collect();
     let start_up = Limits::UNLIMITED.sweeps(Limit::AtMost(3));
     // A second login with the same client id would end the first, where brokers share their sessions.
     let standing = Standing::default().overlap(Overlap::Forbidden);
@@ -140,31 +110,33 @@ fn connector(arguments: &MqttArguments) -> Result<Connector<Dialer, TokioClock>,
     if let Some(id) = &arguments.client_id {
         mqtt = mqtt.client_id(id);
     }
-    Connector::builder(Login::new(dialer(&tls), mqtt), TokioClock::new())
-        .endpoints(endpoints.map_err(|error| Problem::bad(&error))?)
+    let login = Login::new(dialer(&arguments.common.tls()?), mqtt);
+    Connector::builder(login, TokioClock::new())
+        .endpoints(messages::endpoints(&arguments.server)?)
         .policy(policy.map_err(|error| Problem::bad(&error))?)
         .build()
         .map_err(|error| Problem::bad(&error))
 }
 
-/// Who publishes faster than the broker reads waits for room.
 fn link_policy() -> Result<LinkPolicy, Problem> {
     // The keep alive is said at the login; how long a write may take is ours to say.
     let deadline = Heartbeat::builder().write_deadline(WRITE_DEADLINE).build();
     let bounds = Bounds::DEFAULT.messages(MOST_MESSAGES);
-    Ok(LinkPolicy::OFF
+    Ok(messages::patient()
         .heartbeat(deadline.map_err(|error| Problem::bad(&error))?)
-        .outbox(Outbox::Keep {
-            bytes: LinkPolicy::BYTES,
-        })
         .bounds(bounds.overflow(Overflow::Wait { most: None }))
-        .replay(Replay::Bytes(LinkPolicy::BYTES))
-        .at_loss(AtLoss::Wait))
+        .replay(Replay::Bytes(LinkPolicy::BYTES)))
 }
 
 const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 /// The wire tells 65 535 packets apart, subscriptions among them.
 const MOST_MESSAGES: u32 = 32_768;
+
+/// What was received and not printed yet.
+const ROOM: Room = Room {
+    items: 1024,
+    bytes: 8 << 20,
+};
 
 async fn talk(link: &Link<Mqtt>, arguments: &MqttArguments) -> Result<(), Problem> {
     let qos = match arguments.qos {
@@ -175,9 +147,7 @@ async fn talk(link: &Link<Mqtt>, arguments: &MqttArguments) -> Result<(), Proble
         MqttCommand::Sub { filter, count } => {
             let reader = subscribe(link, filter, qos, ROOM);
             let reader = reader.map_err(|error| Problem::bad(&error))?;
-            read(link, reader, *count, arguments.json).await?;
-            let drained = link.drain().await;
-            drained.map_err(|error| Problem::failed(&error))
+            messages::read(link, reader, *count, |incoming| print(&incoming, arguments)).await
         }
         MqttCommand::Pub {
             topic,
@@ -191,9 +161,8 @@ async fn talk(link: &Link<Mqtt>, arguments: &MqttArguments) -> Result<(), Proble
                     false => message,
                 }
             };
-            publish(link, message, text.as_deref()).await?;
-            let drained = link.drain().await;
-            drained.map_err(|error| Problem::failed(&error))?;
+            messages::send_lines(link, text.as_deref(), message).await?;
+            messages::drain(link).await?;
             let counters = link.counters();
             match counters.dropped + counters.unconfirmed + counters.refused {
                 0 => Ok(()),
@@ -205,105 +174,16 @@ async fn talk(link: &Link<Mqtt>, arguments: &MqttArguments) -> Result<(), Proble
     }
 }
 
-/// What was received and not printed yet.
-const ROOM: Room = Room {
-    items: 1024,
-    bytes: 8 << 20,
-};
-
-async fn read(
-    link: &Link<Mqtt>,
-    mut reader: Inbox<Incoming>,
-    count: Option<u64>,
-    json: bool,
-) -> Result<(), Problem> {
-    let mut left = count.unwrap_or(u64::MAX);
-    while left > 0 {
-        tokio::select! {
-            Some(incoming) = reader.next() => print(&incoming, json)?,
-            ended = link.ended() => return Err(Problem::failed(&ended)),
-        }
-        left -= 1;
-    }
-    Ok(())
-}
-
-async fn publish(
-    link: &Link<Mqtt>,
-    message: impl Fn(String) -> Publish,
-    text: Option<&str>,
-) -> Result<(), Problem> {
-    let send = async |text: String| {
-        let sent = link.send(message(text)).await;
-        sent.map(|_| ()).map_err(|error| Problem::failed(&error))
-    };
-    if let Some(text) = text {
-        return send(text.to_string()).await;
-    }
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    while let Some(line) = lines
-        .next_line()
-        .await
-        .map_err(|error| Problem::failed(&error))?
-    {
-        send(line).await?;
-    }
-    Ok(())
-}
-
-fn print(incoming: &Incoming, json: bool) -> Result<(), Problem> {
-    let mut out = io::stdout().lock();
-    let written = if json {
-        let Incoming {
-            topic,
-            payload,
-            qos,
-            retained,
-            ..
-        } = incoming;
-        let payload = String::from_utf8_lossy(payload);
-        let line = json!({
-            "topic": topic, "qos": qos.as_u8(), "retained": retained, "payload": payload,
-        });
-        writeln!(out, "{line}")
-    } else {
-        out.write_all(&incoming.payload)
-            .and_then(|()| out.write_all(b"\n"))
-    };
-    written
-        .and_then(|()| out.flush())
-        .map_err(|error| Problem::failed(&error))
-}
-
-/// What is lost is told in any case.
-async fn tell(verbose: bool, json: bool, mut events: Events, mut news: Inbox<News<MqttError>>) {
-    let style = style(json, &io::stderr());
-    loop {
-        let line = tokio::select! {
-            Some(event) = events.next(), if verbose => style.event(&event),
-            next = news.next() => match next {
-                Some(news) => of_news(&news),
-                None => return,
-            },
-        };
-        if let Some(line) = line {
-            let _ = writeln!(io::stderr(), "{line}");
-        }
-    }
-}
-
-fn of_news(news: &News<MqttError>) -> Option<String> {
-    match news {
-        News::Dropped { messages, why } => Some(format!(
-            "{} messages were not sent ({})",
-            messages.count,
-            why.as_str()
-        )),
-        News::Refused { messages } => Some(format!("{} messages were refused", messages.count)),
-        News::Unconfirmed { messages } => {
-            Some(format!("{} messages were not confirmed", messages.count))
-        }
-        News::Error(error) => Some(error.to_string()),
-        News::Connected { .. } | News::Late { .. } | News::Unexpected { .. } | _ => None,
-    }
+fn print(incoming: &Incoming, arguments: &MqttArguments) -> Result<(), Problem> {
+    let Incoming {
+        topic,
+        payload,
+        qos,
+        retained,
+        ..
+    } = incoming;
+    arguments.common.print(
+        payload,
+        |text| json!({"topic": topic, "qos": qos.as_u8(), "retained": retained, "payload": text}),
+    )
 }

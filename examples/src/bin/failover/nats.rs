@@ -1,24 +1,20 @@
 //! `failover nats`.
 
-use std::io::{self, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::values::duration;
 use clap::{Args, Subcommand};
-use examples::nats::{Incoming, Nats, Publish, dialer, subscribe};
-use failover_core::directory::Endpoint;
-use failover_core::drive::{Connector, Events};
+use examples::nats::{Incoming, Nats, NatsError, Publish, dialer, policy, subscribe};
+use failover_core::drive::Connector;
 use failover_core::heartbeat::Heartbeat;
-use failover_core::link::{AtLoss, Bounds, Late, LinkPolicy, Outbox, Overflow, Reply};
-use failover_core::messaging::{Inbox, Link, Login, News, Room, open};
-use failover_core::policy::{Limit, Limits, Policy};
+use failover_core::link::{Late, LinkPolicy, Reply};
+use failover_core::messaging::{Link, Login, Room};
+use failover_core::policy::{Limit, Limits};
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use transport_tcp::TokioClock;
-use transport_tls::{Pem, Roots, TlsConfig};
 
-use crate::{Problem, runtime, style};
+use crate::Problem;
+use crate::messages::{self, MessageArguments};
+use crate::values::duration;
 
 /// Publish to, subscribe to and ask NATS servers, failing over while it runs.
 ///
@@ -43,15 +39,8 @@ pub(crate) struct NatsArguments {
         global = true
     )]
     server: Vec<String>,
-    /// Trust the authorities in this PEM file, and no others [default: the system's]
-    #[arg(long, value_name = "FILE", global = true)]
-    ca: Option<PathBuf>,
-    /// Tell everything that happens on standard error
-    #[arg(short, long, global = true)]
-    verbose: bool,
-    /// Write JSON lines
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) common: MessageArguments,
     #[command(subcommand)]
     command: NatsCommand,
 }
@@ -86,55 +75,28 @@ enum NatsCommand {
 }
 
 pub(crate) fn run(arguments: &NatsArguments) -> Result<(), Problem> {
-    let mut tls = TlsConfig::new();
-    if let Some(file) = &arguments.ca {
-        tls = tls.roots(Roots::Only(Pem::File(file.clone())));
-    }
-    let tls = tls.build().map_err(|error| Problem::bad(&error))?;
-    let endpoints: Result<Vec<Endpoint>, _> = arguments
-        .server
-        .iter()
-        .map(|url| Endpoint::parse(url))
-        .collect();
+    let common = &arguments.common;
     let start_up = Limits::UNLIMITED.sweeps(Limit::AtMost(3));
-    let policy = Policy::builder().start_up_limits(start_up).build();
-    let login = Login::new(dialer(&tls), Nats::new("failover"));
-    let mut connector = Connector::builder(login, TokioClock::new())
-        .endpoints(endpoints.map_err(|error| Problem::bad(&error))?)
+    let policy = policy().start_up_limits(start_up).build();
+    let login = Login::new(dialer(&common.tls()?), Nats::new("failover"));
+    let connector = Connector::builder(login, TokioClock::new())
+        .endpoints(messages::endpoints(&arguments.server)?)
         .policy(policy.map_err(|error| Problem::bad(&error))?)
         .build()
         .map_err(|error| Problem::bad(&error))?;
-    let events = connector.events();
-
-    let runtime = runtime()?;
-    let done = runtime.block_on(async {
-        let (link, driver) = open(connector, link_policy(&arguments.command));
-        let news = link.news();
-        let driving = tokio::spawn(driver.run());
-        let telling = tokio::spawn(tell(arguments.verbose, arguments.json, events, news));
-        let done = talk(&link, &arguments.command, arguments.json).await;
-        drop(link);
-        let gave_up = driving.await.ok().and_then(Result::err);
-        let _ = telling.await;
-        match gave_up {
-            Some(gave_up) => Err(Problem::failed(&gave_up)),
-            None => done,
-        }
-    });
-    // A read of the input may still be under way on another thread; nobody waits for it.
-    runtime.shutdown_background();
-    done
+    // What the server refuses to publish or to hand out it goes on refusing.
+    let hopeless = |error: &NatsError| matches!(error, NatsError::Server(_));
+    messages::run(
+        connector,
+        link_policy(&arguments.command),
+        common,
+        hopeless,
+        async |link, _| talk(link, arguments).await,
+    )
 }
 
-/// Who publishes faster than the server reads waits for room.
 fn link_policy(command: &NatsCommand) -> LinkPolicy {
-    let policy = LinkPolicy::OFF
-        .heartbeat(Heartbeat::default())
-        .outbox(Outbox::Keep {
-            bytes: LinkPolicy::BYTES,
-        })
-        .bounds(Bounds::DEFAULT.overflow(Overflow::Wait { most: None }))
-        .at_loss(AtLoss::Wait);
+    let policy = messages::patient().heartbeat(Heartbeat::default());
     match command {
         NatsCommand::Request { timeout, .. } => policy.reply(Reply::Within {
             deadline: *timeout,
@@ -144,30 +106,27 @@ fn link_policy(command: &NatsCommand) -> LinkPolicy {
     }
 }
 
-async fn talk(link: &Link<Nats>, command: &NatsCommand, json: bool) -> Result<(), Problem> {
-    match command {
+/// What was received and not printed yet.
+const ROOM: Room = Room {
+    items: 65_536,
+    bytes: 64 << 20,
+};
+
+async fn talk(link: &Link<Nats>, arguments: &NatsArguments) -> Result<(), Problem> {
+    let print = |incoming: Incoming| {
+        let Incoming { subject, reply, .. } = &incoming;
+        let value = |text: &str| json!({"subject": subject, "reply": reply, "payload": text});
+        arguments.common.print(&incoming.payload, value)
+    };
+    match &arguments.command {
         NatsCommand::Sub { subject, count } => {
-            let room = Room {
-                items: 65_536,
-                bytes: 64 << 20,
-            };
-            let mut reader =
-                subscribe(link, subject, room).map_err(|error| Problem::bad(&error))?;
-            let mut left = count.unwrap_or(u64::MAX);
-            while left > 0 {
-                tokio::select! {
-                    Some(incoming) = reader.next() => print(&incoming, json)?,
-                    ended = link.ended() => return Err(Problem::failed(&ended)),
-                }
-                left -= 1;
-            }
-            link.drain().await.map_err(|error| Problem::failed(&error))
+            let reader = subscribe(link, subject, ROOM).map_err(|error| Problem::bad(&error))?;
+            messages::read(link, reader, *count, print).await
         }
         NatsCommand::Pub { subject, text } => {
-            publish(link, subject, text.as_deref()).await?;
-            link.drain()
-                .await
-                .map_err(|error| Problem::failed(&error))?;
+            let message = |text: String| Publish::to(subject, text.into_bytes());
+            messages::send_lines(link, text.as_deref(), message).await?;
+            messages::drain(link).await?;
             match link.counters().dropped {
                 0 => Ok(()),
                 some => Err(Problem::Failed(format!("{some} messages were not sent"))),
@@ -181,84 +140,7 @@ async fn talk(link: &Link<Nats>, command: &NatsCommand, json: bool) -> Result<()
                 let text = format!("nobody answers `{subject}` (status {status})");
                 return Err(Problem::Failed(text));
             }
-            print(&answer, json)
+            print(answer)
         }
-    }
-}
-
-async fn publish(link: &Link<Nats>, subject: &str, text: Option<&str>) -> Result<(), Problem> {
-    let send = async |text: String| {
-        let sent = link.send(Publish::to(subject, text.into_bytes())).await;
-        sent.map(|_| ()).map_err(|error| Problem::failed(&error))
-    };
-    if let Some(text) = text {
-        return send(text.to_string()).await;
-    }
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    while let Some(line) = lines
-        .next_line()
-        .await
-        .map_err(|error| Problem::failed(&error))?
-    {
-        send(line).await?;
-    }
-    Ok(())
-}
-
-fn print(incoming: &Incoming, json: bool) -> Result<(), Problem> {
-    let text = String::from_utf8_lossy(&incoming.payload);
-    let mut out = io::stdout().lock();
-    let written = if json {
-        let Incoming { subject, reply, .. } = incoming;
-        writeln!(
-            out,
-            "{}",
-            json!({"subject": subject, "reply": reply, "payload": text})
-        )
-    } else {
-        out.write_all(&incoming.payload)
-            .and_then(|()| out.write_all(b"\n"))
-    };
-    written
-        .and_then(|()| out.flush())
-        .map_err(|error| Problem::failed(&error))
-}
-
-/// What is lost is told in any case.
-async fn tell(
-    verbose: bool,
-    json: bool,
-    mut events: Events,
-    mut news: Inbox<News<examples::nats::NatsError>>,
-) {
-    let style = style(json, &io::stderr());
-    loop {
-        let line = tokio::select! {
-            Some(event) = events.next(), if verbose => style.event(&event),
-            next = news.next() => match next {
-                Some(news) => of_news(&news),
-                None => return,
-            },
-        };
-        if let Some(line) = line {
-            let _ = writeln!(io::stderr(), "{line}");
-        }
-    }
-}
-
-fn of_news(news: &News<examples::nats::NatsError>) -> Option<String> {
-    match news {
-        News::Dropped { messages, why } => Some(format!(
-            "{} messages were not sent ({})",
-            messages.count,
-            why.as_str()
-        )),
-        News::Error(error) => Some(error.to_string()),
-        News::Connected { .. }
-        | News::Unconfirmed { .. }
-        | News::Refused { .. }
-        | News::Late { .. }
-        | News::Unexpected { .. }
-        | _ => None,
     }
 }

@@ -4,18 +4,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_nats::ConnectOptions;
-use examples::nats::{Incoming, Nats, dialer, subscribe};
-use failover_core::dial::{Dial, Registry};
+use examples::nats::{Incoming, Nats, dialer, policy, subscribe};
 use failover_core::directory::Endpoint;
 use failover_core::drive::Connector;
 use failover_core::heartbeat::Heartbeat;
 use failover_core::link::{AtLoss, Bounds, LinkPolicy, Outbox, Overflow};
-use failover_core::messaging::{Inbox, Link, Login, Room, Wire, open};
-use failover_core::policy::{Order, Pace, Policy, Walk};
+use failover_core::messaging::{Inbox, Link, Login, Room, open};
+use failover_core::policy::{Order, Policy, PolicyBuilder, Walk};
 use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use transport_tcp::{ByteStream, Tcp, TokioClock};
+use transport_tcp::TokioClock;
 use transport_tls::TlsConfig;
 
 use crate::Outcome;
@@ -24,10 +23,8 @@ use crate::cluster::SUBJECT;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
     Ours,
-    /// With waits of at most 2 s.
-    OursCapped,
-    /// Without TLS: the system's trust store is not read.
-    OursPlain,
+    /// With the library's default policy in place of the client's.
+    OursGentle,
     AsyncNats,
     Bare,
 }
@@ -53,11 +50,10 @@ impl Reader {
     /// Connected to the first server, and subscribed.
     pub(crate) async fn new(who: Who, servers: &[SocketAddr]) -> Outcome<Self> {
         Ok(match who {
-            Who::Ours | Who::OursCapped | Who::OursPlain => {
+            Who::Ours | Who::OursGentle => {
                 let link = match who {
-                    Who::OursPlain => ours_plain(servers)?,
-                    Who::OursCapped => ours(servers, Pace::default().cap(Duration::from_secs(2)))?,
-                    _ => ours(servers, Pace::default())?,
+                    Who::OursGentle => ours(servers, Policy::builder())?,
+                    _ => ours(servers, policy())?,
                 };
                 let room = Room {
                     items: 1 << 20,
@@ -93,32 +89,14 @@ impl Reader {
     }
 }
 
-/// Our client, in the given order of servers and with these waits, with our default policy otherwise.
-pub(crate) fn ours(servers: &[SocketAddr], pace: Pace) -> Outcome<Link<Nats>> {
-    over(dialer(&TlsConfig::new().build()?), servers, pace)
-}
-
-/// The same by a dialer that knows no TLS.
-fn ours_plain(servers: &[SocketAddr]) -> Outcome<Link<Nats>> {
-    let tcp = Tcp::new().map(ByteStream::new);
-    let dialer = Registry::default().with("nats", tcp);
-    over(dialer, servers, Pace::default())
-}
-
-fn over<D>(dialer: D, servers: &[SocketAddr], pace: Pace) -> Outcome<Link<Nats>>
-where
-    D: Dial + 'static,
-    D::Conn: Wire,
-{
+/// Our client, in the given order of servers, with this policy otherwise.
+pub(crate) fn ours(servers: &[SocketAddr], policy: PolicyBuilder) -> Outcome<Link<Nats>> {
     let endpoints = servers
         .iter()
         .map(|server| Endpoint::parse(&format!("nats://{server}")))
         .collect::<Result<Vec<_>, _>>()?;
-    let policy = Policy::builder()
-        .order(Order::new(Walk::Listed))
-        .pace(pace)
-        .build()?;
-    let login = Login::new(dialer, Nats::new("ours"));
+    let policy = policy.order(Order::new(Walk::Listed)).build()?;
+    let login = Login::new(dialer(&TlsConfig::new().client()?), Nats::new("ours"));
     let connector = Connector::builder(login, TokioClock::new())
         .endpoints(endpoints)
         .policy(policy)

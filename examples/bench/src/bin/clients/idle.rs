@@ -1,39 +1,41 @@
-//! The memory of a process with one idle client.
+//! What a process with one idle client takes up: a program of its own for each, so that none has pages of another.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::Outcome;
 use crate::cluster::Cluster;
-use crate::contestants::{Reader, Who};
 use crate::figures::{goal, row};
-use crate::{Outcome, block_on};
 
 const IDLE: Duration = Duration::from_secs(20);
+const PROGRAMS: [&str; 3] = ["idle_ours", "idle_async_nats", "idle_bare"];
 
-/// A process each, one after the other; the last has the runtime alone.
+/// One after the other.
 pub(crate) fn measure(cluster: &mut Cluster) -> Outcome {
     cluster.start_all()?;
     let server = cluster.addresses()[0];
-    let with_tls = pss("ours", server)?;
-    let ours = pss("ours-plain", server)?;
-    let theirs = pss("async-nats", server)?;
-    let bare = pss("bare", server)?;
-    let said = |kib: u64| format!("{kib} KiB");
-    let what = format!("a process with one idle, subscribed client, no TLS, after {IDLE:?}: PSS");
-    let verdict = goal("≤ async-nats", ours.all <= theirs.all);
-    let figures = [ours.all, theirs.all, bare.all].map(said);
-    row(&what, figures.each_ref().map(String::as_str), Some(verdict));
-    let verdict = goal("≤ async-nats", ours.own <= theirs.own);
-    let figures = [ours.own, theirs.own, bare.own].map(said);
+    let mut all = Vec::new();
+    for program in PROGRAMS {
+        all.push(pss(program, server)?);
+    }
+    let what = format!("a program with one idle, subscribed client, after {IDLE:?}: PSS");
+    tell(&what, &all, |memory| memory.all);
     let what =
         "of that heap, stacks and other memory of its own; the rest are pages of the program";
-    row(what, figures.each_ref().map(String::as_str), Some(verdict));
-    let what = "PSS with the system's trust store read, for a server that might ask for TLS";
-    row(what, [&said(with_tls.all), "", ""], None);
+    tell(what, &all, |memory| memory.own);
     Ok(())
+}
+
+fn tell(what: &str, all: &[Memory], of: fn(&Memory) -> u64) {
+    let verdict = goal("≤ async-nats", of(&all[0]) <= of(&all[1]));
+    let figures: Vec<String> = all
+        .iter()
+        .map(|memory| format!("{} KiB", of(memory)))
+        .collect();
+    row(what, [&figures[0], &figures[1], &figures[2]], Some(verdict));
 }
 
 /// In KiB.
@@ -44,20 +46,27 @@ struct Memory {
     own: u64,
 }
 
-/// This program again as `--idle`, for a while.
-fn pss(who: &str, server: SocketAddr) -> Outcome<Memory> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["--idle", who, &server.to_string()])
+/// The program beside this one, for a while.
+fn pss(program: &str, server: SocketAddr) -> Outcome<Memory> {
+    let path = std::env::current_exe()?.with_file_name(program);
+    let mut child = Command::new(&path)
+        .arg(server.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .spawn()?;
+        .spawn()
+        .map_err(|error| {
+            format!(
+                "{} ({error}): `cargo build --release` makes it",
+                path.display()
+            )
+        })?;
     let measured = read(&mut child);
     child.kill()?;
     child.wait()?;
     measured
 }
 
-fn read(child: &mut std::process::Child) -> Outcome<Memory> {
+fn read(child: &mut Child) -> Outcome<Memory> {
     let stdout = child.stdout.take().ok_or("no standard output")?;
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line)?;
@@ -74,21 +83,5 @@ fn read(child: &mut std::process::Child) -> Outcome<Memory> {
     Ok(Memory {
         all: line("Pss:")?,
         own: line("Pss_Anon:")?,
-    })
-}
-
-/// Until it is killed.
-pub(crate) fn client(who: &str, server: SocketAddr) -> Outcome {
-    let who = match who {
-        "ours" => Who::Ours,
-        "ours-plain" => Who::OursPlain,
-        "async-nats" => Who::AsyncNats,
-        _ => Who::Bare,
-    };
-    block_on(async {
-        let _reader = Reader::new(who, &[server]).await?;
-        println!("ready");
-        std::future::pending::<()>().await;
-        Ok(())
     })
 }

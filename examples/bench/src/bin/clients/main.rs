@@ -18,7 +18,7 @@ Measures our NATS client (examples::nats over failover_core::messaging) beside a
 bare sockets, on one cluster of three nats-servers that it starts on loopback, and prints a Markdown table.
 Takes about six minutes. Linux only; nats-server must be on the path or in /usr/sbin.
 
-Usage: cargo run --release --bin clients [PART]...
+Usage: cargo build --release && target/release/clients [PART]...
 
 Parts (default: all):
   young    SIGKILL of the connected node to the next message, connections of 0.1 s
@@ -26,7 +26,7 @@ Parts (default: all):
   frozen   SIGSTOP of the connected node to the next message, heartbeat 1 s
   dark     all nodes killed for 5 to 7 s, one comes back
   publish  messages of 128 B a second
-  memory   an idle client, PSS
+  memory   an idle client, PSS: a program of its own each (idle_ours, idle_async_nats, idle_bare beside this one)
 
 Exit code 0: measured, whether or not the goals were met; the table says that. 1: not measured.";
 
@@ -39,8 +39,6 @@ fn main() -> Outcome {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["--help" | "-h"] => println!("{HELP}"),
-        // What the measurement starts beside itself.
-        ["--idle", who, server] => idle::client(who, server.parse()?)?,
         _ => {
             if let Some(unknown) = words.iter().find(|word| !PARTS.contains(word)) {
                 return Err(format!("no part `{unknown}`; there are: {}", PARTS.join(" ")).into());

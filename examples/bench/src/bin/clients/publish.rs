@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use examples::nats::Publish;
+use examples::nats::{Publish, policy};
 use failover_bench::process::cpu;
-use failover_core::policy::Pace;
 
 use crate::cluster::Cluster;
 use crate::contestants::{Who, async_nats, ours};
@@ -56,8 +55,8 @@ pub(crate) fn measure(cluster: &mut Cluster) -> Outcome {
 async fn publish(who: Who, server: std::net::SocketAddr) -> Outcome<(Duration, Duration)> {
     let payload = Bytes::from(vec![b'x'; 128]);
     match who {
-        Who::Ours | Who::OursCapped | Who::OursPlain => {
-            let link = ours(&[server], Pace::default())?;
+        Who::Ours | Who::OursGentle => {
+            let link = ours(&[server], policy())?;
             link.flush().await?;
             let (began, before) = (Instant::now(), cpu()?);
             for _ in 0..MESSAGES {

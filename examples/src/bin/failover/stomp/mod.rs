@@ -2,24 +2,23 @@
 
 mod talk;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::values::duration;
 use clap::{Args, Subcommand, ValueEnum};
 use examples::stomp::{AckMode, Credentials, Stomp, dialer};
 use failover_core::config::FailoverUri;
 use failover_core::directory::Endpoint;
 use failover_core::drive::Connector;
 use failover_core::heartbeat::Heartbeat;
-use failover_core::link::{AtLoss, Bounds, Late, LinkPolicy, Outbox, Overflow, Replay, Reply};
-use failover_core::messaging::{Login, open};
+use failover_core::link::{Late, LinkPolicy, Replay, Reply};
+use failover_core::messaging::Login;
 use failover_core::policy::{Limit, Limits, Policy, Reactions};
 use transport_tcp::TokioClock;
-use transport_tls::{Pem, Roots, TlsConfig};
 
-use crate::stomp::talk::{refused, talk, tell};
-use crate::{Problem, runtime};
+use crate::Problem;
+use crate::messages::{self, MessageArguments};
+use crate::stomp::talk::{refused, talk};
+use crate::values::duration;
 
 /// Send to and subscribe at STOMP 1.2 brokers (RabbitMQ, ActiveMQ, …), failing over while it runs.
 ///
@@ -55,15 +54,8 @@ pub(crate) struct StompArguments {
     /// How often we can send a heart-beat and how often we want one, in milliseconds; 0 is never
     #[arg(long, value_name = "SENDS,WANTS", value_parser = beats, default_value = "10000,10000", global = true)]
     heart_beat: (u32, u32),
-    /// Trust the authorities in this PEM file, and no others [default: the system's]
-    #[arg(long, value_name = "FILE", global = true)]
-    ca: Option<PathBuf>,
-    /// Tell everything that happens on standard error
-    #[arg(short, long, global = true)]
-    verbose: bool,
-    /// Write JSON lines
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) common: MessageArguments,
     #[command(subcommand)]
     command: StompCommand,
 }
@@ -131,11 +123,6 @@ fn header(text: &str) -> Result<(String, String), String> {
 }
 
 pub(crate) fn run(arguments: &StompArguments) -> Result<(), Problem> {
-    let mut tls = TlsConfig::new();
-    if let Some(file) = &arguments.ca {
-        tls = tls.roots(Roots::Only(Pem::File(file.clone())));
-    }
-    let tls = tls.build().map_err(|error| Problem::bad(&error))?;
     let (endpoints, policy) = deployment(&arguments.server)?;
     let credentials = arguments.login.as_ref().map(|login| Credentials {
         login: login.clone(),
@@ -146,35 +133,26 @@ pub(crate) fn run(arguments: &StompArguments) -> Result<(), Problem> {
         .credentials(credentials)
         .host(&arguments.vhost)
         .heart_beat(sends, wants);
-    let mut connector = Connector::builder(Login::new(dialer(&tls), stomp), TokioClock::new())
+    let login = Login::new(dialer(&arguments.common.tls()?), stomp);
+    let connector = Connector::builder(login, TokioClock::new())
         .endpoints(endpoints)
         .policy(policy)
         .build()
         .map_err(|error| Problem::bad(&error))?;
-    let (events, losses) = (connector.events(), connector.events());
-    let link_policy = link_policy(&arguments.command)?;
-
-    let runtime = runtime()?;
-    let done = runtime.block_on(async {
-        let (link, driver) = open(connector, link_policy);
-        let news = link.news();
-        let driving = tokio::spawn(driver.run());
-        let telling = tokio::spawn(tell(arguments.verbose, arguments.json, events, news));
-        let done = tokio::select! {
-            done = talk(&link, &arguments.command, arguments.json) => done,
-            problem = refused(&link, losses) => Err(problem),
-        };
-        drop(link);
-        let gave_up = driving.await.ok().and_then(Result::err);
-        let _ = telling.await;
-        match gave_up {
-            Some(gave_up) => Err(Problem::failed(&gave_up)),
-            None => done,
-        }
-    });
-    // A read of the input may still be under way on another thread; nobody waits for it.
-    runtime.shutdown_background();
-    done
+    // Whatever a broker minds ends the connection: `refused` counts that.
+    let hopeless = |_: &_| false;
+    messages::run(
+        connector,
+        link_policy(&arguments.command)?,
+        &arguments.common,
+        hopeless,
+        async |link, events| {
+            tokio::select! {
+                done = talk(link, arguments) => done,
+                problem = refused(link, events) => Err(problem),
+            }
+        },
+    )
 }
 
 /// The brokers, and the policy: of a failover URI as it says, otherwise ours, which gives up at the start
@@ -187,11 +165,10 @@ fn deployment(servers: &[String]) -> Result<(Vec<Endpoint>, Policy), Problem> {
         let endpoints = uri.servers().iter().cloned().map(Endpoint::new).collect();
         return Ok((endpoints, of_uri(&uri)?));
     }
-    let endpoints: Result<_, _> = servers.iter().map(|url| Endpoint::parse(url)).collect();
     let start_up = Limits::UNLIMITED.sweeps(Limit::AtMost(3));
     let policy = Policy::builder().start_up_limits(start_up).build();
     Ok((
-        endpoints.map_err(|error| Problem::bad(&error))?,
+        messages::endpoints(servers)?,
         policy.map_err(|error| Problem::bad(&error))?,
     ))
 }
@@ -209,18 +186,12 @@ fn of_uri(uri: &FailoverUri) -> Result<Policy, Problem> {
     policy.map_err(|error| Problem::bad(&error))
 }
 
-/// Who sends faster than the broker reads waits for room.
 fn link_policy(command: &StompCommand) -> Result<LinkPolicy, Problem> {
     // Both sides agree on heart-beats; how long a write may take is ours to say.
     let deadline = Heartbeat::builder().write_deadline(WRITE_DEADLINE).build();
-    let policy = LinkPolicy::OFF
+    let policy = messages::patient()
         .heartbeat(deadline.map_err(|error| Problem::bad(&error))?)
-        .outbox(Outbox::Keep {
-            bytes: LinkPolicy::BYTES,
-        })
-        .bounds(Bounds::DEFAULT.overflow(Overflow::Wait { most: None }))
-        .replay(Replay::Bytes(LinkPolicy::BYTES))
-        .at_loss(AtLoss::Wait);
+        .replay(Replay::Bytes(LinkPolicy::BYTES));
     Ok(match command {
         StompCommand::Send { receipt, .. } => policy.reply(Reply::Within {
             deadline: *receipt,

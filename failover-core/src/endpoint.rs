@@ -240,6 +240,12 @@ impl Endpoints {
         self.0.binary_search_by_key(&id, |traits| traits.id).ok()
     }
 
+    /// Whether it is that very list, and not only an equal one.
+    #[cfg(feature = "sim")]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(crate) fn make_mut(&mut self) -> &mut Vec<Traits> {
         Arc::make_mut(&mut self.0)
     }

@@ -15,10 +15,8 @@ use crate::scenario::Scenario;
 const BIN: Duration = Duration::from_millis(100);
 /// The most bins of all servers together.
 const MOST_BINS: u64 = 2_000_000;
-/// A client that is connected, where its loss would stand.
-const UP: u64 = u64::MAX;
-/// A client that never was connected.
-const NEW: u64 = u64::MAX - 1;
+/// A client that never was connected, where its loss would stand.
+const NEW: u64 = u64::MAX;
 
 /// The shares of clients whose return is timed, in percent.
 pub(super) const SHARES: [usize; 4] = [50, 90, 99, 100];
@@ -27,8 +25,10 @@ pub(super) struct Count {
     bin: u64,
     until: Time,
     healed: Time,
-    /// Per client: since when it is without a connection.
+    /// Per client: since when it was without a connection last.
     down: Vec<u64>,
+    /// Per client, a bit: whether it is connected. So all that is asked of most moments is in the cache.
+    up: Vec<u64>,
     connected: usize,
     lost_at: Option<Time>,
     least: usize,
@@ -53,6 +53,7 @@ impl Count {
             until,
             healed: scenario.acts.last().map_or(Time::ZERO, |act| act.at),
             down: vec![NEW; scenario.clients],
+            up: vec![0; scenario.clients.div_ceil(64)],
             connected: 0,
             lost_at: None,
             least: scenario.clients,
@@ -104,22 +105,27 @@ impl Count {
             }
         }
         let up = matches!(moment.status, Status::Connected { .. });
-        let was_up = self.down[moment.client] == UP;
-        if up != was_up {
+        if up != self.is_up(moment.client) {
             self.turned(moment.at, moment.client, up);
         }
     }
 
+    fn is_up(&self, client: usize) -> bool {
+        self.up[client / 64] >> (client % 64) & 1 == 1
+    }
+
     /// A client was connected or lost its connection.
     fn turned(&mut self, at: Time, client: usize, up: bool) {
-        let since = std::mem::replace(&mut self.down[client], if up { UP } else { at.as_nanos() });
+        self.up[client / 64] ^= 1 << (client % 64);
         if up {
             self.connected += 1;
+            let since = self.down[client];
             if since != NEW {
                 self.waited.note(client, Time::from_nanos(since), at);
             }
         } else {
             self.connected -= 1;
+            self.down[client] = at.as_nanos();
             self.lost_at.get_or_insert(at);
             self.least = self.least.min(self.connected);
         }
@@ -172,9 +178,11 @@ impl Count {
             figures.accepted_p99 = float(accepted.p99) * per_second;
         }
         let since = Time::from_nanos;
-        let still_down = self.down.iter().enumerate().filter(|(_, d)| **d < NEW);
-        for (client, down) in still_down {
-            self.waited.note(client, since(*down), self.until);
+        for client in 0..self.down.len() {
+            let down = self.down[client];
+            if down != NEW && !self.is_up(client) {
+                self.waited.note(client, since(down), self.until);
+            }
         }
         Herd {
             policy: policy.to_string(),

@@ -39,6 +39,8 @@ mod memory;
 mod outage;
 mod outside;
 mod race;
+#[cfg(feature = "sim")]
+mod rest;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -52,6 +54,8 @@ pub use self::io::{
 #[cfg(feature = "serde")]
 pub(crate) use self::memory::Memory;
 use self::outage::{Outage, Plan};
+#[cfg(feature = "sim")]
+pub(crate) use self::rest::Rest;
 use crate::attempt::AttemptId;
 use crate::endpoint::{EndpointId, Endpoints};
 use crate::failure::{Failure, Kind};
@@ -309,13 +313,6 @@ impl Machine {
             Input::Recovered { endpoint } => self.on_recovered(endpoint, cx),
             Input::Close => self.on_close(cx),
         }
-    }
-
-    /// Reads a word of each part, and means nothing: what is read is in the cache afterwards.
-    #[cfg(feature = "sim")]
-    pub(crate) fn glance(&self) -> u64 {
-        let attempt = u64::from(self.attempts.is_empty());
-        self.latest.as_nanos() ^ self.last_attempt ^ attempt ^ self.pool.glance()
     }
 
     /// When to call [`handle`](Self::handle) with [`Input::Wake`], if nothing else happens before.

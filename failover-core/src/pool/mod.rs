@@ -173,14 +173,30 @@ impl Pool {
         }
     }
 
-    /// Reads a word of what lies apart.
+    /// Exchanges its slots with these, and says where a rotating walk goes on and which outage it is; nothing
+    /// happens where they are too many to scan, or another list's.
     #[cfg(feature = "sim")]
-    pub(crate) fn glance(&self) -> u64 {
-        let first = self
-            .slots()
-            .first()
-            .is_some_and(|slot| slot.ready_at(0).is_some());
-        u64::from(self.place) ^ u64::from(first)
+    pub(crate) fn rest(&mut self, shared: &Endpoints, slots: &mut [Slot]) -> Option<(u8, u32)> {
+        let Finder::Scan(own) = &mut self.finder else {
+            return None;
+        };
+        let place = u8::try_from(self.place).ok()?;
+        if own.len() != slots.len() || !self.list.is_same(shared) {
+            return None;
+        }
+        own.swap_with_slice(slots);
+        Some((place, self.outage))
+    }
+
+    /// Takes back what [`rest`](Self::rest) gave.
+    #[cfg(feature = "sim")]
+    pub(crate) fn rise(&mut self, place: u8, outage: u32, slots: &mut [Slot]) {
+        (self.place, self.outage) = (place.into(), outage);
+        if let Finder::Scan(own) = &mut self.finder
+            && own.len() == slots.len()
+        {
+            own.swap_with_slice(slots);
+        }
     }
 
     pub(crate) fn find(&self, id: EndpointId) -> Option<SlotIndex> {

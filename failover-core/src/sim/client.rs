@@ -1,35 +1,35 @@
 //! A client of a fleet: its machine, and what the world knows of its dials. Small: there are millions.
 
-use std::vec::Vec;
-
 use crate::attempt::AttemptId;
 use crate::endpoint::EndpointId;
 use crate::few::Few;
-use crate::machine::{Machine, Status};
+use crate::machine::{Machine, Rest, Status};
 use crate::policy::Seed;
 use crate::time::Time;
 
 pub(super) struct Client {
-    pub(super) machine: Machine,
+    pub(super) machine: Body,
     /// When it will be woken, if no dial is answered before; [`Time::MAX`]: not at all. Other wake-ups
     /// that are planned for it are void.
     pub(super) wake: Time,
     /// Its dials in flight, and its connections.
     pub(super) dialed: Few<Dialed>,
-    /// Its own list by the endpoint's id, once that is another than the configured one.
-    #[expect(
-        clippy::box_collection,
-        reason = "16 bytes less in each of a million clients"
-    )]
-    pub(super) list: Option<Box<Vec<Entered>>>,
+}
+
+/// Where a client's machine is while another one is at work.
+pub(super) enum Body {
+    /// Its slots are among those of the fleet.
+    Resting(Rest),
+    /// It does not fit there.
+    Whole(Box<Machine>),
 }
 
 /// A dial in flight, or the connection that came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Dialed {
     pub(super) attempt: AttemptId,
-    /// When the client hears of a dial.
-    pub(super) answered: Time,
+    /// When the client hears of a dial, or a connection that does not live on ends.
+    pub(super) until: Time,
     /// The server's number, twice; and one, if it is a connection.
     place: u32,
     /// Its place among the meetings.
@@ -51,12 +51,11 @@ pub(super) enum How {
 }
 
 impl Client {
-    pub(super) fn new(machine: Machine) -> Self {
+    pub(super) fn new(machine: Body) -> Self {
         Self {
             machine,
             wake: Time::MAX,
             dialed: Few::None,
-            list: None,
         }
     }
 
@@ -70,7 +69,11 @@ impl Client {
 
     /// The connection that its machine has in use.
     pub(super) fn connection(&self) -> Option<AttemptId> {
-        match self.machine.status() {
+        let machine = match &self.machine {
+            Body::Resting(rest) => return rest.connection(),
+            Body::Whole(machine) => machine,
+        };
+        match machine.status() {
             Status::Connected { link, .. } => Some(link.attempt),
             Status::Idle
             | Status::Waiting { .. }
@@ -87,14 +90,15 @@ impl Dialed {
     pub(super) fn new(attempt: AttemptId, server: usize, meets: u32, answered: Time) -> Self {
         Self {
             attempt,
-            answered,
+            until: answered,
             place: short(server) << 1,
             meets,
         }
     }
 
     /// The connection that came of it.
-    pub(super) const fn opened(mut self) -> Self {
+    pub(super) const fn opened(mut self, until: Time) -> Self {
+        self.until = until;
         self.place |= 1;
         self
     }

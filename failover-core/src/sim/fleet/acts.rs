@@ -35,15 +35,16 @@ impl Fleet {
     }
 
     fn say(&mut self, client: usize, word: Word, watch: &mut Watch<'_>) {
-        let this = &self.clients[client];
-        let id_of = |server| id_of(self.list_of(this), server);
+        let id_of = |server| id_of(self.list_of(client), server);
         let input = match word {
             Word::Reconnect => Some(Input::Reconnect(Whither::Any)),
             Word::ReconnectElsewhere => Some(Input::Reconnect(Whither::Other)),
             Word::ReconnectTo(server) => {
                 id_of(server).map(|id| Input::Reconnect(Whither::This(id)))
             }
-            Word::Drain => this.connection().map(|attempt| Input::Drain { attempt }),
+            Word::Drain => self.clients[client]
+                .connection()
+                .map(|attempt| Input::Drain { attempt }),
             Word::Pause => Some(Input::Pause),
             Word::Resume => Some(Input::Resume),
             Word::Add(server) => return self.add(client, server, How::Configured, watch),
@@ -84,7 +85,7 @@ impl Fleet {
         for server in list {
             self.add(client, *server, How::Learned, watch);
         }
-        let entered = self.list_of(&self.clients[client]).iter();
+        let entered = self.list_of(client).iter();
         let learned = entered.filter(|e| e.how == How::Learned && !list.contains(&e.server));
         for server in learned.map(|e| e.server).collect::<Vec<_>>() {
             self.remove(client, server, watch);

@@ -3,6 +3,7 @@
 mod acts;
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use crate::endpoint::{EndpointId, Endpoints, Traits};
 use crate::failure::{Failure, Kind, Phase};
 use crate::machine::{Answer, DialOrder, Input, Machine, Outbox, Output, Status, Verdict};
 use crate::policy::{Policy, Seed};
-use crate::sim::client::{Client, Dialed, Entered, How, long, seed_of, short};
+use crate::pool::Slot;
+use crate::sim::client::{Body, Client, Dialed, Entered, How, long, seed_of, short};
 use crate::sim::queue::Queue;
 use crate::sim::server::{Deed, Meeting, Server, Serving};
 use crate::sim::trace::Asked;
@@ -47,10 +49,21 @@ use crate::time::Time;
 /// ```
 pub struct Fleet {
     clients: Vec<Client>,
+    /// The slots of the machines that rest, as many for each client as the list has endpoints.
+    slots: Vec<Slot>,
+    /// The machine at work: one after the other, each client's is that.
+    machine: Machine,
+    /// Room for those that do not fit among the resting ones.
+    #[expect(clippy::vec_box, reason = "they are exchanged with those of clients")]
+    spare: Vec<Box<Machine>>,
+    /// The lists of the clients that have another than the configured one, by the endpoint's id.
+    own_lists: BTreeMap<u32, Vec<Entered>>,
     servers: Vec<Serving>,
+    policy: Arc<Policy>,
     endpoints: Endpoints,
-    /// The list that every client begins with; its seed follows from this one.
+    /// The list that every client begins with.
     configured: Vec<Entered>,
+    /// The seed of the first client.
     seed: Seed,
     /// What the dials in flight and the connections have met or will meet.
     meetings: Vec<Meets>,
@@ -104,8 +117,10 @@ pub type Watch<'a> = dyn FnMut(&Fleet, &Moment<'_>) + 'a;
 enum Plan {
     Start(u32),
     Wake(u32),
-    Report(u32, AttemptId),
-    Drop(u32, AttemptId),
+    /// The dial of this client that is answered now.
+    Report(u32),
+    /// The connection of this client that ends now.
+    Drop(u32),
     Act(u32),
 }
 
@@ -148,14 +163,19 @@ impl Fleet {
         let traits = |(id, entered): (usize, &Entered)| servers[entered.server].traits_as(id);
         let endpoints: Vec<Traits> = configured.iter().enumerate().map(traits).collect();
         let endpoints = Endpoints::from(endpoints);
-        let client = |number| {
+        let new = |number| {
             let (policy, seed) = (Arc::clone(&policy), seed_of(seed, number));
-            Client::new(Machine::new(policy, endpoints.clone(), seed))
+            Machine::new(policy, endpoints.clone(), seed)
         };
-        Self {
-            clients: (0..clients).map(client).collect(),
+        let mut fleet = Self {
+            clients: Vec::with_capacity(clients),
+            slots: Vec::with_capacity(clients.saturating_mul(endpoints.len())),
+            machine: new(0),
+            spare: Vec::new(),
+            own_lists: BTreeMap::new(),
             servers: servers.into_iter().map(Serving::new).collect(),
-            endpoints,
+            policy: Arc::clone(&policy),
+            endpoints: endpoints.clone(),
             configured,
             seed,
             meetings: vec![Meeting::CROWDED.meets, Meeting::ACCEPT.meets],
@@ -165,7 +185,17 @@ impl Fleet {
             now: Time::ZERO,
             hooks: Recorder::default(),
             out: Outbox::default(),
+        };
+        for number in 0..clients {
+            let slots = (0..fleet.endpoints.len()).map(Slot::new);
+            fleet.slots.extend(slots);
+            let mut machine = fleet.spare.pop().unwrap_or_else(|| Box::new(new(number)));
+            *machine = new(number);
+            fleet.clients.push(Client::new(Body::Whole(machine)));
+            fleet.rouse(number);
+            fleet.lay(number);
         }
+        fleet
     }
 
     /// This server will do this at that time. What is planned first for one time is done first;
@@ -224,8 +254,9 @@ impl Fleet {
     pub fn run_until(&mut self, end: Time, most: u64, watch: &mut Watch<'_>) -> u64 {
         let mut done = 0;
         while done < most {
-            let clients = &self.clients;
-            let Some((at, plan)) = self.plans.pop(end, |soon| look_at(clients, soon)) else {
+            let (clients, slots, each) = (&self.clients, &self.slots, self.endpoints.len());
+            let soon = |plan: &Plan| look_at(clients, slots, each, plan);
+            let Some((at, plan)) = self.plans.pop(end, soon) else {
                 break;
             };
             self.now = self.now.max(at);
@@ -244,15 +275,8 @@ impl Fleet {
     /// How many clients are connected.
     #[must_use]
     pub fn connected(&self) -> usize {
-        let connected =
-            |client: &&Client| matches!(client.machine.status(), Status::Connected { .. });
+        let connected = |client: &&Client| client.connection().is_some();
         self.clients.iter().filter(connected).count()
-    }
-
-    /// The machine of this client.
-    #[must_use]
-    pub fn machine(&self, client: usize) -> Option<&Machine> {
-        Some(&self.clients.get(client)?.machine)
     }
 
     /// The seed of this client.
@@ -271,7 +295,8 @@ impl Fleet {
     #[must_use]
     pub fn server(&self, client: usize, endpoint: EndpointId) -> Option<usize> {
         let id = usize::try_from(endpoint.number()).ok()?;
-        Some(self.list_of(self.clients.get(client)?).get(id)?.server)
+        let list = (client < self.clients.len()).then(|| self.list_of(client))?;
+        Some(list.get(id)?.server)
     }
 
     /// How many connections this server holds.
@@ -297,18 +322,19 @@ impl Fleet {
                     self.tell(client, Input::Wake, watch);
                 }
             }
-            Plan::Report(client, attempt) => self.report(long(client), attempt, watch),
-            Plan::Drop(client, attempt) => self.drop(long(client), attempt, watch),
+            Plan::Report(client) => self.report(long(client), watch),
+            Plan::Drop(client) => self.drop(long(client), watch),
             Plan::Act(number) => self.carry_out_act(self.acts[long(number)], watch),
         }
     }
 
     /// The answer to a dial, unless nobody waits for it any more.
-    fn report(&mut self, client: usize, attempt: AttemptId, watch: &mut Watch<'_>) {
-        let dialed = &mut self.clients[client].dialed;
-        let Some(flight) = dialed.take(|it| it.attempt == attempt && !it.is_open()) else {
+    fn report(&mut self, client: usize, watch: &mut Watch<'_>) {
+        let (dialed, now) = (&mut self.clients[client].dialed, self.now);
+        let Some(flight) = dialed.take(|it| it.until == now && !it.is_open()) else {
             return;
         };
+        let attempt = flight.attempt;
         match self.meetings[long(flight.meets)] {
             Meets::Accept { .. } => self.accept(client, flight, None, watch),
             Meets::AcceptAndDrop { lives, .. } => self.accept(client, flight, Some(lives), watch),
@@ -333,26 +359,26 @@ impl Fleet {
             return self.tell(client, Input::Failed { attempt, failure }, watch);
         }
         server.live += 1;
-        self.clients[client].dialed.push(flight.opened());
-        if let Some(lives) = lives {
-            let end = Plan::Drop(short(client), attempt);
-            self.plans.push(self.now + lives, end);
+        let end = lives.map_or(Time::MAX, |lives| self.now + lives);
+        self.clients[client].dialed.push(flight.opened(end));
+        if end < Time::MAX {
+            self.plans.push(end, Plan::Drop(short(client)));
         }
         self.tell(client, Input::Connected { attempt }, watch);
     }
 
     /// A connection that was to live only for a while.
-    fn drop(&mut self, client: usize, attempt: AttemptId, watch: &mut Watch<'_>) {
-        let mut open = self.clients[client].connections();
-        let Some(meets) = open.find(|c| c.attempt == attempt).map(|c| c.meets) else {
+    fn drop(&mut self, client: usize, watch: &mut Watch<'_>) {
+        let (now, mut open) = (self.now, self.clients[client].connections());
+        let Some(ended) = open.find(|connection| connection.until == now).copied() else {
             return;
         };
         drop(open);
         if let Meets::AcceptAndDrop {
             failure, verdict, ..
-        } = self.meetings[long(meets)]
+        } = self.meetings[long(ended.meets)]
         {
-            self.lose(client, attempt, failure, verdict, watch);
+            self.lose(client, ended.attempt, failure, verdict, watch);
         }
     }
 
@@ -384,23 +410,63 @@ impl Fleet {
         true
     }
 
-    fn list_of<'a>(&'a self, client: &'a Client) -> &'a [Entered] {
-        client.list.as_deref().unwrap_or(&self.configured)
+    fn list_of(&self, client: usize) -> &[Entered] {
+        if self.own_lists.is_empty() {
+            return &self.configured;
+        }
+        let own = self.own_lists.get(&short(client));
+        own.unwrap_or(&self.configured)
     }
 
     fn own_list(&mut self, client: usize) -> &mut Vec<Entered> {
         let configured = &self.configured;
-        self.clients[client]
-            .list
-            .get_or_insert_with(|| Box::new(configured.clone()))
+        let own = self.own_lists.entry(short(client));
+        own.or_insert_with(|| configured.clone())
+    }
+
+    /// This client's machine is the one at work.
+    fn rouse(&mut self, client: usize) {
+        let each = self.endpoints.len();
+        match &mut self.clients[client].machine {
+            Body::Resting(rest) => {
+                let slots = &mut self.slots[client * each..][..each];
+                self.machine.rise(rest, slots, self.now);
+            }
+            Body::Whole(machine) => core::mem::swap(&mut self.machine, machine),
+        }
+    }
+
+    /// The machine at work, this client's, has done its work.
+    fn lay(&mut self, client: usize) {
+        let each = self.endpoints.len();
+        let slots = &mut self.slots[client * each..][..each];
+        let body = &mut self.clients[client].machine;
+        match (self.machine.rest(&self.endpoints, slots), body) {
+            (Some(rest), body) => {
+                if let Body::Whole(spare) = core::mem::replace(body, Body::Resting(rest)) {
+                    self.spare.push(spare);
+                }
+            }
+            (None, Body::Whole(machine)) => core::mem::swap(&mut self.machine, machine),
+            (None, body) => {
+                let new = || {
+                    let policy = Arc::clone(&self.policy);
+                    Box::new(Machine::new(policy, self.endpoints.clone(), self.seed))
+                };
+                let mut machine = self.spare.pop().unwrap_or_else(new);
+                core::mem::swap(&mut self.machine, &mut machine);
+                *body = Body::Whole(machine);
+            }
+        }
     }
 
     fn tell(&mut self, client: usize, input: Input, watch: &mut Watch<'_>) {
         let mut out = core::mem::take(&mut self.out);
         let now = self.now;
-        let answer = self.clients[client]
-            .machine
-            .handle(input, &mut self.hooks, &mut out, now);
+        self.rouse(client);
+        let answer = self.machine.handle(input, &mut self.hooks, &mut out, now);
+        let (wake, status) = (self.machine.next_wake(), self.machine.status());
+        self.lay(client);
         if let (Input::Connected { attempt }, Answer::Stale | Answer::Closed) = (input, answer) {
             // The driver drops what nobody wants.
             self.forget(client, attempt);
@@ -408,8 +474,6 @@ impl Fleet {
         for output in out.as_slice() {
             self.work(client, output);
         }
-        let machine = &self.clients[client].machine;
-        let (wake, status) = (machine.next_wake(), machine.status());
         self.plan_wake(client, wake.map(|at| at.max(now)));
         let mut asked = core::mem::take(&mut self.hooks.asked);
         let moment = Moment {
@@ -432,7 +496,7 @@ impl Fleet {
     /// A wake-up after the answer to a dial is planned when that has come.
     fn plan_wake(&mut self, client: usize, wake: Option<Time>) {
         let this = &mut self.clients[client];
-        let answered = this.flights().map(|flight| flight.answered).min();
+        let answered = this.flights().map(|flight| flight.until).min();
         let wake = wake.filter(|wake| answered.is_none_or(|answered| *wake < answered));
         let wake = wake.unwrap_or(Time::MAX);
         if this.wake != wake {
@@ -467,19 +531,21 @@ impl Fleet {
         let flight = Dialed::new(attempt, server, meeting.place, answered);
         self.clients[client].dialed.push(flight);
         if answered != Time::MAX {
-            let report = Plan::Report(short(client), attempt);
-            self.plans.push(answered, report);
+            self.plans.push(answered, Plan::Report(short(client)));
         }
     }
 }
 
 /// Reads a little of a client that is wanted in a moment, so that it is in the cache by then: of
 /// several that lie far apart, all are on their way at once.
-fn look_at(clients: &[Client], plan: &Plan) {
-    if let Plan::Wake(client) | Plan::Report(client, _) = plan
-        && let Some(client) = clients.get(long(*client))
+fn look_at(clients: &[Client], slots: &[Slot], each: usize, plan: &Plan) {
+    if let Plan::Wake(number) | Plan::Report(number) = plan
+        && let Some(client) = clients.get(long(*number))
     {
-        black_box(client.machine.glance());
-        black_box(client.wake);
+        black_box(slots.get(long(*number) * each).map(Slot::floor));
+        black_box((client.wake, client.dialed.len()));
+        if let Body::Resting(rest) = &client.machine {
+            black_box(rest.glance());
+        }
     }
 }

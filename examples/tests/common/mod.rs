@@ -1,5 +1,11 @@
 //! What tests that run programs have in common.
-#![allow(clippy::unwrap_used, clippy::panic, dead_code, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    dead_code,
+    missing_docs,
+    unused_imports
+)]
 
 pub(crate) mod bridge;
 mod place;

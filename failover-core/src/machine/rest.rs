@@ -8,7 +8,7 @@ use crate::few::Few;
 use crate::machine::attempts::Attempt;
 use crate::machine::effort::Extras;
 use crate::machine::outage::{Plan, SweepWait};
-use crate::machine::{Live, Machine, Outage, Stage, State, Verdict};
+use crate::machine::{Machine, Outage, Stage, State, Verdict};
 use crate::pool::{MaybeSlot, Slot, SlotIndex};
 use crate::random::Random;
 use crate::time::Time;
@@ -174,12 +174,12 @@ impl Machine {
                 id,
                 slot,
                 route,
-            } => State::Connected(Live {
+            } => State::Connected {
                 attempt: AttemptId::new(id.into()),
                 since,
                 slot: slot.into(),
                 route,
-            }),
+            },
             Doing::Paused => State::Paused,
             Doing::Starved => State::Starved,
         };
@@ -227,11 +227,19 @@ impl Machine {
                 role: dial.role,
                 purpose: dial.purpose,
             },
-            (State::Connected(live), []) => Doing::Connected {
-                since: live.since,
-                id: u32::try_from(live.attempt.number()).ok()?,
-                slot: u8::try_from(live.slot).ok()?,
-                route: live.route,
+            (
+                &State::Connected {
+                    attempt,
+                    since,
+                    slot,
+                    route,
+                },
+                [],
+            ) => Doing::Connected {
+                since,
+                id: u32::try_from(attempt.number()).ok()?,
+                slot: u8::try_from(slot).ok()?,
+                route,
             },
             _ => return None,
         })
@@ -279,7 +287,7 @@ mod tests {
                     None => prop_assert_eq!(&machine, &before),
                     Some(mut rest) => {
                         let live = match before.state {
-                            State::Connected(live) => Some(live.attempt),
+                            State::Connected { attempt, .. } => Some(attempt),
                             _ => None,
                         };
                         prop_assert_eq!(rest.connection(), live);

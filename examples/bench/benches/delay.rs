@@ -22,6 +22,11 @@ fn failover_core(bencher: Bencher<'_, '_>) {
 }
 
 #[divan::bench]
+fn bare_draw_and_multiplication(bencher: Bencher<'_, '_>) {
+    each(bencher, failover_bench::bare(1));
+}
+
+#[divan::bench]
 fn backon(bencher: Bencher<'_, '_>) {
     each(bencher, failover_bench::backon(1));
 }

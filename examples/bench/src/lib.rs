@@ -12,6 +12,8 @@ use backoff::backoff::Backoff as _;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use failover_core::endpoint::Security;
 use failover_core::policy::{Backoff, Jitter, Pace, Policy, Ratio, Seed, Waits};
+use rand::rngs::Xoshiro128PlusPlus;
+use rand::{RngExt, SeedableRng};
 use retry_policies::{RetryDecision, RetryPolicy};
 use tower::retry::backoff::{Backoff as _, ExponentialBackoffMaker, MakeBackoff};
 use tower::util::rng::HasherRng;
@@ -34,6 +36,17 @@ pub fn ours() -> Policy {
         .jitter(Jitter::Equal)
         .build()
         .unwrap_or_default()
+}
+
+/// Of no crate: what any such wait costs at least. A saturating multiplication, and a number of a range,
+/// drawn as rand does it from the generator that ours has.
+pub fn bare(seed: u64) -> impl Iterator<Item = Duration> {
+    let mut generator = Xoshiro128PlusPlus::seed_from_u64(seed);
+    let [mut wait, cap] = [BASE, CAP].map(|wait| u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
+    std::iter::repeat_with(move || {
+        wait = wait.saturating_mul(2).min(cap);
+        Duration::from_nanos(generator.random_range(wait / 2..wait))
+    })
 }
 
 /// The waits of a client of ours.

@@ -8,7 +8,8 @@ use std::time::SystemTime;
 use retry_policies::RetryPolicy;
 use tower::retry::backoff::Backoff as _;
 
-/// The argument by which a program becomes one that draws waits: it is followed by a name and a number.
+/// The argument by which a program becomes one that draws waits: it is followed by a name, or `bare`, and
+/// a number.
 const FLAG: &str = "--as-waits";
 /// The names, in the order of the table of the laws.
 const NAMES: [&str; 8] = [
@@ -60,6 +61,7 @@ fn draw(name: &str, number: u64) -> io::Result<()> {
     let policy = crate::ours();
     match name {
         "failover-core" => each(number, crate::waits(&policy, 1)),
+        "bare" => each(number, crate::bare(1)),
         "backoff" => {
             let mut wait = crate::backoff();
             each(number, std::iter::repeat_with(|| wait(1)));

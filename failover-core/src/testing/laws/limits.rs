@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::endpoint::EndpointId;
-use crate::machine::{Change, CloseReason, Event, Input, Output, Status, Whither, Why};
+use crate::machine::{Answer, Change, CloseReason, Event, Input, Output, Status, Whither, Why};
 use crate::policy::{Choice, Limit, Limits};
 use crate::sim::{Asked, Step, Trace};
 use crate::testing::laws::ledger::{Fact, Ledger};
@@ -71,6 +71,12 @@ impl<'a> Count<'a> {
         {
             self.retired.forget(id);
             self.visits.remove(&id);
+        }
+        if let (Input::Recovered { endpoint }, Answer::Taken) = (step.input, step.answer)
+            && let Some(visits) = self.visits.get_mut(&endpoint)
+        {
+            // It may be dialled although it had its turn.
+            *visits = visits.saturating_sub(1);
         }
         let chosen = |asked: &Asked| matches!(asked, Asked::Choice(_, choice) if *choice != Choice::AsSuggested);
         if matches!(

@@ -1,7 +1,7 @@
 //! The waits of a machine: L2, L6, L13.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::endpoint::{EndpointId, Security};
 use crate::machine::{Event, Input, Output, Planned, Why};
@@ -273,13 +273,24 @@ fn each_planned(
     mut check: impl FnMut(usize, &Step, &Ledger<'_>, Option<(Planned, After)>) -> Result<(), Violation>,
 ) -> Result<(), Violation> {
     let mut ledger = Ledger::new(trace);
+    // Whose next route the floor holds up while a rival is in flight: its turn goes on.
+    let mut held_up: BTreeSet<EndpointId> = BTreeSet::new();
     for (at, step) in trace.steps.iter().enumerate() {
         ledger.hear(step);
         check(at, step, &ledger, None)?;
+        if ledger.in_flight.is_empty() {
+            held_up.clear();
+        }
         for output in &step.outputs {
             let fact = ledger.take(output);
+            match (&fact, output) {
+                (Fact::RouteFailed(endpoint), _) => drop(held_up.insert(*endpoint)),
+                (_, Output::Dial(order)) => drop(held_up.remove(&order.endpoint)),
+                (_, Output::Event(_) | Output::Cancel(_) | Output::HangUp { .. }) => {}
+            }
             let planned = match output {
                 Output::Event(Event::Attempt(ended)) => ended.next.map(|next| match fact {
+                    Fact::TurnFailed(_) if held_up.contains(&next.endpoint) => (next, After::Route),
                     Fact::TurnFailed(_) => (next, After::Turn),
                     Fact::RouteFailed(_)
                     | Fact::SideFailed

@@ -34,12 +34,18 @@ async fn a_spare_that_its_server_ends_is_replaced_before_any_loss() {
         (spare(&mut events).as_deref(), script.open()),
         (Some("b"), 2)
     );
+    let said = |connector: &Connector<_, _>| connector.handle().explain()[1].clone();
+    assert_eq!(
+        said(&connector),
+        "b:1: a spare stands for 1s, and takes over at once if a:1 is lost"
+    );
 
     script.change("b", [Step::REFUSE]);
     script.cut("b");
     pass(&mut connector, 10 * SECOND).await;
     assert_eq!(spare(&mut events).as_deref(), Some("c"));
     assert_eq!(script.open(), 2);
+    assert!(said(&connector).starts_with("b:1: ready, and not needed"));
     assert!(!link.leave().is_asked(), "the connection in use never knew");
 
     connector.lost(link.id(), Failure::new(Kind::Reset));

@@ -63,7 +63,8 @@ pub struct Tcp {
     /// The default race, if none.
     racing: Option<Arc<Racing>>,
     options: TcpOptions,
-    proxies: Proxies,
+    /// None, if none: they are large, and most dialers have none.
+    proxies: Option<Arc<Proxies>>,
 }
 
 impl Tcp {
@@ -75,7 +76,7 @@ impl Tcp {
             resolver: None,
             racing: None,
             options: TcpOptions::new(),
-            proxies: Proxies::none(),
+            proxies: None,
         }
     }
 
@@ -125,7 +126,7 @@ impl Tcp {
     /// The same through these proxies, where an endpoint has none of its own.
     #[must_use]
     pub fn proxies(mut self, proxies: impl Into<Proxies>) -> Self {
-        self.proxies = proxies.into();
+        self.proxies = Some(Arc::new(proxies.into()));
         self
     }
 
@@ -251,8 +252,8 @@ impl Dial for Tcp {
         let port = self.port(to.url())?;
         let host = to.url().host();
         let options = to.option().unwrap_or(&self.options);
-        let proxies = to.option().unwrap_or(&self.proxies);
-        match proxies.of(to.url(), port) {
+        let proxies = to.option::<Proxies>().or(self.proxies.as_deref());
+        match proxies.and_then(|proxies| proxies.of(to.url(), port)) {
             None => self.reach(host, port, options, cx).await,
             Some(proxy) => Box::pin(self.reach_through(proxy, to, port, options, cx)).await,
         }

@@ -40,6 +40,8 @@ pub struct EndpointReport {
     pub failed_at: Option<Time>,
     /// When a dial of it last gave a connection.
     pub connected_at: Option<Time>,
+    /// Since when a spare connection to it stands, if one does.
+    pub spare_since: Option<Time>,
 }
 
 impl EndpointReport {
@@ -55,6 +57,7 @@ impl EndpointReport {
             error: None,
             failed_at: None,
             connected_at: None,
+            spare_since: None,
         }
     }
 
@@ -200,17 +203,25 @@ impl Snapshot {
             Status::Closed(_) | Status::Dropped => {
                 format!("{}; over: the connector is closed", self.condition(report))
             }
-            Status::Connected { target, .. } => match report.condition {
-                Condition::Active => format!(
+            Status::Connected { target, .. } => match (report.condition, report.spare_since) {
+                (Condition::Active, Some(since)) => format!(
+                    "a spare stands for {}, and takes over at once if {} is lost",
+                    short(self.at.since(since)),
+                    target.endpoint().name()
+                ),
+                (Condition::Active, None) => format!(
                     "ready, and not needed while {} stands{}",
                     target.endpoint().name(),
                     failures(report)
                 ),
-                Condition::Marked
-                | Condition::Suspended
-                | Condition::Retired
-                | Condition::Off
-                | Condition::Removed => self.condition(report),
+                (
+                    Condition::Marked
+                    | Condition::Suspended
+                    | Condition::Retired
+                    | Condition::Off
+                    | Condition::Removed,
+                    _,
+                ) => self.condition(report),
             },
             Status::Dialing { target }
             | Status::Held { target, .. }

@@ -105,12 +105,16 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                     id: order.attempt,
                     target: target.clone(),
                 };
-                self.kept.push(Kept::new(Established {
+                if self.kept.capacity() == 0 {
+                    self.kept.reserve_exact(1);
+                }
+                let established = Established {
                     conn,
                     link,
                     arrival: Arrival::First,
                     leave: Leave::default(),
-                }));
+                };
+                self.kept.push(Kept::new(order.endpoint, established));
                 let remains = Remains {
                     target,
                     trail,
@@ -160,6 +164,10 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         let Some(target) = self.target(order.endpoint, order.route) else {
             return;
         };
+        if self.in_flight.capacity() == 0 {
+            // Mostly it stays the only one.
+            self.in_flight.reserve_exact(1);
+        }
         self.in_flight.push(InFlight {
             ordered: now,
             began: now,

@@ -12,11 +12,13 @@ use crate::drive::connector::{Connector, Established, Remains};
 use crate::drive::error::Loss;
 use crate::drive::guard;
 use crate::drive::keep::{Keep, Keepers};
+use crate::endpoint::EndpointId;
 use crate::machine::{self, Input};
 
 /// A connection that nobody has taken: the next one, or a spare.
 pub(super) struct Kept<T> {
     pub(super) established: Established<T>,
+    pub(super) endpoint: EndpointId,
     keeper: Keeper<T>,
 }
 
@@ -35,9 +37,10 @@ enum Said {
 }
 
 impl<T> Kept<T> {
-    pub(super) fn new(established: Established<T>) -> Self {
+    pub(super) fn new(endpoint: EndpointId, established: Established<T>) -> Self {
         Self {
             established,
+            endpoint,
             keeper: Keeper::NotYet,
         }
     }
@@ -46,6 +49,7 @@ impl<T> Kept<T> {
         let Self {
             established: Established { conn, link, .. },
             keeper,
+            ..
         } = self;
         let said = catch_unwind(AssertUnwindSafe(|| {
             if let Keeper::NotYet = keeper {
@@ -89,6 +93,11 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         } else {
             false
         }
+    }
+
+    /// The connection to this endpoint is no spare any more.
+    pub(super) fn forget_spare(&self, endpoint: EndpointId) {
+        self.note(endpoint, |report| report.spare_since = None);
     }
 
     /// Looks after the spares. The machine hears at once of one that has died.

@@ -254,7 +254,14 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     /// This connection is no more ours: dropped if it is here; if it is out, its session is told to
     /// leave, and may finish for this long.
     fn drop_connection(&mut self, attempt: AttemptId, grace: Option<Duration>) {
-        self.kept.retain(|kept| kept.established.id() != attempt);
+        if let Some(at) = self
+            .kept
+            .iter()
+            .position(|kept| kept.established.id() == attempt)
+        {
+            let gone = self.kept.remove(at).endpoint;
+            self.forget_spare(gone);
+        }
         if let Some(out) = self.out.take_if(|out| out.link.id == attempt) {
             out.leave.ask();
             self.parting = grace.filter(|grace| !grace.is_zero());

@@ -69,13 +69,16 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             machine::Event::SpareLost { link, failure } => {
                 let error = remains.and_then(|remains| remains.error.as_ref());
                 self.note(link.endpoint, |report| {
+                    report.spare_since = None;
                     report.on_failure(failure, error, now);
                 });
+            }
+            machine::Event::SpareReady(link) => {
+                self.note(link.endpoint, |report| report.spare_since = Some(now));
             }
             machine::Event::SessionGone
             | machine::Event::Switching { .. }
             | machine::Event::Draining { .. }
-            | machine::Event::SpareReady(_)
             | machine::Event::Starved
             | machine::Event::Closed(_) => {}
         }

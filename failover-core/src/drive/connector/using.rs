@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::attempt::AttemptId;
 use crate::dial::Dial;
 use crate::drive::clock::Clock;
+use crate::drive::connector::kept::Kept;
 use crate::drive::connector::leaving::Leaving;
 use crate::drive::connector::{Connections, Connector, Established, Out, Warned};
 use crate::drive::error::{GiveUp, Loss};
@@ -303,7 +304,12 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             .kept
             .iter()
             .position(|kept| kept.established.id() == attempt)?;
-        let mut established = self.kept.remove(at).established;
+        let Kept {
+            mut established,
+            endpoint,
+            ..
+        } = self.kept.remove(at);
+        self.forget_spare(endpoint);
         // Who holds a connection holds no memory for dials: most clients stay connected for long.
         self.kept.shrink_to_fit();
         self.in_flight.shrink_to_fit();

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::process::Stdio;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use failover_core::policy::Policy;
@@ -80,7 +81,7 @@ pub(crate) async fn measure_memory(table: &mut Table) -> Outcome {
         bare.push(memory_of("bare").await?);
     }
     table.row(Row {
-        what: format!("memory per idle client (PSS of a process with {CLIENTS})"),
+        what: format!("memory per idle client (PSS of a process with {CLIENTS}, one policy)"),
         ours: format!("{:.0} B", median(ours)),
         beside: format!(
             "{:.0} B for a tokio task with the same socket",
@@ -118,21 +119,22 @@ async fn memory_of(kind: &str) -> Outcome<f64> {
 /// The process beside: makes the clients, and says what each of them weighs.
 pub(crate) async fn clients(kind: &str, server: SocketAddr) -> Outcome {
     more_descriptors()?;
+    let policy = Arc::new(Policy::default());
     // What the first of them costs (pages of code, the runtime's own) is not the next one's price.
     for _ in 0..20 {
-        start_client(kind, server)?;
+        start_client(kind, server, &policy)?;
     }
     sleep(Duration::from_millis(300)).await;
     let before = pss()?;
     for _ in 0..CLIENTS {
-        start_client(kind, server)?;
+        start_client(kind, server, &policy)?;
     }
     sleep(Duration::from_millis(1500)).await;
     println!("{:.1}", (pss()? - before) / CLIENTS as f64);
     Ok(())
 }
 
-fn start_client(kind: &str, server: SocketAddr) -> Outcome {
+fn start_client(kind: &str, server: SocketAddr, policy: &Arc<Policy>) -> Outcome {
     if kind == "bare" {
         tokio::spawn(async move {
             let mut stream = TcpStream::connect(server).await?;
@@ -142,7 +144,7 @@ fn start_client(kind: &str, server: SocketAddr) -> Outcome {
         });
         return Ok(());
     }
-    let mut client = client(&[server], Policy::default())?;
+    let mut client = client(&[server], Arc::clone(policy))?;
     tokio::spawn(async move {
         client
             .run(|mut link| async move { Err::<(), _>(read_to_the_end(&mut link.conn).await) })

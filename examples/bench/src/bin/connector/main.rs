@@ -9,6 +9,8 @@ mod sweep;
 mod takeover;
 
 use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use failover_core::directory::{Endpoint, UrlError};
 use failover_core::drive::Connector;
@@ -84,7 +86,7 @@ fn pin_to_one_cpu() -> Outcome {
     Ok(sched_setaffinity(None, &one)?)
 }
 
-fn client(servers: &[std::net::SocketAddr], policy: Policy) -> Outcome<Client> {
+fn client(servers: &[SocketAddr], policy: impl Into<Arc<Policy>>) -> Outcome<Client> {
     let endpoints = servers
         .iter()
         .map(|server| Endpoint::parse(&format!("tcp://{server}")))

@@ -12,7 +12,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use self::common::Place;
-use self::programs::{Nats, haproxy, nginx_with_stream, openssl};
+use self::programs::{Nats, haproxy, nginx_with_stream, openssl, openssl_with};
 
 #[test]
 fn a_mixed_deployment_is_good_and_one_dead_program_makes_its_own_servers_bad() {
@@ -84,6 +84,42 @@ fn a_mixed_deployment_is_good_and_one_dead_program_makes_its_own_servers_bad() {
         "{lines:#?}"
     );
     assert_eq!(lines[0]["kind"], "refused");
+}
+
+/// Before TLS 1.3 `openssl` calls it a failed handshake, and since then it says so after the handshake.
+#[test]
+fn a_client_certificate_that_is_demanded_is_asked_for_in_words() {
+    let place = Place::new();
+    let ca = place.path("ca.pem");
+    let demand = ["-Verify", "3", "-verify_return_error", "-CAfile", &ca];
+    let (_old, old) = openssl_with(&place, &[&demand[..], &["-tls1_2"]].concat());
+    let (_new, new) = openssl_with(&place, &demand);
+    let text = format!(
+        "version = 1\nendpoints = [\"tls://127.0.0.1:{old}\", \"tls://127.0.0.1:{new}\"]\n\
+         policy.deadline = \"5s\"\n[transport.tls]\nca = \"{ca}\"\n"
+    );
+    let (code, lines) = probe(&place.write("deploy.toml", &text));
+    assert_eq!(code, Some(1), "{lines:#?}");
+    for line in &lines {
+        let error = line["error"].as_str().unwrap();
+        assert!(
+            error.contains("demands a client certificate, and none was shown"),
+            "{line}"
+        );
+        assert!(
+            line["advice"][0]
+                .as_str()
+                .unwrap()
+                .contains("`certificate` and `key`"),
+            "{line}"
+        );
+        assert_eq!(line["kind"], "tls");
+    }
+
+    let own = place.path("server.pem");
+    let text = format!("{text}certificate = \"{own}\"\nkey = \"{own}\"\n");
+    let (code, lines) = probe(&place.write("deploy.toml", &text));
+    assert_eq!(code, Some(0), "{lines:#?}");
 }
 
 fn probe(file: &str) -> (Option<i32>, Vec<Value>) {

@@ -173,7 +173,27 @@ fn people_get_a_table_and_the_findings_below_it() {
         text.contains(&format!("\n    at 127.0.0.1:{mute}\n")),
         "{text}"
     );
+    assert!(
+        text.ends_with("\n  1 good, 0 with a warning, 1 bad\n"),
+        "{text}"
+    );
     assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn a_server_that_closes_after_a_while_is_found_by_who_listens_longer() {
+    let late = serve(|stream| async move {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        drop(stream);
+    });
+    let url = format!("tcp://127.0.0.1:{late}");
+    let ran = failover(&["probe", "--listen", "10s", &url]);
+    let text = String::from_utf8(ran.stdout).unwrap();
+    assert_eq!(ran.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("the server accepts, and closes after"),
+        "{text}"
+    );
 }
 
 #[test]

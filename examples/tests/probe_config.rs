@@ -151,6 +151,27 @@ fn one_bad_server_is_told_with_the_key_that_would_mend_it() {
 }
 
 #[test]
+fn a_server_that_ignores_the_protocols_offered_is_told_and_good() {
+    let ca = Ca::new();
+    let tls = serve_tls(ca.server(loopback()), until_end);
+    let place = Place::new("alpn");
+    for table in ["", "alpn = [\"mqtt\"]"] {
+        let file = place.write(&format!(
+            "version = 1\nendpoints = [\"tls://127.0.0.1:{tls}\"]\n[transport.tls]\nca = \"{}\"\n{table}\n",
+            ca.file.display()
+        ));
+        let (code, lines) = reports(&probe(&["--json", "--config", &file]));
+        assert_eq!((code, &lines[0]["verdict"]), (Some(0), &"good".into()));
+        let advice = lines[0]["advice"].to_string();
+        assert_eq!(
+            advice.contains("none of the protocols offered"),
+            !table.is_empty()
+        );
+        assert_eq!(lines[0]["tls"]["key_exchange"], "X25519");
+    }
+}
+
+#[test]
 fn the_policys_deadline_counts_unless_a_flag_gives_another() {
     let mute = serve(until_end);
     let place = Place::new("deadline");

@@ -28,7 +28,6 @@ use transport_tcp::{ByteStream, Tcp, TcpError, TokioClock};
 use transport_tls::rustls::{HandshakeKind, ServerConfig};
 use transport_tls::{
     Alpn, CertificateCheck, Pem, Roots, ServerName, SpkiPin, Tls, TlsConfig, TlsError, TlsStream,
-    TlsVersion,
 };
 
 type DialResult = Result<TlsStream<tokio::net::TcpStream>, TlsError<TcpError>>;

@@ -19,6 +19,23 @@
 //! }
 //! ```
 //!
+//! And wss as it is used, with a token:
+//!
+//! ```no_run
+//! use failover_core::directory::Endpoint;
+//! use failover_core::drive::Connector;
+//! use transport_tcp::{Tcp, TokioClock};
+//! use transport_tls::{Tls, TlsConfig};
+//! use transport_ws::{Ws, WsConfig};
+//!
+//! let tls = Tls::new(Tcp::new(), TlsConfig::new().client()?);
+//! let config = WsConfig::default().header("Authorization", "Bearer hunter2");
+//! let connector = Connector::builder(Ws::new(tls).config(config), TokioClock::new())
+//!     .endpoint(Endpoint::parse("wss://a.example/feed?since=0")?)
+//!     .build()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Reading order: [`Ws`] and [`WsMessages`], [`WsConfig`], [`WsError`] with [`Refusal`], then what a
 //! dial gives: [`MessageStream`], [`WsStream`] on top of it, and [`SessionError`].
 //!

@@ -100,11 +100,17 @@ fn start_nginx(place: &Place, to: u16, port: u16, before: &str, ports: &[u16]) -
 
 /// Sends each line back, reversed.
 pub(crate) fn openssl(place: &Place) -> (Program, u16) {
+    openssl_with(place, &[])
+}
+
+/// The same with further options.
+pub(crate) fn openssl_with(place: &Place, more: &[&str]) -> (Program, u16) {
     let port = free_port();
     let (accept, pem) = (format!("127.0.0.1:{port}"), place.path("server.pem"));
     let arguments = [
         "s_server", "-accept", &accept, "-cert", &pem, "-key", &pem, "-rev", "-quiet",
     ];
+    let arguments = [&arguments[..], more].concat();
     (Program::start(place, "openssl", &arguments, &[port]), port)
 }
 

@@ -206,6 +206,21 @@ async fn tls_first_hears_the_greeting_through_tls_and_leaves_a_server_that_greet
     assert_eq!(kind, Kind::Tls, "{said}");
 }
 
+#[test]
+fn the_tool_refuses_what_no_server_would_take_as_a_bad_argument() {
+    for (arguments, told) in [
+        (&["pub", "a b", "x"][..], "has an empty word or a space"),
+        (&["request", "a..b", "x"], "has an empty word or a space"),
+        (&["sub", "a..b"], "is no subject"),
+    ] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_failover"));
+        let ran = command.arg("nats").args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(2), "{said}");
+        assert!(said.contains(told), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn name_and_password_in_a_url_are_percent_decoded_and_never_told() {
     let server = Server::new().await;

@@ -9,7 +9,7 @@ use examples::timeline::chain;
 use failover_core::dial::Dial;
 use failover_core::directory::Endpoint;
 use failover_core::drive::{Connector, Events};
-use failover_core::link::{AtLoss, Bounds, LinkPolicy, Outbox, Overflow};
+use failover_core::link::{AtLoss, Bounds, LinkPolicy, Outbox, Overflow, Refusal, Refused};
 use failover_core::messaging::{Inbox, Link, LoggedIn, Login, News, Protocol, Wire, open};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -136,13 +136,10 @@ pub(crate) async fn send_lines<P: Protocol>(
     link: &Link<P>,
     text: Option<&str>,
     message: impl Fn(String) -> P::Message,
-) -> Result<(), Problem>
-where
-    P::Message: std::fmt::Debug,
-{
+) -> Result<(), Problem> {
     let send = async |text: String| {
         let sent = link.send(message(text)).await;
-        sent.map(drop).map_err(|error| Problem::failed(&error))
+        sent.map(drop).map_err(|error| refused(&error))
     };
     if let Some(text) = text {
         return send(text.to_string()).await;
@@ -154,6 +151,14 @@ where
             Some(line) => send(line).await?,
             None => return Ok(()),
         }
+    }
+}
+
+/// A message that no server would take was not worth sending; another one might have been taken.
+pub(crate) fn refused<M>(refused: &Refused<M>) -> Problem {
+    match matches!(refused.refusal, Refusal::Invalid { .. }) {
+        true => Problem::bad(refused),
+        false => Problem::failed(refused),
     }
 }
 

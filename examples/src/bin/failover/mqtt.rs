@@ -7,7 +7,7 @@ use examples::mqtt::{Credentials, Incoming, Mqtt, MqttError, Publish, Qos, diale
 use failover_core::dial::Registry;
 use failover_core::drive::Connector;
 use failover_core::heartbeat::Heartbeat;
-use failover_core::link::{Bounds, LinkPolicy, Overflow, Replay};
+use failover_core::link::{Bounds, Late, LinkPolicy, Overflow, Replay, Reply};
 use failover_core::messaging::{Link, Login, Room};
 use failover_core::policy::{Limit, Limits, Overlap, Policy, Standing};
 use serde_json::json;
@@ -15,6 +15,7 @@ use transport_tcp::{ByteStream, TokioClock};
 
 use crate::Problem;
 use crate::messages::{self, MessageArguments};
+use crate::values::duration;
 
 /// Publish to and subscribe at MQTT 3.1.1 brokers (mosquitto, RabbitMQ, …), failing over while it runs.
 ///
@@ -77,6 +78,9 @@ enum MqttCommand {
         /// The broker keeps the last one for those who subscribe later
         #[arg(long)]
         retain: bool,
+        /// How long an acknowledgement may take (QoS 1); then the next broker is tried
+        #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
+        receipt: Duration,
     },
 }
 
@@ -85,7 +89,7 @@ pub(crate) fn run(arguments: &MqttArguments) -> Result<(), Problem> {
     let hopeless = |error: &MqttError| matches!(error, MqttError::NotSubscribed { .. });
     messages::run(
         connector(arguments)?,
-        link_policy()?,
+        link_policy(&arguments.command)?,
         &arguments.common,
         hopeless,
         async |link, _| talk(link, arguments).await,
@@ -118,14 +122,21 @@ fn connector(arguments: &MqttArguments) -> Result<Connector<Dialer, TokioClock>,
         .map_err(|error| Problem::bad(&error))
 }
 
-fn link_policy() -> Result<LinkPolicy, Problem> {
+fn link_policy(command: &MqttCommand) -> Result<LinkPolicy, Problem> {
     // The keep alive is said at the login; how long a write may take is ours to say.
     let deadline = Heartbeat::builder().write_deadline(WRITE_DEADLINE).build();
     let bounds = Bounds::DEFAULT.messages(MOST_MESSAGES);
-    Ok(messages::patient()
+    let policy = messages::patient()
         .heartbeat(deadline.map_err(|error| Problem::bad(&error))?)
         .bounds(bounds.overflow(Overflow::Wait { most: None }))
-        .replay(Replay::Bytes(LinkPolicy::BYTES)))
+        .replay(Replay::Bytes(LinkPolicy::BYTES));
+    Ok(match command {
+        MqttCommand::Pub { receipt, .. } => policy.reply(Reply::Within {
+            deadline: *receipt,
+            then: Late::Fault,
+        }),
+        MqttCommand::Sub { .. } => policy,
+    })
 }
 
 const WRITE_DEADLINE: Duration = Duration::from_secs(30);
@@ -153,6 +164,7 @@ async fn talk(link: &Link<Mqtt>, arguments: &MqttArguments) -> Result<(), Proble
             topic,
             text,
             retain,
+            ..
         } => {
             let message = |text: String| {
                 let message = Publish::to(topic, text.into_bytes()).qos(qos);

@@ -7,7 +7,7 @@ use examples::nats::{Incoming, Nats, NatsError, Publish, dialer, policy, subscri
 use failover_core::drive::Connector;
 use failover_core::heartbeat::Heartbeat;
 use failover_core::link::{Late, LinkPolicy, Reply};
-use failover_core::messaging::{Link, Login, Room};
+use failover_core::messaging::{Link, Login, RequestError, Room};
 use failover_core::policy::{Limit, Limits};
 use serde_json::json;
 use transport_tcp::TokioClock;
@@ -134,8 +134,10 @@ async fn talk(link: &Link<Nats>, arguments: &NatsArguments) -> Result<(), Proble
         }
         NatsCommand::Request { subject, text, .. } => {
             let asked = Publish::request(subject, text.clone().into_bytes());
-            let answer = link.request(asked).await;
-            let answer = answer.map_err(|error| Problem::failed(&error))?;
+            let answer = link.request(asked).await.map_err(|error| match &error {
+                RequestError::Refused(refused) => messages::refused(refused),
+                error => Problem::failed(error),
+            })?;
             if let Some(status) = answer.status {
                 let text = format!("nobody answers `{subject}` (status {status})");
                 return Err(Problem::Failed(text));

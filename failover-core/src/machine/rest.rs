@@ -233,7 +233,16 @@ impl Machine {
                 slot: u8::try_from(live.slot).ok()?,
                 route: live.route,
             },
-            _ => return None,
+            (
+                State::Idle
+                | State::Paused
+                | State::Starved
+                | State::Waiting(_)
+                | State::Dialing
+                | State::Connected(_)
+                | State::Closed(_),
+                _,
+            ) => return None,
         })
     }
 }

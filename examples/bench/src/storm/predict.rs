@@ -1,6 +1,5 @@
 //! The same storm in the simulator.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
@@ -83,39 +82,34 @@ pub(super) fn predict(
         dials: herd.bins.iter().skip(died).map(|bin| bin.dials).sum(),
     };
     if run.over == Over::Tcp {
-        let accepted = herd.bins.iter().skip(after).map(|bin| bin.accepted);
-        let greeted = greeted(accepted, herd.bin, work);
-        let share = |percent: usize| {
-            greeted
-                .get((run.clients * percent).div_ceil(100) - 1)
-                .copied()
+        let since = |number: usize| {
+            let began = herd.bin * u32::try_from(number).unwrap_or(u32::MAX);
+            began.saturating_sub(to)
         };
-        predicted.back = [50, 90, 99, 100].map(share);
-        let mut per_bin = BTreeMap::new();
-        for at in greeted {
-            *per_bin
-                .entry(at.as_nanos() / herd.bin.as_nanos())
-                .or_insert(0) += 1;
-        }
-        predicted.peak = per_bin.into_values().max().unwrap_or_default();
+        let bins = herd.bins.iter().enumerate().skip(after.saturating_sub(1));
+        let came = bins.map(|(number, bin)| (since(number), bin.accepted));
+        let greeted = greeted(came, herd.bin, work);
+        predicted.back = [50, 90, 99, 100].map(|percent| {
+            let last = (run.clients * percent).div_ceil(100);
+            greeted.get(last.checked_sub(1)?).copied()
+        });
     }
     Ok(predicted)
 }
 
-/// When each of the connections that come in these stretches of time, evenly, is greeted by a server that
-/// takes them one after the other.
+/// When each of the connections is greeted that come in these stretches of time, evenly, to a server that takes
+/// them one after the other.
 fn greeted(
-    accepted: impl Iterator<Item = u64>,
+    came: impl Iterator<Item = (Duration, u64)>,
     stretch: Duration,
     work: Duration,
 ) -> Vec<Duration> {
     let mut free = Duration::ZERO;
     let mut greeted = Vec::new();
-    for (number, many) in (0_u32..).zip(accepted) {
+    for (since, many) in came {
         let many = u32::try_from(many).unwrap_or(u32::MAX);
         for one in 0..many {
-            let came = stretch * number + stretch * one / many;
-            free = free.max(came) + work;
+            free = free.max(since + stretch * one / many) + work;
             greeted.push(free);
         }
     }

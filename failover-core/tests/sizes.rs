@@ -82,6 +82,34 @@ const WITH_SPARE: usize = 1024;
 /// What draws the waits alone, beside the reference to the policy.
 const WAITS: usize = 32;
 
+/// What a client of a fleet takes at the peak of an outage, with three endpoints and all that is planned for
+/// it. Eight bytes more are what a herd counts of it: 256 together.
+#[cfg(feature = "sim")]
+const OF_A_FLEET: isize = 248;
+
+#[cfg(feature = "sim")]
+#[test]
+fn a_client_of_a_fleet_is_small_at_the_peak_of_an_outage() {
+    use failover_core::sim::{Deed, Fleet, Meets, Server};
+    const CLIENTS: usize = 100_000;
+    let second = |n| Time::ZERO + Duration::from_secs(n);
+    let before = COUNTED.with(Cell::get).0;
+    PEAK.set(before);
+    let servers = endpoints().iter().map(|traits| Server::new(*traits));
+    let mut fleet = Fleet::new(Policy::default(), servers.collect(), CLIENTS, Seed::new(1));
+    for server in 0..3 {
+        fleet.deed(second(30), server, Deed::Meets(Meets::REFUSE));
+        fleet.deed(second(30), server, Deed::RESET);
+        fleet.deed(second(40), server, Deed::Meets(Meets::ACCEPT));
+    }
+    fleet.start_over(Duration::from_secs(15));
+    fleet.run_until(second(60), u64::MAX, &mut |_, _| {});
+    assert_eq!(fleet.connected(), CLIENTS);
+    let each = (PEAK.get() - before) / isize::try_from(CLIENTS).unwrap();
+    println!("a client of a fleet, 3 endpoints: {each} bytes");
+    assert!(each <= OF_A_FLEET, "{each}");
+}
+
 #[test]
 fn a_step_of_a_running_machine_takes_no_memory() {
     let policy = Arc::new(Policy::default());
@@ -234,6 +262,8 @@ fn endpoints() -> Endpoints {
 std::thread_local! {
     /// Bytes in use and allocations made by this thread.
     static COUNTED: Cell<(isize, u64)> = const { Cell::new((0, 0)) };
+    /// The most bytes that were in use.
+    static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
 struct Counting;
@@ -245,6 +275,7 @@ fn count(bytes: isize, allocations: u64) {
     let _ = COUNTED.try_with(|counted| {
         let (held, made) = counted.get();
         counted.set((held + bytes, made + allocations));
+        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(held + bytes)));
     });
 }
 

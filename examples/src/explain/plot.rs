@@ -15,8 +15,10 @@ pub(super) fn fan(name: &str, plain: &Measured, tls: &Measured) -> Result<String
     {
         let root = SVGBackend::with_string(&mut text, (WIDTH, HEIGHT)).into_drawing_area();
         root.fill(&WHITE).map_err(unplotted)?;
-        let title = format!("{name}: the delay before each attempt after a loss, all servers away");
-        let body = root.titled(&title, ("sans-serif", 18)).map_err(unplotted)?;
+        let title = format!(
+            "{name}: the delay before each attempt after a loss, all servers away; median (line), 5 to 95 % (bar)"
+        );
+        let body = root.titled(&title, ("sans-serif", 16)).map_err(unplotted)?;
         let delays = plain.delays.iter().chain(&tls.delays);
         let most = delays.map(|spread| log(spread.high)).fold(1.0, f64::max) * 1.05;
         let halves = body.split_evenly((2, 1));
@@ -60,26 +62,14 @@ fn chart(
         let corners = [(place(number) - 0.3, low), (place(number) + 0.3, high)];
         Rectangle::new(corners, blue.mix(0.3).filled())
     });
-    let drawn = chart.draw_series(bars).map_err(unplotted)?;
-    drawn.label("5 to 95 %").legend(move |(x, y)| {
-        Rectangle::new([(x, y - 4), (x + 14, y + 4)], blue.mix(0.3).filled())
-    });
+    chart.draw_series(bars).map_err(unplotted)?;
     let medians = delays.iter().enumerate().map(|(number, spread)| {
         let at = log(spread.median);
         let ends = [(place(number) - 0.3, at), (place(number) + 0.3, at)];
         PathElement::new(ends, blue.stroke_width(2))
     });
-    let drawn = chart.draw_series(medians).map_err(unplotted)?;
-    drawn
-        .label("median")
-        .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], blue.stroke_width(2)));
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE.mix(0.8))
-        .label_font(("sans-serif", 12))
-        .draw()
-        .map_err(unplotted)
+    chart.draw_series(medians).map_err(unplotted)?;
+    Ok(())
 }
 
 /// Zero for up to a millisecond.

@@ -50,10 +50,7 @@ pub fn run(
     contestant: &Contestant,
     progress: &mut dyn FnMut(Progress),
 ) -> Herd {
-    let scenario = Scenario {
-        policy: contestant.policy.clone(),
-        ..scenario.clone()
-    };
+    let scenario = scenario.under(contestant.policy.clone());
     let clock = Clock::start();
     let mut fleet = scenario.fleet();
     let mut count = Count::new(&scenario);

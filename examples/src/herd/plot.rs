@@ -145,7 +145,7 @@ fn chart(
         .draw()
         .map_err(unplotted)?;
     for (curve, colour) in curves.iter().zip(COLOURS) {
-        let line = LineSeries::new(curve.points.iter().copied(), colour.stroke_width(1));
+        let line = LineSeries::new(curve.points.iter().copied(), colour.stroke_width(2));
         chart.draw_series(line).map_err(unplotted)?;
     }
     Ok(())
@@ -197,7 +197,10 @@ fn outage(
 /// 6 as 1M: the curve of dials shows logarithms, for the worst policy knocks a thousand times as often
 /// as the best.
 fn power(log: f64) -> String {
-    short(10_f64.powf(log).round())
+    match 10_f64.powf(log).round() {
+        most if most <= 1.0 => "≤ 1".to_string(),
+        dials => short(dials),
+    }
 }
 
 /// 1200000 as 1.2M.

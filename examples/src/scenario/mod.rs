@@ -126,6 +126,15 @@ impl Scenario {
         reader.scenario(raw)
     }
 
+    /// The same world, its clients under this policy.
+    #[must_use]
+    pub fn under(&self, policy: Policy) -> Self {
+        Self {
+            policy,
+            ..self.clone()
+        }
+    }
+
     /// Its world, with everything planned and every client told to start.
     #[must_use]
     pub fn fleet(&self) -> Fleet {

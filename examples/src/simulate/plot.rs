@@ -17,6 +17,7 @@ const CONNECTED: RGBColor = COLOURS[2];
 const FAILED: RGBColor = COLOURS[1];
 const DIALING: RGBColor = COLOURS[0];
 const IDLE: RGBColor = RGBColor(225, 225, 225);
+const OVER: RGBColor = COLOURS[7];
 
 /// One client's life, a row for each endpoint: when it was connected there, each dial and how it
 /// ended; below them a row for what the client did, grey while it waited. As SVG.
@@ -50,7 +51,7 @@ pub fn plot(scenario: &Scenario, client: usize) -> Result<String, Unplotted> {
             .configure_mesh()
             .disable_y_mesh()
             .light_line_style(WHITE.mix(0.0))
-            .x_desc("seconds: green connected, blue a dial, orange one that failed, grey waiting")
+            .x_desc("seconds: green connected, blue a dial, orange one that failed, grey waiting, black gave up or closed")
             .x_labels(12)
             .y_labels(usize::try_from(rows * 2 + 1).unwrap_or(3))
             .y_label_formatter(&label)
@@ -95,14 +96,15 @@ fn bars(trace: &Trace, until: Time, rows: u32) -> Vec<Bar> {
             Status::Connected { link, .. } => (row(link.endpoint), CONNECTED),
             Status::Waiting { .. } | Status::Paused | Status::Starved => (0, IDLE),
             Status::Dialing { .. } => (0, DIALING),
-            Status::Idle | Status::Closed(_) | _ => continue,
+            Status::Closed(_) => (0, OVER),
+            Status::Idle | _ => continue,
         };
         wide.push(Bar {
             row: place,
             from: step.at,
             to,
             colour,
-            thin: false,
+            thin: colour == OVER,
         });
         for output in &step.outputs {
             let Output::Event(Event::Attempt(ended)) = output else {

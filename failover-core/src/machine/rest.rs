@@ -241,7 +241,16 @@ impl Machine {
                 slot: u8::try_from(slot).ok()?,
                 route,
             },
-            _ => return None,
+            (
+                State::Idle
+                | State::Paused
+                | State::Starved
+                | State::Waiting(_)
+                | State::Dialing
+                | State::Connected { .. }
+                | State::Closed(_),
+                _,
+            ) => return None,
         })
     }
 }

@@ -6,7 +6,7 @@ use clap::Parser;
 use failover_bench::{compare, storm};
 
 /// Measures our laws and our connector beside other crates', on this machine, on loopback alone, and writes
-/// a page in Markdown to the standard output. It takes about five minutes.
+/// a page in Markdown to the standard output. It takes about six minutes.
 #[derive(Parser)]
 struct Arguments {}
 

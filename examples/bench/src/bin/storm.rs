@@ -33,7 +33,8 @@ struct Arguments {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=20))]
     rounds: u32,
     /// Who the clients are: what `failover herd --compare` knows (full-jitter has our default's cap here),
-    /// naive (connect, use, sleep a second, again), stubborn-io.
+    /// naive (connect, use, sleep a second, again), stubborn-io,
+    /// async-nats-client (over TCP alone; its server speaks NATS).
     #[arg(
         long,
         value_delimiter = ',',

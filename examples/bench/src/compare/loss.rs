@@ -18,6 +18,7 @@ use transport_tcp::Tcp;
 
 use super::{DROPPING, LOSSES, MUTE, middle_and_p90};
 use crate::storm::clients::connector;
+use crate::storm::nats;
 use crate::storm::opened::{open, stubborn};
 use crate::storm::tally::Tally;
 use crate::{BASE, CAP};
@@ -30,10 +31,12 @@ pub(super) async fn section() -> io::Result<String> {
         "\n## Clients that reconnect\n\nTCP on loopback, clients and servers in one thread. Ours is the connector with its default \
          policy and two servers. The hand-written loop walks over the same two, sleeps 100 ms, doubled up to 10 s, after \
          each fruitless walk, and begins anew when a dial succeeds. stubborn-io knows one server; its first wait is set \
-         to zero here, then 100 ms, doubled up to 10 s.\n\n\
+         to zero here, then 100 ms, doubled up to 10 s. async-nats has its defaults and both servers, which answer its \
+         login (INFO, CONNECT, PING, PONG: a round trip more than the others have) as a script in the same thread, not \
+         as a real nats-server; it is connected when its event says so.\n\n\
          Loss to connected: from the server's close to its next greeting in the client's hands, {LOSSES} times each, in \
          turn, once with an orderly close (FIN), once with a reset (RST); ours counts a connection as stable after a millisecond here, as these live for five. Accept and drop: dials \
-         in {} s at servers that close whatever they accept. Mute: how long until another server is in use when the first one \
+         in {} s at servers that close whatever they accept, async-nats once it has logged in. Mute: how long until another server is in use when the first one \
          in the list answers no SYN.\n\n\
          | client | FIN to connected, median | p90 | RST to connected, median | p90 | dials while dropped | mute server left after |\n|---|---|---|---|---|---|---|\n",
         DROPPING.as_secs(),
@@ -44,6 +47,7 @@ pub(super) async fn section() -> io::Result<String> {
         dropped(Who::Ours).await?,
         dropped(Who::Hand).await?,
         dropped(Who::Stubborn).await?,
+        dropped(Who::AsyncNats).await?,
     ];
     let mute = mute().await?;
     for (at, who) in Who::ALL.into_iter().enumerate() {
@@ -68,21 +72,28 @@ enum Who {
     Ours,
     Hand,
     Stubborn,
+    AsyncNats,
 }
 
 impl Who {
-    const ALL: [Self; 3] = [Self::Ours, Self::Hand, Self::Stubborn];
+    const ALL: [Self; 4] = [Self::Ours, Self::Hand, Self::Stubborn, Self::AsyncNats];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Ours => "failover-core, transport-tcp",
             Self::Hand => "a loop by hand",
             Self::Stubborn => "stubborn-io",
+            Self::AsyncNats => "async-nats",
         }
     }
 
     /// A client of these servers, running.
-    fn start(self, policy: Policy, servers: &[SocketAddr], tally: &Arc<Tally>) -> io::Result<()> {
+    async fn start(
+        self,
+        policy: Policy,
+        servers: &[SocketAddr],
+        tally: &Arc<Tally>,
+    ) -> io::Result<()> {
         let tally = Arc::clone(tally);
         match self {
             Self::Ours => {
@@ -102,6 +113,15 @@ impl Who {
                 tokio::spawn(stubborn((servers[0], None, tally), options));
                 Ok(())
             }
+            Self::AsyncNats => nats::client(servers, tally).await,
+        }
+    }
+
+    /// What a server says to it when it comes.
+    async fn greet(self, stream: &mut TcpStream) -> io::Result<()> {
+        match self {
+            Self::Ours | Self::Hand | Self::Stubborn => stream.write_all(b".").await,
+            Self::AsyncNats => nats::log_in(stream).await,
         }
     }
 }
@@ -138,20 +158,20 @@ struct Site {
     closed: Mutex<Option<Instant>>,
 }
 
-async fn site(end: End) -> io::Result<(Arc<Site>, Vec<SocketAddr>, Vec<JoinHandle<()>>)> {
+async fn site(who: Who, end: End) -> io::Result<(Arc<Site>, Vec<SocketAddr>, Vec<JoinHandle<()>>)> {
     let site = Arc::new(Site::default());
     let (mut addresses, mut tasks) = (Vec::new(), Vec::new());
     for _ in 0..2 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         addresses.push(listener.local_addr()?);
-        tasks.push(tokio::spawn(greet(listener, Arc::clone(&site), end)));
+        tasks.push(tokio::spawn(greet(listener, Arc::clone(&site), (who, end))));
     }
     Ok((site, addresses, tasks))
 }
 
-async fn greet(listener: TcpListener, site: Arc<Site>, end: End) {
+async fn greet(listener: TcpListener, site: Arc<Site>, (who, end): (Who, End)) {
     while let Ok((mut stream, _)) = listener.accept().await {
-        if stream.write_all(b".").await.is_err() {
+        if who.greet(&mut stream).await.is_err() {
             continue;
         }
         site.close.notified().await;
@@ -166,20 +186,20 @@ async fn greet(listener: TcpListener, site: Arc<Site>, end: End) {
 }
 
 /// In microseconds, one list a client.
-async fn losses(end: End) -> io::Result<[Vec<f64>; 3]> {
+async fn losses(end: End) -> io::Result<[Vec<f64>; Who::ALL.len()]> {
     let policy = Policy::default()
         .to_builder()
         .stable_after(Duration::from_millis(1));
     let policy = policy.build().map_err(io::Error::other)?;
     let mut clients = Vec::new();
     for who in Who::ALL {
-        let (site, servers, tasks) = site(end).await?;
+        let (site, servers, tasks) = site(who, end).await?;
         let tally = Arc::new(Tally::default());
-        who.start(policy.clone(), &servers, &tally)?;
+        who.start(policy.clone(), &servers, &tally).await?;
         returned(&tally).await?;
         clients.push((site, tally, tasks));
     }
-    let mut times = [const { Vec::new() }; 3];
+    let mut times = [const { Vec::new() }; Who::ALL.len()];
     for round in 0..LOSSES {
         for turn in 0..clients.len() {
             let at = (round + turn) % clients.len();
@@ -213,13 +233,16 @@ async fn dropped(who: Who) -> io::Result<u64> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         servers.push(listener.local_addr()?);
         tasks.push(tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                drop(stream);
+            while let Ok((mut stream, _)) = listener.accept().await {
+                // A connection to a NATS server is one when it has logged in.
+                if let Who::AsyncNats = who {
+                    let _ = who.greet(&mut stream).await;
+                }
             }
         }));
     }
     let tally = Arc::new(Tally::default());
-    who.start(Policy::default(), &servers, &tally)?;
+    who.start(Policy::default(), &servers, &tally).await?;
     sleep(DROPPING).await;
     let dials = tally.dials();
     for task in tasks {
@@ -229,7 +252,7 @@ async fn dropped(who: Who) -> io::Result<u64> {
 }
 
 /// How long until the second server of the list is in use, when the first one is mute.
-async fn mute() -> io::Result<[Option<Duration>; 3]> {
+async fn mute() -> io::Result<[Option<Duration>; Who::ALL.len()]> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let mute = socket.listen(1)?;
@@ -241,14 +264,15 @@ async fn mute() -> io::Result<[Option<Duration>; 3]> {
     let policy = policy.build().map_err(io::Error::other)?;
     let mut clients = Vec::new();
     for who in Who::ALL {
-        let (_, servers, tasks) = site(End::Fin).await?;
+        let (_, servers, tasks) = site(who, End::Fin).await?;
         let tally = Arc::new(Tally::default());
-        who.start(policy.clone(), &[address, servers[0]], &tally)?;
+        who.start(policy.clone(), &[address, servers[0]], &tally)
+            .await?;
         clients.push((tally, tasks));
     }
     let began = Instant::now();
     sleep(MUTE).await;
-    let mut left = [None; 3];
+    let mut left = [None; Who::ALL.len()];
     for (left, (tally, tasks)) in left.iter_mut().zip(&clients) {
         let first = tally.take_returns().first().copied();
         *left = first.map(|at| at.saturating_duration_since(began));

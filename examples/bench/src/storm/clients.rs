@@ -19,7 +19,9 @@ use tokio::time::sleep;
 use transport_tcp::{Tcp, TokioClock};
 use transport_tls::Tls;
 
+use super::nats;
 use super::opened::{self, open};
+use super::server::Speaks;
 use super::tally::Tally;
 
 /// What the naive loop sleeps whenever a dial or a connection ends.
@@ -34,6 +36,8 @@ pub(super) enum Who {
     Naive,
     /// stubborn-io with its own strategy from 100 ms, doubling, up to 10 s.
     StubbornIo,
+    /// async-nats with its defaults; its servers speak NATS.
+    AsyncNats,
 }
 
 impl Who {
@@ -42,6 +46,7 @@ impl Who {
         let policy = match name {
             "naive" => return Ok(Self::Naive),
             "stubborn-io" => return Ok(Self::StubbornIo),
+            "async-nats-client" => return Ok(Self::AsyncNats),
             "full-jitter" => full_jitter().map_err(io::Error::other)?,
             "ours-doubling" => crate::ours(),
             _ => Contestant::named(name).map_err(io::Error::other)?.policy,
@@ -55,6 +60,10 @@ impl Who {
             Self::Ours(policy) => return Ok(policy.as_ref().clone()),
             Self::Naive => (NAIVE, NAIVE, None),
             Self::StubbornIo => (crate::BASE, crate::CAP, Some(Ratio::TWO)),
+            Self::AsyncNats => {
+                let law = Contestant::named("async-nats").map_err(io::Error::other)?;
+                return Ok(law.policy);
+            }
         };
         let (backoff, jitter) = match factor {
             None => (Backoff::Constant(base), Jitter::None),
@@ -71,11 +80,19 @@ impl Who {
             .map_err(io::Error::other)
     }
 
+    /// What their server speaks.
+    pub(super) fn speaks(&self) -> Speaks {
+        match self {
+            Self::AsyncNats => Speaks::Nats,
+            Self::Ours(_) | Self::Naive | Self::StubbornIo => Speaks::Byte,
+        }
+    }
+
     /// How long a connection must live before a loss is a first one.
     pub(super) fn stable_after(&self) -> Duration {
         match self {
             Self::Ours(policy) => policy.stable_after(),
-            Self::Naive | Self::StubbornIo => Duration::ZERO,
+            Self::Naive | Self::StubbornIo | Self::AsyncNats => Duration::ZERO,
         }
     }
 }
@@ -124,6 +141,10 @@ impl Maker {
             }
             Who::StubbornIo => {
                 tokio::spawn(stubborn(server, tls, tally));
+                Ok(())
+            }
+            Who::AsyncNats => {
+                tokio::spawn(async move { nats::client(&[server], tally).await });
                 Ok(())
             }
         }

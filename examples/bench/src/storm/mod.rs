@@ -6,6 +6,7 @@
 //! ends itself.
 
 pub(crate) mod clients;
+pub(crate) mod nats;
 pub(crate) mod opened;
 mod predict;
 pub(crate) mod report;
@@ -34,7 +35,8 @@ const SPARE_DESCRIPTORS: u64 = 200;
 /// One storm.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Run {
-    /// Who the clients are: a policy that `failover herd --compare` knows, `naive`, `stubborn-io`.
+    /// Who the clients are: a policy that `failover herd --compare` knows, `naive`, `stubborn-io`,
+    /// `async-nats-client` (over TCP alone).
     /// `full-jitter` has the cap of our default here.
     pub who: String,
     /// What they speak.

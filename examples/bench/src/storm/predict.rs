@@ -16,6 +16,10 @@ const PARTS: usize = 20;
 
 /// What the simulator says of these clients, of a server that is away for so long and takes `work`
 /// for each connection; each twentieth of them noticed after as long as was measured.
+///
+/// A TLS handshake is part of the dial: dials queue for the server, and may run out of time there. Over plain
+/// TCP the system shakes hands for the server, in microseconds: the dial is done, and it is the connection
+/// that waits, without a deadline, until the server accepts and greets it.
 pub(super) fn predict(
     run: &Run,
     away: Duration,
@@ -29,9 +33,9 @@ pub(super) fn predict(
     let from = Duration::from_secs(start_over.as_secs() + 30);
     let to = from + Duration::from_millis(u64::try_from(away.as_millis()).unwrap_or(u64::MAX));
     let until = to + run.within;
-    let url = match run.over {
-        Over::Tcp => "tcp://a:1",
-        Over::Tls => "tls://a:1",
+    let (url, of_dial) = match run.over {
+        Over::Tcp => ("tcp://a:1", Duration::ZERO),
+        Over::Tls => ("tls://a:1", work),
     };
     let mut text = format!(
         "version = 1\nseed = {}\nclients = {count}\nstart_over = \"{}ms\"\nuntil = \"{}ms\"\n\
@@ -40,7 +44,7 @@ pub(super) fn predict(
         run.seed,
         start_over.as_millis(),
         until.as_millis(),
-        work.as_micros().max(1),
+        of_dial.as_micros(),
         from.as_millis(),
         to.as_millis(),
     );
@@ -65,7 +69,7 @@ pub(super) fn predict(
         usize::try_from(bin).unwrap_or(usize::MAX)
     };
     let (died, after) = (bin(from), bin(to));
-    Ok(Predicted {
+    let mut predicted = Predicted {
         // From when it listened, as it is measured: the last to notice may do so after that.
         back: herd.back.map(|at| Some(at?.since(Time::ZERO + to))),
         peak: herd
@@ -76,5 +80,38 @@ pub(super) fn predict(
             .max()
             .unwrap_or_default(),
         dials: herd.bins.iter().skip(died).map(|bin| bin.dials).sum(),
-    })
+    };
+    if run.over == Over::Tcp {
+        let since = |number: usize| {
+            let began = herd.bin * u32::try_from(number).unwrap_or(u32::MAX);
+            began.saturating_sub(to)
+        };
+        let bins = herd.bins.iter().enumerate().skip(after.saturating_sub(1));
+        let came = bins.map(|(number, bin)| (since(number), bin.accepted));
+        let greeted = greeted(came, herd.bin, work);
+        predicted.back = [50, 90, 99, 100].map(|percent| {
+            let last = (run.clients * percent).div_ceil(100);
+            greeted.get(last.checked_sub(1)?).copied()
+        });
+    }
+    Ok(predicted)
+}
+
+/// When each of the connections is greeted that come in these stretches of time, evenly, to a server that takes
+/// them one after the other.
+fn greeted(
+    came: impl Iterator<Item = (Duration, u64)>,
+    stretch: Duration,
+    work: Duration,
+) -> Vec<Duration> {
+    let mut free = Duration::ZERO;
+    let mut greeted = Vec::new();
+    for (since, many) in came {
+        let many = u32::try_from(many).unwrap_or(u32::MAX);
+        for one in 0..many {
+            free = free.max(since + stretch * one / many) + work;
+            greeted.push(free);
+        }
+    }
+    greeted
 }

@@ -23,6 +23,11 @@ const SETTLE: Duration = Duration::from_secs(15);
 
 pub(super) async fn run(run: Run) -> io::Result<Figures> {
     let who = Who::named(&run.who)?;
+    if matches!((&who, run.over), (Who::AsyncNats, Over::Tls)) {
+        return Err(io::Error::other(
+            "async-nats-client comes over TCP alone: its TLS begins after INFO",
+        ));
+    }
     let ips: Vec<IpAddr> = (1..=ADDRESSES)
         .map(|n| IpAddr::from(Ipv4Addr::new(127, 0, 0, n)))
         .collect();
@@ -34,6 +39,7 @@ pub(super) async fn run(run: Run) -> io::Result<Figures> {
     let orders = Orders {
         addresses: free_addresses(&ips)?,
         identity,
+        speaks: who.speaks(),
     };
     let server = Server::start(&orders).await?;
     let settle = who.stable_after().min(SETTLE) + Duration::from_millis(500);

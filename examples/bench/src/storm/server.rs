@@ -13,6 +13,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use super::nats;
 use crate::tls::Identity;
 
 /// The argument by which a program becomes this server.
@@ -27,6 +28,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Orders {
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) identity: Option<Identity>,
+    pub(super) speaks: Speaks,
+}
+
+/// What a server says to a client that comes.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(super) enum Speaks {
+    /// One byte.
+    Byte,
+    /// What it takes to log in to NATS.
+    Nats,
 }
 
 /// What a server saw.
@@ -116,7 +127,8 @@ pub(super) fn serve() -> io::Result<()> {
         let answering = Arc::clone(&counter);
         std::thread::spawn(move || answer(&answering));
         for listener in listeners {
-            tokio::spawn(accept(listener, acceptor.clone(), Arc::clone(&counter)));
+            let speaks = (acceptor.clone(), orders.speaks);
+            tokio::spawn(accept(listener, speaks, Arc::clone(&counter)));
         }
         std::future::pending().await
     })
@@ -167,7 +179,11 @@ impl Counter {
     }
 }
 
-async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, counter: Arc<Counter>) {
+async fn accept(
+    listener: TcpListener,
+    (acceptor, speaks): (Option<TlsAcceptor>, Speaks),
+    counter: Arc<Counter>,
+) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             sleep(Duration::from_millis(10)).await;
@@ -176,17 +192,20 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, counter: A
         counter.note();
         let _ = stream.set_nodelay(true);
         match &acceptor {
-            None => drop(tokio::spawn(greet(stream))),
+            None => drop(tokio::spawn(greet(stream, speaks))),
             Some(acceptor) => {
                 let accepting = acceptor.accept(stream);
-                tokio::spawn(async move { greet(accepting.await?).await });
+                tokio::spawn(async move { greet(accepting.await?, speaks).await });
             }
         }
     }
 }
 
-/// One byte, so that the client knows that it is served; then nothing until it goes.
-async fn greet(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+/// One byte, so that the client knows that it is served, or a login; then nothing until it goes.
+async fn greet(mut stream: impl AsyncRead + AsyncWrite + Unpin, speaks: Speaks) -> io::Result<()> {
+    if let Speaks::Nats = speaks {
+        return nats::serve(stream).await;
+    }
     stream.write_all(b".").await?;
     stream.flush().await?;
     stream.read_u8().await.map(drop)

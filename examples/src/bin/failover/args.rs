@@ -191,8 +191,9 @@ pub(crate) struct HerdArguments {
     pub(crate) scenario: PathBuf,
     #[command(flatten)]
     pub(crate) world: HerdWorld,
-    /// Instead of the scenario's policy, these: presets, `ours`, or laws known elsewhere (async-nats,
-    /// grpc, full-jitter, equal-jitter, decorrelated, constant)
+    /// Instead of the scenario's policy, these: `ours` (the default), presets (stompit, activemq, nats,
+    /// diffusion_reconnect, diffusion_failover, synapse), laws known elsewhere (async-nats, grpc,
+    /// full-jitter, equal-jitter, decorrelated, constant)
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub(crate) compare: Vec<String>,
     /// Draw dials and connections over time into this file

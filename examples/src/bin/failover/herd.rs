@@ -131,7 +131,10 @@ fn play(
     contestants: &[Contestant],
     jobs: usize,
 ) -> Result<Vec<Herd>, Problem> {
-    herd::check_memory(scenario, jobs).map_err(|error| Problem::bad(&error))?;
+    for contestant in contestants {
+        let played = scenario.under(contestant.policy.clone());
+        herd::check_memory(&played, jobs).map_err(|error| Problem::bad(&error))?;
+    }
     if let [only] = contestants {
         let bar = bar(1000);
         let herd = herd::run(scenario, only, &mut |progress| {

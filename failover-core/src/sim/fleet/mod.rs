@@ -193,7 +193,7 @@ impl Fleet {
             *machine = new(number);
             fleet.clients.push(Client::new(Body::Whole(machine)));
             fleet.rouse(number);
-            fleet.lay(number);
+            fleet.settle(number);
         }
         fleet
     }
@@ -437,7 +437,7 @@ impl Fleet {
     }
 
     /// The machine at work, this client's, has done its work.
-    fn lay(&mut self, client: usize) {
+    fn settle(&mut self, client: usize) {
         let each = self.endpoints.len();
         let slots = &mut self.slots[client * each..][..each];
         let body = &mut self.clients[client].machine;
@@ -466,7 +466,7 @@ impl Fleet {
         self.rouse(client);
         let answer = self.machine.handle(input, &mut self.hooks, &mut out, now);
         let (wake, status) = (self.machine.next_wake(), self.machine.status());
-        self.lay(client);
+        self.settle(client);
         if let (Input::Connected { attempt }, Answer::Stale | Answer::Closed) = (input, answer) {
             // The driver drops what nobody wants.
             self.forget(client, attempt);

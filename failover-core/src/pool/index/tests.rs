@@ -216,7 +216,9 @@ fn the_same_seed_gives_the_same_picks() {
                         &mut rng,
                         Time::from_nanos(place.into()),
                     );
-                    found.inspect(|&found| drop(index.take_turn(found)))
+                    found.inspect(|&found| {
+                        index.take_turn(found);
+                    })
                 })
                 .collect();
             (index, picks)

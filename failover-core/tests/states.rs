@@ -12,7 +12,6 @@ mod support;
 use std::collections::BTreeSet;
 use std::future::pending;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::Duration;
 
 use failover_core::attempt::{AttemptId, Purpose};

@@ -164,7 +164,9 @@ impl Standing {
         self
     }
 
-    /// The same with this many spares. A spare that dies is noticed by a keeper, where the connector has one.
+    /// The same with this many spares. A spare that dies is noticed by a keeper, where the connector has one,
+    /// and replaced after a wait of the policy's law; the wait grows while that endpoint's spares die before
+    /// they are stable.
     #[must_use]
     pub fn spares(mut self, spares: u8) -> Self {
         self.spares = spares;

@@ -225,7 +225,10 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         if let Some(message) = hooks.panicked {
             self.tell_panic(message, now);
         }
-        self.carry_out(remains, now);
+        // What is stale changes nothing.
+        if answer == Answer::Taken {
+            self.carry_out(remains, now);
+        }
         answer
     }
 

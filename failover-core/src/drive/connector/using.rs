@@ -214,7 +214,9 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         self.parting = None;
         // What others know already is known before the first choice.
         self.hear_health(Waker::noop());
-        self.feed(Input::Start, None);
+        if let machine::Status::Idle = self.machine.status() {
+            self.feed(Input::Start, None);
+        }
     }
 
     /// Tells once that work beside the connection needs somebody who polls.

@@ -58,6 +58,20 @@ fn of_good_servers_everything_is_told() {
 }
 
 #[test]
+fn two_ways_to_one_server_are_each_timed_with_a_full_handshake() {
+    let ca = Ca::new();
+    let wss = serve_tls(ca.server(loopback()), upgraded);
+    let urls = ["a", "b", "c"].map(|path| format!("wss://127.0.0.1:{wss}/{path}"));
+    // The ninth waits for one of eight, whose tickets are there then.
+    let (code, lines) = ca.probe(&[&urls[..], &urls[..], &urls[..]].concat(), &[]);
+    assert_eq!(code, Some(0), "{lines:#?}");
+    for line in &lines {
+        assert_eq!(line["tls"]["handshake"], "full", "{line}");
+        assert!(line["tls_resumed_ms"].is_number(), "{line}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_told_with_what_to_do() {
     let ca = Ca::new();
     let good = ca.server(loopback());

@@ -69,6 +69,7 @@ struct State {
     clock: u64,
 }
 
+#[derive(Clone)]
 struct Loaded {
     base: Base,
     stamps: Vec<Option<Stamp>>,
@@ -101,6 +102,41 @@ impl TlsClient {
     #[must_use]
     pub fn trouble(&self) -> Option<Arc<TlsConfigError>> {
         self.0.state().trouble.clone()
+    }
+
+    /// Reads its files and the platform's store now. Otherwise the first handshake does, and takes that much
+    /// longer.
+    ///
+    /// # Errors
+    /// When there is nothing to do TLS with: a file or the store is no good and never was.
+    ///
+    /// # Cancel safety
+    /// Dropping it does no harm; what is being read comes into use when it is read.
+    pub async fn load(&self) -> Result<(), Arc<TlsConfigError>> {
+        self.read_changes().await;
+        let state = self.0.state();
+        match (&self.0.source, &state.loaded) {
+            (Source::Made(_), None) => Err(state.why_not_loaded()),
+            (Source::Made(_), Some(_)) | (Source::Given(_), _) => Ok(()),
+        }
+    }
+
+    /// The same configuration with a memory of its own: its first handshake with each server is a full one.
+    /// What was read is not read again.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        match &self.0.source {
+            Source::Given(config) => {
+                let mut config = ClientConfig::clone(config);
+                config.resumption = Resumption::in_memory_sessions(SESSIONS);
+                Self::new(Source::Given(Arc::new(config)))
+            }
+            Source::Made(config) => {
+                let client = Self::new(Source::Made(config.clone()));
+                client.0.state().loaded.clone_from(&self.0.state().loaded);
+                client
+            }
+        }
     }
 
     /// A TLS session with the target over this stream.
@@ -138,8 +174,14 @@ impl TlsClient {
     }
 
     async fn server(&self, place: &str) -> Result<Server, Arc<TlsConfigError>> {
+        self.read_changes().await;
+        self.0.server(place)
+    }
+
+    /// Reads the files if they are not in use as they are now.
+    async fn read_changes(&self) {
         let Source::Made(config) = &self.0.source else {
-            return self.0.server(place);
+            return;
         };
         let (is_fresh, readings) = self.0.look(&config.stamps());
         if !is_fresh {
@@ -147,14 +189,13 @@ impl TlsClient {
             // Somebody else may have read them in the meantime; if they were no good, they are not
             // better for us.
             if self.0.state().readings == readings {
-                self.load(config.stamps()).await;
+                self.read(config.stamps()).await;
             }
         }
-        self.0.server(place)
     }
 
     /// Reads on a thread of its own: a store has hundreds of files, and a file may be far away.
-    async fn load(&self, stamps: Vec<Option<Stamp>>) {
+    async fn read(&self, stamps: Vec<Option<Stamp>>) {
         let shared = Arc::clone(&self.0);
         let (done, loaded) = oneshot::channel();
         let again = stamps.clone();
@@ -225,11 +266,7 @@ impl State {
 
     fn server(&mut self, place: &str) -> Result<Server, Arc<TlsConfigError>> {
         let Some(loaded) = &self.loaded else {
-            // Loading is over, and it failed.
-            return Err(self
-                .trouble
-                .clone()
-                .unwrap_or_else(|| Arc::new(never_loaded())));
+            return Err(self.why_not_loaded());
         };
         self.clock += 1;
         if let Some(server) = self.servers.get_mut(place) {
@@ -242,6 +279,12 @@ impl State {
         }
         self.servers.insert(place.to_string(), server.clone());
         Ok(server)
+    }
+
+    /// Loading is over, and it failed.
+    fn why_not_loaded(&self) -> Arc<TlsConfigError> {
+        let trouble = self.trouble.clone();
+        trouble.unwrap_or_else(|| Arc::new(never_loaded()))
     }
 
     fn forget_oldest(&mut self) {
@@ -333,6 +376,17 @@ mod tests {
         assert!(two.is_ok());
         assert!(Arc::ptr_eq(&one.unwrap().config, &three.unwrap().config));
         assert_eq!(client.0.state().readings, 1);
+    }
+
+    #[tokio::test]
+    async fn a_client_made_anew_shares_what_was_read_and_no_tickets() {
+        let client = client();
+        client.load().await.unwrap();
+        let first = client.server("a:1").await.unwrap();
+        let anew = client.anew();
+        let second = anew.server("a:1").await.unwrap();
+        assert!(!Arc::ptr_eq(&first.config, &second.config));
+        assert_eq!((client.0.state().readings, anew.0.state().readings), (1, 0));
     }
 
     #[tokio::test]

@@ -321,6 +321,7 @@ struct Parts {
 }
 
 /// A loaded configuration.
+#[derive(Clone)]
 pub(crate) struct Base {
     pub(crate) config: ClientConfig,
     pub(crate) checks: Checks,

@@ -213,7 +213,13 @@ impl<E> TlsError<E> {
                 refusal: ClientRefusal::Missing,
                 source,
             },
-            other => other,
+            other @ (Self::Inner(_)
+            | Self::Name(_)
+            | Self::Config(_)
+            | Self::NotTls { .. }
+            | Self::Certificate { .. }
+            | Self::Handshake { .. }
+            | Self::Ended { .. }) => other,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a client and a server agree on, and what is said where they do not.
 
 #![allow(
+    clippy::panic,
     clippy::unwrap_used,
     reason = "test code outside of the test functions"
 )]

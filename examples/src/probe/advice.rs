@@ -11,12 +11,12 @@ use transport_ws::{BadAnswer, WsError};
 
 /// What to do about a server that ends the connection as soon as it stands, for this reason.
 pub(crate) fn of_an_end(kind: Kind, said: Said) -> String {
-    match kind {
-        Kind::Tls => of_our_certificate(said),
-        _ => "look into the server's log: it may be behind a proxy whose server is down, full, or \
-              refuse this address or certificate"
-            .to_string(),
+    if kind == Kind::Tls {
+        return of_our_certificate(said);
     }
+    let told = "look into the server's log: it may be behind a proxy whose server is down, full, or \
+                refuse this address or certificate";
+    told.to_string()
 }
 
 fn of_our_certificate(said: Said) -> String {

@@ -142,6 +142,11 @@ impl Probe {
     /// # Cancel safety
     /// Dropping it closes every connection.
     pub async fn run(&self, targets: Vec<Target>, mut told: impl FnMut(&Report)) -> Vec<Report> {
+        // Not within the first handshake, which is timed. What is wrong is told there.
+        let is_tls = |to: &Target| ["tls", "wss"].contains(&to.url().scheme());
+        if targets.iter().any(is_tls) {
+            let _ = self.tls.load().await;
+        }
         let mut waiting = targets.into_iter().enumerate();
         let mut running = JoinSet::new();
         let mut reports = BTreeMap::new();
@@ -168,11 +173,12 @@ impl Probe {
         }
     }
 
-    /// Each target has a resolver of its own, which notes what it found.
+    /// Each target has a resolver of its own, which notes what it found, and TLS sessions of its own: others
+    /// may be of the same server, and its first handshake is to be a full one.
     async fn one(&self, to: &Target) -> Report {
         let found = Addresses::default();
         let tcp = self.tcp.clone().resolver(found.clone());
-        let tls = Tls::new(tcp.clone(), self.tls.clone());
+        let tls = Tls::new(tcp.clone(), self.tls.anew());
         let ws = self.ws.clone();
         let how = Glance {
             deadline: to.endpoint().overrides().deadline.unwrap_or(self.deadline),

@@ -198,6 +198,7 @@ impl Report {
                 "version": session.version.map(|version| version.to_string()),
                 "cipher": session.cipher,
                 "key_exchange": session.key_exchange,
+                "handshake": session.handshake.map(handshake),
                 "alpn": session.alpn,
             })),
             "certificate": self.certificate().map(|certificate| json!({
@@ -300,6 +301,15 @@ fn label(report: &Report, all: &[Report]) -> String {
     match is_alone || report.name == report.url {
         true => report.name.clone(),
         false => format!("{} ({})", report.name, scheme(&report.url)),
+    }
+}
+
+fn handshake(kind: HandshakeKind) -> &'static str {
+    match kind {
+        HandshakeKind::Full => "full",
+        // Two round trips: the first offer of a key exchange did not suit the server.
+        HandshakeKind::FullWithHelloRetryRequest => "full-with-retry",
+        HandshakeKind::Resumed => "resumed",
     }
 }
 

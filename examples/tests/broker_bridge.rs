@@ -179,10 +179,11 @@ fn the_tool_s_own_client_goes_through_it_too() {
     };
     let mut reader = tool(&["sub", "n.>", "--count", "2"]).spawn().unwrap();
     let mut heard = BufReader::new(reader.stdout.take().unwrap());
+    let tool = &tool;
     let mut publish_until_it_hears = || {
         let (stop, stopped) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
-            scope.spawn(|| {
+            scope.spawn(move || {
                 let began = Instant::now();
                 // A subscriber that is not there yet hears nothing.
                 while stopped.try_recv().is_err() {

@@ -1,5 +1,11 @@
 //! What tests that run programs have in common.
-#![allow(clippy::unwrap_used, clippy::panic, dead_code, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    dead_code,
+    missing_docs,
+    unused_imports
+)]
 
 pub(crate) mod bridge;
 mod place;
@@ -9,7 +15,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 pub(crate) use self::place::Place;
-pub(crate) use self::program::{Program, path_of, signal};
+pub(crate) use self::program::Program;
 
 /// For anything, on a machine that is busy.
 pub(crate) const LONG: Duration = Duration::from_secs(30);

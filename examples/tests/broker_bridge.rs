@@ -30,7 +30,7 @@ fn a_program_that_knows_one_address_survives_the_kill_of_its_node() {
     let mut cluster = cluster(&place, 3);
     // The second node is reached over WebSocket: the program speaks plain NATS all the same.
     let urls = [tcp(&cluster[0]), cluster[1].ws(), tcp(&cluster[2])];
-    let bridge = Bridge::numbered(&urls, &[]);
+    let bridge = Bridge::numbered(&urls, &["-v"]);
 
     let mut reader = Program::connect(bridge.address);
     let mut writer = Program::connect(bridge.address);
@@ -88,7 +88,7 @@ fn the_whole_cluster_is_down_and_a_program_that_waits_gets_the_first_node_back()
 fn a_program_of_a_lame_duck_is_let_go_and_goes_to_another_node() {
     let place = Place::new();
     let cluster = cluster(&place, 2);
-    let bridge = Bridge::numbered(&[tcp(&cluster[0]), tcp(&cluster[1])], &[]);
+    let bridge = Bridge::numbered(&[tcp(&cluster[0]), tcp(&cluster[1])], &["-v"]);
     let mut program = Program::connect(bridge.address);
     assert_eq!(program.node, "n0");
     program.publish("work", "before");
@@ -282,7 +282,12 @@ impl Program {
     /// How it ends that nothing comes for so long.
     fn hears_nothing(&mut self, most: Duration) -> ErrorKind {
         self.stream.get_ref().set_read_timeout(Some(most)).unwrap();
-        self.stream.read_exact(&mut [0]).unwrap_err().kind()
+        let mut heard = [0; 4096];
+        // What was on its way already is no answer.
+        while let Ok(count) = self.stream.read(&mut heard).map_err(|error| error.kind()) {
+            assert!(count > 0, "the connection ended");
+        }
+        self.stream.read(&mut heard).unwrap_err().kind()
     }
 
     /// An end of file or a reset, and soon.

@@ -227,6 +227,11 @@ async fn a_frozen_broker_and_a_dark_cluster_cost_no_message() {
     let starting = [Broker::start(&place, "d"), Broker::start(&place, "e")];
     let [mut d, mut e] = starting.map(Broker::up);
     let urls = [&d, &e].map(|broker| broker.urls("guest:guest")[0].clone());
+    // RabbitMQ writes down within seconds that a queue is there: one that is younger would not survive a kill.
+    let early = Client::new(&place, &urls[1..]);
+    let declared = subscribe(&early.link, Subscribe::to("/queue/n", AckMode::Auto), ROOM);
+    within(early.link.flush()).await.unwrap();
+    drop((declared, early));
     let policy = Policy::builder().order(Order::new(Walk::Listed));
     let mut client = Client::with(&place, &urls, policy);
     const COUNT: u64 = 2000;
@@ -297,6 +302,7 @@ async fn a_rolling_restart_with_new_certificates_costs_no_message() {
         sent += count;
     };
     send(&client, 500);
+    within(client.link.flush()).await.unwrap();
     // The first comes back with a certificate of a stranger; meanwhile the second serves.
     place.certify_wrongly("f.pem");
     f.kill();

@@ -18,11 +18,12 @@ use failover_core::failure::Kind;
 use failover_core::heartbeat::Heartbeat;
 use failover_core::link::{AtLoss, LinkPolicy, Outbox};
 use failover_core::machine::Why;
-use failover_core::messaging::{Link, Login, Room, open};
+use failover_core::messaging::{Link, Login, News, Room, open};
 use failover_core::policy::{Order, Policy, Walk};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
 use transport_tcp::TokioClock;
 use transport_tls::{TlsClient, TlsConfig};
 
@@ -206,6 +207,63 @@ async fn tls_first_hears_the_greeting_through_tls_and_leaves_a_server_that_greet
     assert_eq!(kind, Kind::Tls, "{said}");
 }
 
+#[tokio::test]
+async fn a_slow_subscriber_loses_the_newest_is_told_once_and_the_connection_stays() {
+    let server = Server::new().await;
+    let mut client = Client::new(&[server.url()]);
+    let mut news = client.link.news();
+    let room = Room {
+        items: 2,
+        bytes: 1 << 16,
+    };
+    let mut slow = subscribe(&client.link, "n", room).unwrap();
+    let mut fine = subscribe(&client.link, "m", ROOM).unwrap();
+    let mut peer = server.welcome("{}").await;
+    peer.hear("SUB m 3").await;
+    for number in 0..5 {
+        peer.say(&format!("MSG n 2 1\r\n{number}\r\n")).await;
+    }
+    peer.say("MSG m 3 1\r\nx\r\n").await;
+    assert_eq!(within(fine.next()).await.unwrap().payload.as_ref(), b"x");
+    for number in [b"0", b"1"] {
+        assert_eq!(within(slow.next()).await.unwrap().payload.as_ref(), number);
+    }
+    assert_eq!(slow.dropped(), 3);
+    let errors: Vec<String> = std::iter::from_fn(|| news.try_next())
+        .filter_map(|news| match news {
+            News::Error(error) => Some(error.to_string()),
+            _ => None,
+        })
+        .collect();
+    let told = "the subscriber of `n` is too slow: messages for it are dropped";
+    assert_eq!(errors, [told]);
+    let lost = std::iter::from_fn(|| client.events.try_next());
+    let lost = lost.filter(|event| matches!(event.what, What::Disconnected { .. }));
+    assert_eq!(lost.count(), 0);
+}
+
+#[tokio::test]
+async fn an_address_that_a_server_names_is_dialled_as_that_server_was() {
+    let place = Place::new();
+    let (first, second) = (Server::new().await, Server::new().await);
+    let url = first.url().replace("nats:", "tls:");
+    let mut client = Client::trusting(&place.tls(), &[url]);
+    let named = second.0.local_addr().unwrap();
+    let mut peer = first
+        .upgrade(&place, &format!("{{\"connect_urls\":[\"{named}\"]}}"))
+        .await;
+    peer.hear("PING").await;
+    peer.say("PONG\r\n").await;
+    while !matches!(
+        within(client.events.next()).await.unwrap().what,
+        What::Discovered { .. }
+    ) {}
+    drop((peer, first));
+    // It has no scheme; in clear text nobody would come here.
+    let mut peer = second.upgrade(&place, "{}").await;
+    peer.hear("PING").await;
+}
+
 #[test]
 fn the_tool_refuses_what_no_server_would_take_as_a_bad_argument() {
     for (arguments, told) in [
@@ -314,6 +372,14 @@ impl Server {
     async fn accept(&self) -> Peer {
         let (stream, _) = within(self.0.accept()).await.unwrap();
         Peer(BufReader::new(stream))
+    }
+
+    /// Accepts, greets with this, and does TLS.
+    async fn upgrade(&self, place: &Place, info: &str) -> Peer<TlsStream<TcpStream>> {
+        let mut peer = self.accept().await;
+        peer.say(&format!("INFO {info}\r\n")).await;
+        let stream = place.acceptor().accept(peer.0.into_inner());
+        Peer(BufReader::new(within(stream).await.unwrap()))
     }
 
     /// Accepts, greets with this and answers the login, and answers pings from then on in `hear`.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use failover_core::directory::Endpoint;
+use failover_core::directory::{Endpoint, Target};
 use failover_core::drive::{Established, Event, Events, Snapshot, What};
-use failover_core::failure::Kind;
+use failover_core::failure::{Classify, Kind};
 use failover_core::machine::Condition;
 use failover_core::policy::MIN_REDIAL;
 use serde_json::json;
@@ -205,18 +205,22 @@ impl Session<'_> {
         if error.error.is_none() || another_route || ours {
             return;
         }
-        let (name, why) = (attempt.target.endpoint().name(), error.to_string());
+        self.server_fails(&attempt.target, error.failure.kind, error.to_string());
+    }
+
+    /// It could not be reached, or is not there behind what could.
+    fn server_fails(&self, target: &Target, kind: Kind, why: String) {
+        let name = target.endpoint().name();
         if self.shared.board.dial_failed(name, why.clone()) {
+            let text = format!("{name}: {why}");
             let fields = json!({
                 "endpoint": name,
-                "url": attempt.target.to_string(),
-                "kind": error.failure.kind.as_str(),
+                "url": target.to_string(),
+                "kind": kind.as_str(),
                 "error": why,
             });
-            let text = format!("{name}: {why}");
-            self.shared
-                .journal
-                .news(Mark::Warning, "server fails", &text, fields);
+            let journal = &self.shared.journal;
+            journal.news(Mark::Warning, "server fails", &text, fields);
         }
     }
 
@@ -227,7 +231,8 @@ impl Session<'_> {
         plan: &Plan,
         connector: &mut Dialling,
     ) -> Carried {
-        let endpoint = link.target().endpoint().clone();
+        let target = link.target().clone();
+        let endpoint = target.endpoint().clone();
         self.connected(&link, plan, &connector.handle().snapshot());
         let mut server = link.conn;
         let meter = Arc::clone(self.seat.meter());
@@ -250,7 +255,12 @@ impl Session<'_> {
                 Carried::Ended(Outcome::ClientLost(error))
             }
             Ok(End::Server(lost)) => Carried::Broke(lost),
-            Ok(End::Untouched(lost)) => Carried::Untouched(lost),
+            Ok(End::Untouched(lost)) => {
+                if matches!(lost, ServerLost::Mute(_)) {
+                    self.server_fails(&target, lost.failure().kind, lost.to_string());
+                }
+                Carried::Untouched(lost)
+            }
             Err(outcome) => {
                 reset(server);
                 Carried::Ended(outcome)

@@ -15,7 +15,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 pub(crate) use self::place::Place;
-pub(crate) use self::program::{Program, path_of, signal};
+pub(crate) use self::program::Program;
 
 /// For anything, on a machine that is busy.
 pub(crate) const LONG: Duration = Duration::from_secs(30);

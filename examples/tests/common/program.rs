@@ -73,7 +73,7 @@ impl Drop for Program {
     }
 }
 
-pub(crate) fn signal(id: u32, word: &str) {
+fn signal(id: u32, word: &str) {
     let sent = Command::new("kill")
         .args(["-s", word, &id.to_string()])
         .status();
@@ -81,7 +81,7 @@ pub(crate) fn signal(id: u32, word: &str) {
 }
 
 /// Where Debian has it: not everybody's path leads there.
-pub(crate) fn path_of(name: &str) -> String {
+fn path_of(name: &str) -> String {
     let places = [format!("/usr/sbin/{name}"), format!("/usr/bin/{name}")];
     let mut places = places.into_iter();
     let there = places.find(|path| Path::new(path).exists());

@@ -126,6 +126,9 @@ async fn talk(link: &Link<Nats>, arguments: &NatsArguments) -> Result<(), Proble
         NatsCommand::Pub { subject, text } => {
             let message = |text: String| Publish::to(subject, text.into_bytes());
             messages::send_lines(link, text.as_deref(), message).await?;
+            // What the server refuses it says before it answers.
+            let flushed = link.flush().await;
+            flushed.map_err(|error| Problem::failed(&error))?;
             messages::drain(link).await?;
             match link.counters().dropped {
                 0 => Ok(()),

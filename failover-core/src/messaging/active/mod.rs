@@ -47,7 +47,7 @@ pub(super) struct Active<P: Protocol, W> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reading {
-    /// There may be something to decode that was read already.
+    /// There may be something to decode that was read already, or to tell that the login heard.
     Undecoded,
     Open,
     /// A subscriber's queue is full.
@@ -187,10 +187,8 @@ impl<P: Protocol, W: Wire> Active<P, W> {
         cx: &mut Context<'_>,
         desks: &mut Desks<'_, P>,
     ) -> Result<Turn, LinkError<P::Error>> {
-        if self.reading != Reading::Open && !self.line.unread().is_empty() {
+        if self.reading != Reading::Open {
             self.decode(desks)?;
-        } else {
-            self.reading = Reading::Open;
         }
         for _ in 0..ROUNDS {
             if self.reading == Reading::Blocked || self.owed > AHEAD {

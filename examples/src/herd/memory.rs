@@ -52,7 +52,12 @@ pub fn check_within(scenario: &Scenario, jobs: usize, free: u64) -> Result<u64, 
     let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     let clients = number(scenario.clients).max(1);
     let endpoint = ENDPOINT + if rests(&scenario.policy) { RESTED } else { 0 };
-    let client = CLIENT + if is_beside(&scenario.policy) { BESIDE } else { 0 };
+    let client = CLIENT
+        + if is_beside(&scenario.policy) {
+            BESIDE
+        } else {
+            0
+        };
     let each = client + endpoint.saturating_mul(number(scenario.endpoints.len()));
     let bytes = clients
         .saturating_mul(each)

@@ -42,7 +42,8 @@ pub fn ours() -> Policy {
 /// drawn as rand does it from the generator that ours has.
 pub fn bare(seed: u64) -> impl Iterator<Item = Duration> {
     let mut generator = Xoshiro128PlusPlus::seed_from_u64(seed);
-    let [mut wait, cap] = [BASE, CAP].map(|wait| u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
+    let [mut wait, cap] =
+        [BASE, CAP].map(|wait| u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
     std::iter::repeat_with(move || {
         wait = wait.saturating_mul(2).min(cap);
         Duration::from_nanos(generator.random_range(wait / 2..wait))

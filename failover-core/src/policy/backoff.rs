@@ -210,21 +210,9 @@ pub(crate) enum Law {
 }
 
 impl Law {
-    /// The wait after a wait of `previous`. At the cap, where an outage that lasts has most of its waits,
-    /// it takes a comparison.
+    /// The wait after a wait of `previous`.
     #[inline]
     pub(crate) fn next(&self, previous: u64, security: Security, rng: &mut impl Rng) -> u64 {
-        match *self {
-            // No factor is below one.
-            Self::Step { cap, .. } if previous >= cap => cap,
-            Self::Step { .. } | Self::Decorrelated { .. } | Self::Ladder { .. } => {
-                self.go_on(previous, security, rng)
-            }
-        }
-    }
-
-    #[inline(never)]
-    fn go_on(&self, previous: u64, security: Security, rng: &mut impl Rng) -> u64 {
         match *self {
             Self::Step { .. } => self.most_after(previous),
             Self::Decorrelated { base, cap } => {
@@ -253,6 +241,7 @@ impl Law {
     #[inline]
     fn most_after(&self, previous: u64) -> u64 {
         match *self {
+            // No factor is below one.
             Self::Step { cap, .. } if previous >= cap => cap,
             Self::Step { base, .. } if previous == 0 => base,
             Self::Step {

@@ -132,7 +132,7 @@ impl Spread {
     }
 
     /// The least wait that is drawn, and the bound that is not reached: within `min..=cap`.
-    #[inline(never)]
+    #[inline]
     fn range(&self, wait: u64) -> (u64, u64) {
         match self.kind {
             Kind::None => {

@@ -149,16 +149,16 @@ fn a_rolling_restart_costs_a_program_one_connection_for_each_node() {
     let bridge = Bridge::numbered(&urls, &[]);
     let mut program = Program::connect(bridge.address);
     let mut visited = vec![program.node.clone()];
-    for number in 0..cluster.len() {
+    for (number, node) in cluster.iter_mut().enumerate() {
         program.publish("work", "before");
         let its_own = program.node == format!("n{number}");
-        cluster[number].kill();
+        node.kill();
         if its_own {
             program.sees_the_end();
             program = Program::connect(bridge.address);
             visited.push(program.node.clone());
         }
-        cluster[number].restart();
+        node.restart();
         program.publish("work", "after");
     }
     // Each node costs a connection; at the end it is one that was restarted before.

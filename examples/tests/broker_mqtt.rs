@@ -14,6 +14,7 @@ mod brokers;
 mod common;
 
 use std::collections::BTreeSet;
+use std::env::consts::ARCH;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -150,7 +151,9 @@ fn a_refused_subscription_ends_the_tool_and_says_so() {
         "clients": [], "groups": [], "roles": [],
     });
     let rules = place.write("rules.json", &rules.to_string());
-    let plugin = format!("plugin {DYNAMIC_SECURITY}\nplugin_opt_config_file {rules}");
+    // It comes with mosquitto, and is the one part of it that refuses subscriptions.
+    let library = format!("/usr/lib/{ARCH}-linux-gnu/mosquitto_dynamic_security.so");
+    let plugin = format!("plugin {library}\nplugin_opt_config_file {rules}");
     let broker = Broker::start_with(&place, "a", Users::Any, &plugin);
     let ran = Command::new(env!("CARGO_BIN_EXE_failover"))
         .args(["mqtt", "-s", &broker.urls("")[0], "sub", "closed/#"])
@@ -161,9 +164,6 @@ fn a_refused_subscription_ends_the_tool_and_says_so() {
     let told = "failover: the broker refuses the subscription to `closed/#`\n";
     assert_eq!(said, told);
 }
-
-/// It comes with mosquitto, and is the one part of it that refuses subscriptions.
-const DYNAMIC_SECURITY: &str = "/usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so";
 
 #[tokio::test]
 async fn a_frozen_broker_is_left_within_the_keep_alive() {

@@ -137,10 +137,11 @@ async fn talk(link: &Link<Nats>, arguments: &NatsArguments) -> Result<(), Proble
         }
         NatsCommand::Request { subject, text, .. } => {
             let asked = Publish::request(subject, text.clone().into_bytes());
-            let answer = link.request(asked).await.map_err(|error| match &error {
-                RequestError::Refused(refused) => messages::refused(refused),
-                error => Problem::failed(error),
-            })?;
+            let answer = link.request(asked).await;
+            if let Err(RequestError::Refused(refused)) = &answer {
+                return Err(messages::refused(refused));
+            }
+            let answer = answer.map_err(|error| Problem::failed(&error))?;
             if let Some(status) = answer.status {
                 let text = format!("nobody answers `{subject}` (status {status})");
                 return Err(Problem::Failed(text));

@@ -95,7 +95,8 @@ fn a_client_of_a_fleet_is_small_at_the_peak_of_an_outage() {
     let second = |n| Time::ZERO + Duration::from_secs(n);
     let before = COUNTED.with(Cell::get).0;
     PEAK.set(before);
-    let servers = endpoints().iter().map(|traits| Server::new(*traits));
+    let list = endpoints();
+    let servers = list.iter().map(|traits| Server::new(*traits));
     let mut fleet = Fleet::new(Policy::default(), servers.collect(), CLIENTS, Seed::new(1));
     for server in 0..3 {
         fleet.deed(second(30), server, Deed::Meets(Meets::REFUSE));

@@ -21,7 +21,7 @@ use failover_core::machine::{
 use failover_core::policy::{
     Backoff, Choice, ChoiceAsked, Failback, Health, Hooks, Jitter, JudgeAsked, Limit, Limits,
     MaxAge, NoHooks, NobodyReady, On, Order, Overlap, Pace, Policy, PolicyBuilder, Reaction,
-    Reactions, Resume, Seed, Standing, Walk,
+    Reactions, Resume, Seed, Standing, Start, Walk,
 };
 use failover_core::race::{Race, Stagger};
 use failover_core::time::Time;
@@ -575,12 +575,6 @@ mod control {
 
     #[test]
     fn a_choice_hook_names_the_next_server_and_its_delay_and_a_bad_choice_is_not_heeded() {
-        struct Choosy(Vec<Choice>);
-        impl Hooks for Choosy {
-            fn choose(&mut self, _: &ChoiceAsked) -> Choice {
-                self.0.pop().unwrap_or(Choice::AsSuggested)
-            }
-        }
         let mut play = Play::new(3, policy());
         play.hooks = Box::new(Choosy(vec![
             Choice::Endpoint(EndpointId::new(99)),
@@ -596,6 +590,34 @@ mod control {
         play.says("dial 0");
         play.fail("0", REFUSED);
         play.says("attempt 0 refused; dial 1");
+    }
+
+    #[test]
+    fn a_choice_hook_reaches_neither_a_resting_server_nor_a_second_one_at_start_up() {
+        let names = |id| {
+            let named = Choice::Endpoint(EndpointId::new(id));
+            Box::new(Choosy(vec![named, Choice::AsSuggested]))
+        };
+        let mut rests = Play::new(2, policy());
+        rests.hooks = names(0);
+        rests.start();
+        rests.fail("0", REFUSED.scope(Scope::Endpoint));
+        assert!(rests.take().ends_with("dial 1"));
+        let mut first_only = Play::new(2, policy().start(Start::FirstOnly));
+        first_only.hooks = names(1);
+        first_only.start();
+        first_only.fail("0", REFUSED);
+        first_only.until_something_happens();
+        assert!(first_only.take().ends_with("dial 0"));
+    }
+
+    /// Answers these from the last on, then as suggested.
+    struct Choosy(Vec<Choice>);
+
+    impl Hooks for Choosy {
+        fn choose(&mut self, _: &ChoiceAsked) -> Choice {
+            self.0.pop().unwrap_or(Choice::AsSuggested)
+        }
     }
 
     #[test]

@@ -19,9 +19,9 @@ use failover_core::machine::{
     Whither,
 };
 use failover_core::policy::{
-    Backoff, Choice, ChoiceAsked, Failback, Health, Hooks, Jitter, JudgeAsked, Limit, Limits,
-    MaxAge, NoHooks, NobodyReady, On, Order, Overlap, Pace, Policy, PolicyBuilder, Reaction,
-    Reactions, Resume, Seed, Standing, Start, Walk,
+    Backoff, Choice, ChoiceAsked, CustomDelay, DelayAnswer, DelayAsked, DelayHook, Every, Failback,
+    Health, Hooks, Jitter, JudgeAsked, Limit, Limits, MaxAge, NoHooks, NobodyReady, On, Order,
+    Overlap, Pace, Policy, PolicyBuilder, Reaction, Reactions, Resume, Seed, Standing, Start, Walk,
 };
 use failover_core::race::{Race, Stagger};
 use failover_core::time::Time;
@@ -609,6 +609,27 @@ mod control {
         first_only.fail("0", REFUSED);
         first_only.until_something_happens();
         assert!(first_only.take().ends_with("dial 0"));
+    }
+
+    #[test]
+    fn the_first_wait_after_a_loss_is_for_whom_the_delay_hook_was_not_asked() {
+        let pace = Pace::new(Backoff::Constant(SECOND))
+            .every(Every::Endpoint)
+            .first(3 * SECOND)
+            .custom(CustomDelay::Bounded);
+        let mut unasked = Play::new(1, policy().pace(pace));
+        unasked.connect("0");
+        unasked.lose(RESET);
+        unasked.until_something_happens();
+        assert_eq!(unasked.elapsed(), 3 * SECOND);
+        let mut asked = Play::new(2, policy().pace(pace));
+        asked.hooks = Box::new(DelayHook(|_: &DelayAsked| DelayAnswer::Exactly(2 * SECOND)));
+        asked.start();
+        asked.fail("0", REFUSED);
+        asked.connected("1");
+        asked.pass(20 * SECOND);
+        asked.lose(RESET);
+        assert!(asked.take().ends_with("disconnected 1; dial 0"));
     }
 
     /// Answers these from the last on, then as suggested.

@@ -20,6 +20,8 @@ const LONG: u32 = 10_000;
 
 /// The wait after the n-th failure; nothing where it has ended.
 type Waits = Box<dyn FnMut(u32) -> Option<Duration>>;
+/// The waits of the client with this seed.
+type Client = fn(u64) -> Waits;
 
 pub(super) fn section() -> io::Result<String> {
     let quiet = panic::take_hook();
@@ -41,7 +43,7 @@ pub(super) fn section() -> io::Result<String> {
 }
 
 fn rows(counted: &[Option<u64>]) -> String {
-    let contestants: [(&str, fn(u64) -> Waits); 8] = [
+    let contestants: [(&str, Client); 8] = [
         ("failover-core (equal jitter)", ours),
         ("backoff", |_| each(crate::backoff())),
         ("backon", |seed| forever(crate::backon(seed))),
@@ -90,8 +92,8 @@ fn yes(is_so: bool) -> &'static str {
     if is_so { "yes" } else { "**no**" }
 }
 
-fn trace(mut waits: Waits) -> Vec<Duration> {
-    (1..=AT_CAP).map_while(|n| waits(n)).collect()
+fn trace(waits: Waits) -> Vec<Duration> {
+    (1..=AT_CAP).map_while(waits).collect()
 }
 
 /// Whether it goes on; otherwise at which failure it ends, and how.

@@ -99,7 +99,8 @@ pub fn goals(rows: &[Row]) -> Option<String> {
     let find = |who| rows.iter().find(|row: &&Row| row.who == who);
     let (ours, full) = (find("ours")?, find("full-jitter")?);
     let last = |f: &Figures| f.back[3].map_or(f64::NAN, |back| back.as_secs_f64());
-    let lines: [(&str, f64, &dyn Fn(&Figures) -> f64); 3] = [
+    type Goal<'a> = (&'a str, f64, &'a dyn Fn(&Figures) -> f64);
+    let lines: [Goal<'_>; 3] = [
         ("time until all are back", 0.65, &last),
         ("peak of accepts", 0.75, &|f| f.peak_accepts as f64),
         ("dials", 0.55, &|f| f.dials as f64),

@@ -21,7 +21,8 @@ use failover_core::machine::{
 use failover_core::policy::{
     Backoff, Choice, ChoiceAsked, CustomDelay, DelayAnswer, DelayAsked, DelayHook, Every, Failback,
     Health, Hooks, Jitter, JudgeAsked, Limit, Limits, MaxAge, NoHooks, NobodyReady, On, Order,
-    Overlap, Pace, Policy, PolicyBuilder, Reaction, Reactions, Resume, Seed, Standing, Start, Walk,
+    Overlap, Pace, Policy, PolicyBuilder, Ratio, Reaction, Reactions, Resume, Seed, Standing,
+    Start, Walk,
 };
 use failover_core::race::{Race, Stagger};
 use failover_core::time::Time;
@@ -178,6 +179,46 @@ mod spares {
         play.until_something_happens();
         play.says("dial 2");
         assert_eq!(play.elapsed(), SECOND);
+    }
+
+    #[test]
+    fn spares_that_die_do_not_slow_the_dials_of_an_outage() {
+        let pace = Pace::new(Backoff::Exponential {
+            base: SECOND,
+            factor: Ratio::TWO,
+        })
+        .every(Every::Endpoint);
+        let standing = Standing::default().spares(1);
+        let mut play = Play::new(2, policy().pace(pace).standing(standing));
+        play.connect("0");
+        for _ in 0..4 {
+            let spare = play.connected("1");
+            play.says("attempt 1 ok; spare 1");
+            play.input(Input::Lost {
+                attempt: spare,
+                failure: RESET,
+                verdict: Verdict::AsPolicy,
+            });
+            play.says("spare lost 1");
+            play.until_something_happens();
+            play.says("dial 1");
+        }
+        let waited = play.elapsed();
+        assert!(
+            waited >= 14 * SECOND,
+            "the dials of spares are slowed: {waited:?}"
+        );
+        play.lose(RESET);
+        play.take();
+        play.fail("1", REFUSED);
+        let failed = play.elapsed();
+        while !play.take().contains("dial 1") {
+            if !play.in_flight.is_empty() {
+                play.fail("0", REFUSED);
+            }
+            play.until_something_happens();
+        }
+        assert_eq!(play.elapsed() - failed, SECOND);
     }
 
     #[test]

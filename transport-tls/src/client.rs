@@ -122,7 +122,8 @@ impl TlsClient {
     }
 
     /// The same configuration with a memory of its own: its first handshake with each server is a full one.
-    /// What was read is not read again.
+    /// What was read is not read again. Of a `ClientConfig` that was given, the way to resume is replaced:
+    /// sessions are kept in memory, as by default.
     #[must_use]
     pub fn anew(&self) -> Self {
         match &self.0.source {
@@ -162,7 +163,13 @@ impl TlsClient {
             None => connector.connect(name.to_rustls(), stream),
         };
         match connecting.await {
-            Ok(stream) => Ok(TlsStream::new(stream)),
+            Ok(stream) => {
+                // What it lacked did no harm, and says nothing of the next handshake.
+                if let Some(shown) = &server.shown {
+                    shown.take_lack();
+                }
+                Ok(TlsStream::new(stream))
+            }
             // A handshake at the same time may have left its notes: they are of the same server.
             Err(error) => {
                 let seen = server.witness.map(|witness| witness.refused());

@@ -40,7 +40,7 @@ pub struct EndpointReport {
     pub failed_at: Option<Time>,
     /// When a dial of it last gave a connection.
     pub connected_at: Option<Time>,
-    /// Since when a spare connection to it stands, if one does.
+    /// Since when a spare connection to it stands, if one does; of a connector that was dropped, if one did.
     pub spare_since: Option<Time>,
 }
 

@@ -11,7 +11,6 @@ mod told {
     use std::collections::BTreeMap;
     use std::string::{String, ToString};
 
-    use tracing::level_filters::LevelFilter;
     use tracing::{Span, debug, debug_span, error, field, info, info_span, warn};
 
     use crate::directory::Target;
@@ -60,10 +59,11 @@ mod told {
     }
 
     impl Spans {
-        /// Whether anybody listens at all.
+        /// Whether anybody may listen: a subscriber, or a logger by `tracing`'s own feature `log`, which no
+        /// level tells of.
         #[expect(clippy::unused_self, reason = "the same call without the feature")]
         pub(crate) fn are_heard(&self) -> bool {
-            LevelFilter::current() != LevelFilter::OFF
+            true
         }
 
         pub(crate) fn dial(&self, order: &DialOrder, target: &Target) -> DialSpan {

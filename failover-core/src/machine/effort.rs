@@ -36,6 +36,8 @@ pub(crate) struct Extras {
     pub(super) routes: Vec<Plan>,
     /// When the last turn of each endpoint is over, under a policy that bounds turns.
     pub(super) turns: Vec<(SlotIndex, Time)>,
+    /// The last wait after the end of a spare, before jitter, in nanoseconds, of each endpoint that ended one.
+    pub(super) ended_spares: Vec<(SlotIndex, u64)>,
     pub(super) trainer: Trainer,
     pub(super) paused: bool,
     /// Dials that wait for a permit, since when.
@@ -145,7 +147,8 @@ impl Extras {
             .chain(self.spares.iter().map(|spare| spare.slot))
             .chain(self.good.map(|good| good.slot))
             .chain(self.routes.iter().map(|plan| plan.slot))
-            .chain(self.turns.iter().map(|(slot, _)| *slot));
+            .chain(self.turns.iter().map(|(slot, _)| *slot))
+            .chain(self.ended_spares.iter().map(|(slot, _)| *slot));
         let mut dials = self.spares.iter().map(|spare| spare.attempt);
         named.all(|slot| slot < slots)
             && dials.all(|dial| dial.number() <= last)
@@ -537,13 +540,14 @@ impl Machine {
         let reaction = self.reaction(spare.slot, &failure, cx);
         self.book(spare.slot, &failure, reaction, Counted::No, cx);
         // A server that drops its spares is dialled ever more slowly; one that lived begins anew.
-        let previous = match cx.now.since(spare.since) < self.policy.stable_after() {
-            true => self.pool.slot(spare.slot).wait(),
-            false => 0,
-        };
+        let was_young = cx.now.since(spare.since) < self.policy.stable_after();
+        let ended = &mut self.extras_mut().ended_spares;
+        let known = ended.iter().position(|(slot, _)| *slot == spare.slot);
+        let previous = known.map_or(0, |at| ended.swap_remove(at).1);
+        let previous = if was_young { previous } else { 0 };
         let security = self.pool.security(spare.slot);
         let wait = self.policy.next_wait(previous, security, &mut self.rng);
-        self.pool.slot_mut(spare.slot).pace(wait, Time::ZERO);
+        self.extras_mut().ended_spares.push((spare.slot, wait));
         let wait = self.spread(core::time::Duration::from_nanos(wait), spare.slot);
         self.want_spares(cx.now.after(wait).max(cx.now + MIN_REDIAL));
         Answer::Taken

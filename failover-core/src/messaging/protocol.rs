@@ -95,7 +95,8 @@ pub trait Session: Send + 'static {
     /// Takes as many whole frames from the beginning of `bytes` as are there, and says what it heard.
     /// What it leaves comes again, with more behind it. If the bytes are as many as a frame may have
     /// and none is whole, the connection is given up. It is asked once right after the login, also without
-    /// bytes, so that a session can tell what the login heard (a list of servers in a greeting).
+    /// bytes, so that a session can tell what the login heard (a list of servers in a greeting), and again after
+    /// [`Decoded::Blocked`], also without bytes.
     ///
     /// # Errors
     /// When the peer broke the protocol or ended the session: the connection is lost with this error. An

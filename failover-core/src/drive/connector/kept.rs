@@ -95,8 +95,16 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         }
     }
 
-    /// The connection to this endpoint is no spare any more.
+    /// A connection to this endpoint is no more kept. Where no other one is, it has no spare.
     pub(super) fn forget_spare(&self, endpoint: EndpointId) {
+        // A probe may have gone to where a spare stands.
+        let stands = self
+            .kept
+            .iter()
+            .any(|kept| kept.endpoint == endpoint && !self.is_next(kept.established.id()));
+        if stands {
+            return;
+        }
         self.note(endpoint, |report| report.spare_since = None);
     }
 

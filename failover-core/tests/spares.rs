@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use failover_core::directory::Target;
+use failover_core::directory::{Endpoint, Target};
 use failover_core::drive::{Clock, Connector, ConnectorBuilder, Events, Loss, What};
 use failover_core::failure::{Failure, Kind};
-use failover_core::policy::{Backoff, Pace, Ratio, Standing};
+use failover_core::policy::{Backoff, Failback, Pace, Ratio, Standing};
 use failover_core::testing::conformance::a_keeper_notices_the_end;
 use failover_core::testing::{Script, ScriptedConn, Step};
 use support::{Paused, SECOND, connector, listed, script};
@@ -52,6 +52,30 @@ async fn a_spare_that_its_server_ends_is_replaced_before_any_loss() {
     let before = script.dials().len();
     let next = connector.connect().await.unwrap();
     assert_eq!((next.conn.host(), script.dials().len()), ("c", before));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_good_probe_of_a_server_leaves_the_spare_there_in_the_report() {
+    let script = accepting("near far");
+    script.change("near", [Step::REFUSE, Step::Accept]);
+    let failback = Failback::default().every(5 * SECOND).good_probes(3);
+    let standing = Standing::default().spares(1).failback(failback);
+    let mut connector = Connector::builder(script.clone(), script.clock())
+        .endpoint(Endpoint::parse("tcp://near:1").unwrap())
+        .endpoint(Endpoint::parse("tcp://far:1").unwrap().tier(1))
+        .policy(listed().standing(standing).build().unwrap())
+        .keeper(|_: &Target| ScriptedConn::poll_cut)
+        .build()
+        .unwrap();
+    let mut events = connector.events();
+    assert_eq!(connector.connect().await.unwrap().conn.host(), "far");
+    pass(&mut connector, 2 * SECOND).await;
+    assert_eq!(spare(&mut events).as_deref(), Some("near"));
+    let dials = script.dials().len();
+    pass(&mut connector, 6 * SECOND).await;
+    assert!(script.dials().len() > dials, "it was probed");
+    let said = connector.handle().explain().swap_remove(0);
+    assert!(said.starts_with("near:1: a spare stands"), "{said}");
 }
 
 #[tokio::test(start_paused = true)]

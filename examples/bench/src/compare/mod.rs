@@ -64,6 +64,8 @@ fn head() -> String {
     let versions: Vec<String> = peers.map(|name| version(lock, name)).to_vec();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    // What follows is the name of a build.
+    let kernel = kernel.split('-').next().unwrap_or_default();
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     format!(
         "# Beside other crates, measured\n\n\

@@ -91,7 +91,7 @@ use crate::time::Time;
 /// for then there is an index and no step walks the list.
 ///
 /// Extra are 32 bytes for each endpoint that ever rested, was retired or waited for a pace of its
-/// own, and 224 bytes, with what they hold, for races, spares, moves, pauses, resume windows and delay
+/// own, and 248 bytes, with what they hold, for races, spares, moves, pauses, resume windows and delay
 /// hooks, made when the first of them begins. A step takes memory only when there is more to hold than ever before.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Machine {

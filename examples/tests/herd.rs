@@ -257,6 +257,27 @@ fn decorrelated_jitter_spreads_the_first_waits_best() {
 }
 
 #[test]
+fn a_law_that_is_compared_jitters_over_tls_as_over_tcp() {
+    // A server that takes all at once: but for the jitter, TLS is no different from TCP.
+    let played = |name: &str, scheme: &str| {
+        let world = scenario(200, scheme, "20s", "60s", "");
+        let herd = play(&world, &Contestant::named(name).unwrap());
+        (herd.dials(), herd.back, herd.waited)
+    };
+    for name in [
+        "full-jitter",
+        "equal-jitter",
+        "decorrelated",
+        "constant",
+        "grpc",
+        "async-nats",
+    ] {
+        assert_eq!(played(name, "tls"), played(name, "tcp"), "{name}");
+    }
+    assert_ne!(played("full-jitter", "tls"), played("equal-jitter", "tls"));
+}
+
+#[test]
 fn a_shipped_herd_shows_what_it_is_there_for() {
     let rolling = shipped("rolling-restart", 6_000);
     assert!(rolling.recovered());

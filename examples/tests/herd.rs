@@ -2,6 +2,7 @@
 //! known results of others, and what our own default does in an outage.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
+use std::process::Command;
 use std::time::Duration;
 
 use examples::herd::{self, Contestant, Herd};
@@ -332,6 +333,36 @@ fn the_first_client_of_a_herd_lives_as_the_only_one_of_a_scenario() {
         simulate::trace(&one, 0).steps,
         simulate::trace(&many, 0).steps
     );
+}
+
+#[test]
+fn the_figures_are_told_and_every_good_file_is_written_where_another_cannot_be() {
+    let folder = std::env::temp_dir().join(format!("failover-herd-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let rates = folder.join("rates.csv");
+    let scenario = concat!(env!("CARGO_MANIFEST_DIR"), "/herds/outage.toml");
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_failover"));
+    tool.args([
+        "herd",
+        scenario,
+        "--clients",
+        "20",
+        "--plot",
+        "/nowhere/a.svg",
+    ]);
+    tool.args(["--csv", "/nowhere/b.csv", "--rates"])
+        .arg(&rates);
+    let out = tool.output().unwrap();
+    let written = std::fs::read_to_string(&rates);
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    let told = String::from_utf8(out.stdout).unwrap();
+    assert!(told.contains("all are back"), "{told}");
+    let error = String::from_utf8(out.stderr).unwrap();
+    for file in ["/nowhere/a.svg: ", "/nowhere/b.csv: "] {
+        assert!(error.contains(file), "{error}");
+    }
+    assert!(written.unwrap().starts_with("policy,at_ms,server,"));
 }
 
 /// A herd that is shipped, with so many clients of servers that take as many times less.

@@ -1,8 +1,8 @@
 //! `failover herd` and `failover tune`.
 
+use std::error::Error;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 use std::time::Duration;
 
 use examples::herd::tune::{Found, Goal, search};
@@ -26,20 +26,6 @@ pub(crate) fn run(arguments: &HerdArguments) -> Result<(), Problem> {
     };
     let jobs = usize::from(arguments.world.jobs).min(contestants.len());
     let herds = play(&scenario, &contestants, jobs)?;
-    if let Some(path) = &arguments.plot {
-        let title = match scenario.about.as_str() {
-            "" => format!("{} clients", scenario.clients),
-            about => format!("{about} ({} clients)", scenario.clients),
-        };
-        let page = herd::page(&title, &herds).map_err(|error| Problem::failed(&error))?;
-        write(path, &page)?;
-    }
-    if let Some(path) = &arguments.csv {
-        write(path, &herd::csv(&herds))?;
-    }
-    if let Some(path) = &arguments.rates {
-        write(path, &herd::rates(&herds))?;
-    }
     if arguments.json {
         for herd in &herds {
             said(&herd.json().to_string());
@@ -47,6 +33,7 @@ pub(crate) fn run(arguments: &HerdArguments) -> Result<(), Problem> {
     } else {
         print(&scenario, &herds);
     }
+    write_all(arguments, &scenario, &herds)?;
     if herds.iter().all(Herd::recovered) {
         Ok(())
     } else {
@@ -192,8 +179,43 @@ fn print(scenario: &Scenario, herds: &[Herd]) {
     }
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Problem> {
-    fs::write(path, text).map_err(|error| Problem::Failed(format!("{}: {error}", path.display())))
+/// Writes every file that is wanted, and tells of all that could not be.
+fn write_all(
+    arguments: &HerdArguments,
+    scenario: &Scenario,
+    herds: &[Herd],
+) -> Result<(), Problem> {
+    let sheets = [
+        (&arguments.csv, herd::csv as fn(&[Herd]) -> String),
+        (&arguments.rates, herd::rates),
+    ];
+    let sheets = sheets
+        .into_iter()
+        .filter_map(|(path, text)| Some((path.as_ref()?, Ok(text(herds)))));
+    let plot = arguments.plot.as_ref();
+    let plot = plot.map(|path| (path, picture(scenario, herds)));
+    let failed: Vec<String> = plot
+        .into_iter()
+        .chain(sheets)
+        .filter_map(|(path, text)| {
+            let written = text.and_then(|text| Ok(fs::write(path, text)?));
+            let error = written.err()?;
+            Some(format!("{}: {error}", path.display()))
+        })
+        .collect();
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Problem::Failed(failed.join("; ")))
+    }
+}
+
+fn picture(scenario: &Scenario, herds: &[Herd]) -> Result<String, Box<dyn Error>> {
+    let title = match scenario.about.as_str() {
+        "" => format!("{} clients", scenario.clients),
+        about => format!("{about} ({} clients)", scenario.clients),
+    };
+    Ok(herd::page(&title, herds)?)
 }
 
 /// Nobody may be listening any more; the exit code still speaks.

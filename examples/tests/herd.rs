@@ -148,10 +148,13 @@ fn who_does_not_come_back_is_told_and_the_play_ends() {
     let herd = play(&world, &herd::own(&world));
     assert!(!herd.recovered());
     assert_eq!(herd.back_after(50), None);
-    assert!(
-        herd.to_string().contains("NOT RECOVERED: 50 clients"),
-        "{herd}"
-    );
+    let told = herd.to_string();
+    assert!(told.contains("NOT RECOVERED: 50 clients"), "{told}");
+    let never = "the world never healed: a:1 is still down at the end";
+    assert!(told.contains(never), "{told}");
+    assert!(!told.contains("had healed"), "{told}");
+    assert_eq!(herd.json()["healed_at_ms"], serde_json::Value::Null);
+    assert_eq!(herd.peak_of_return(), 0.0);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use examples::herd::tune::{Found, Goal, search};
@@ -15,6 +16,7 @@ use crate::args::{HerdArguments, TuneArguments};
 use crate::{Problem, simulate};
 
 pub(crate) fn run(arguments: &HerdArguments) -> Result<(), Problem> {
+    check_files(arguments)?;
     let scenario = simulate::changed(
         &arguments.scenario,
         arguments.world.seed,
@@ -73,7 +75,7 @@ pub(crate) fn tune(arguments: &TuneArguments) -> Result<(), Problem> {
             said(&line.to_string());
         }
     } else {
-        print_tuned(&goal, &found, arguments.best);
+        print_tuned(&goal, &found, usize::from(arguments.best));
     }
     if tried.first().is_some_and(|best| goal.reached(&best.herd)) {
         Ok(())
@@ -176,6 +178,24 @@ fn print(scenario: &Scenario, herds: &[Herd]) {
             ));
         }
         several => said(herd::compared(several).trim_end()),
+    }
+}
+
+/// The tables are on the standard output: nothing else goes there.
+fn check_files(arguments: &HerdArguments) -> Result<(), Problem> {
+    let files = [
+        ("--plot", &arguments.plot),
+        ("--csv", &arguments.csv),
+        ("--rates", &arguments.rates),
+    ];
+    match files
+        .iter()
+        .find(|(_, path)| path.as_deref() == Some(Path::new("-")))
+    {
+        Some((option, _)) => Err(Problem::BadInput(format!(
+            "{option} -: this is written to a file: name one; --json writes figures to the standard output"
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -17,6 +17,8 @@ pub struct PolicyFile {
     pub name: String,
     /// The policy, and the link policy that goes with it.
     pub preset: Preset,
+    /// How many endpoints the file lists; zero, if none.
+    pub endpoints: usize,
 }
 
 /// A deployment with an `about`; it may have no endpoints yet.
@@ -42,6 +44,7 @@ impl PolicyFile {
         Ok(Self {
             name: name.as_str().to_string(),
             preset: name.preset()?,
+            endpoints: 0,
         })
     }
 
@@ -54,8 +57,10 @@ impl PolicyFile {
         let table: Table = text.parse().map_err(|error| source.unreadable(&error))?;
         if table.contains_key("until") {
             let scenario = Scenario::parse(file, text)?;
+            let listed = scenario.endpoints.iter();
             return Ok(Self {
                 name: file.to_string(),
+                endpoints: listed.filter(|named| named.server.configured).count(),
                 preset: Preset {
                     policy: scenario.policy,
                     link: scenario.link,
@@ -68,8 +73,14 @@ impl PolicyFile {
             "" => file.to_string(),
             about => format!("{file} ({about})"),
         };
+        let endpoints = raw.endpoints.as_ref();
+        let endpoints = endpoints.map_or(0, |listed| listed.get_ref().len());
         let preset = raw.preset(source)?;
-        Ok(Self { name, preset })
+        Ok(Self {
+            name,
+            preset,
+            endpoints,
+        })
     }
 }
 

@@ -211,6 +211,39 @@ fn a_herd_is_refused_where_the_address_space_is_limited_and_not_begun() {
     );
 }
 
+#[test]
+fn a_figure_that_asks_for_nothing_and_a_file_that_is_none_are_refused_before_anything_is_played() {
+    let herd = concat!(env!("CARGO_MANIFEST_DIR"), "/herds/outage.toml");
+    for (arguments, said) in [
+        (
+            &["tune", herd, "--within", "0s"][..],
+            "it must be above zero, such as 30s",
+        ),
+        (
+            &["tune", herd, "--within", "9s", "--best", "0"],
+            "0 is not in 1..",
+        ),
+        (
+            &["herd", herd, "--csv", "-"],
+            "--csv -: this is written to a file",
+        ),
+        (
+            &["herd", herd, "--plot", "-"],
+            "--plot -: this is written to a file",
+        ),
+        (
+            &["herd", herd, "--rates", "-"],
+            "--rates -: this is written to a file",
+        ),
+    ] {
+        let out = tool(arguments);
+        let error = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{arguments:?}\n{error}");
+        assert!(error.contains(said), "{arguments:?}\n{error}");
+        assert_eq!(out.stdout, b"", "{arguments:?}");
+    }
+}
+
 fn refused(out: &Output, said: &str, of: &str) {
     let error = String::from_utf8_lossy(&out.stderr);
     assert_eq!(out.status.code(), Some(2), "{of}\n{error}");

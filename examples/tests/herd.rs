@@ -2,6 +2,7 @@
 //! known results of others, and what our own default does in an outage.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
+use std::process::Command;
 use std::time::Duration;
 
 use examples::herd::{self, Contestant, Herd};
@@ -147,10 +148,13 @@ fn who_does_not_come_back_is_told_and_the_play_ends() {
     let herd = play(&world, &herd::own(&world));
     assert!(!herd.recovered());
     assert_eq!(herd.back_after(50), None);
-    assert!(
-        herd.to_string().contains("NOT RECOVERED: 50 clients"),
-        "{herd}"
-    );
+    let told = herd.to_string();
+    assert!(told.contains("NOT RECOVERED: 50 clients"), "{told}");
+    let never = "the world never healed: a:1 is still down at the end";
+    assert!(told.contains(never), "{told}");
+    assert!(!told.contains("had healed"), "{told}");
+    assert_eq!(herd.json()["healed_at_ms"], serde_json::Value::Null);
+    assert_eq!(herd.peak_of_return(), 0.0);
 }
 
 #[test]
@@ -257,6 +261,27 @@ fn decorrelated_jitter_spreads_the_first_waits_best() {
 }
 
 #[test]
+fn a_law_that_is_compared_jitters_over_tls_as_over_tcp() {
+    // A server that takes all at once: but for the jitter, TLS is no different from TCP.
+    let played = |name: &str, scheme: &str| {
+        let world = scenario(200, scheme, "20s", "60s", "");
+        let herd = play(&world, &Contestant::named(name).unwrap());
+        (herd.dials(), herd.back, herd.waited)
+    };
+    for name in [
+        "full-jitter",
+        "equal-jitter",
+        "decorrelated",
+        "constant",
+        "grpc",
+        "async-nats",
+    ] {
+        assert_eq!(played(name, "tls"), played(name, "tcp"), "{name}");
+    }
+    assert_ne!(played("full-jitter", "tls"), played("equal-jitter", "tls"));
+}
+
+#[test]
 fn a_shipped_herd_shows_what_it_is_there_for() {
     let rolling = shipped("rolling-restart", 6_000);
     assert!(rolling.recovered());
@@ -311,6 +336,36 @@ fn the_first_client_of_a_herd_lives_as_the_only_one_of_a_scenario() {
         simulate::trace(&one, 0).steps,
         simulate::trace(&many, 0).steps
     );
+}
+
+#[test]
+fn the_figures_are_told_and_every_good_file_is_written_where_another_cannot_be() {
+    let folder = std::env::temp_dir().join(format!("failover-herd-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let rates = folder.join("rates.csv");
+    let scenario = concat!(env!("CARGO_MANIFEST_DIR"), "/herds/outage.toml");
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_failover"));
+    tool.args([
+        "herd",
+        scenario,
+        "--clients",
+        "20",
+        "--plot",
+        "/nowhere/a.svg",
+    ]);
+    tool.args(["--csv", "/nowhere/b.csv", "--rates"])
+        .arg(&rates);
+    let out = tool.output().unwrap();
+    let written = std::fs::read_to_string(&rates);
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    let told = String::from_utf8(out.stdout).unwrap();
+    assert!(told.contains("all are back"), "{told}");
+    let error = String::from_utf8(out.stderr).unwrap();
+    for file in ["/nowhere/a.svg: ", "/nowhere/b.csv: "] {
+        assert!(error.contains(file), "{error}");
+    }
+    assert!(written.unwrap().starts_with("policy,at_ms,server,"));
 }
 
 /// A herd that is shipped, with so many clients of servers that take as many times less.

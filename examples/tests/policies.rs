@@ -200,6 +200,20 @@ fn an_outage_that_is_not_survived_is_a_scenario_that_can_be_played() {
 }
 
 #[test]
+fn a_file_says_how_many_endpoints_its_policy_is_for() {
+    let listed = |text: &str| {
+        let text = format!("version = 1\n{text}");
+        PolicyFile::parse("p", &text).unwrap().endpoints
+    };
+    assert_eq!(listed("[policy]\n"), 0);
+    let two = "endpoints = [\"tcp://a:1\", \"tcp://b:1\"]\n";
+    assert_eq!(listed(two), 2);
+    // A scenario may have servers that are listed later.
+    let later = "until = \"9s\"\n[servers.\"b:1\"]\nlisted = false\n";
+    assert_eq!(listed(&format!("{two}{later}")), 1);
+}
+
+#[test]
 fn a_file_of_a_policy_is_refused_with_its_line() {
     let wrong = |text: &str| PolicyFile::parse("p", text).unwrap_err().to_string();
     assert!(wrong("version = 1\n[policy]\npace = { min = \"1m\" }").starts_with("p:2: policy: "));

@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use examples::scenario::Scenario;
 use examples::simulate;
@@ -377,4 +378,19 @@ fn every_line(scenario: &Scenario) -> Vec<String> {
         Ok::<(), Infallible>(())
     });
     lines
+}
+
+#[test]
+fn laws_that_hold_are_told_where_there_is_a_place_for_it() {
+    let scenario = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/stompit.toml");
+    let played = |more: &[&str]| {
+        let mut tool = Command::new(env!("CARGO_BIN_EXE_failover"));
+        let out = tool.args(["simulate", scenario, "--laws"]).args(more);
+        let out = out.output().unwrap();
+        assert_eq!(out.status.code(), Some(0));
+        String::from_utf8(out.stdout).unwrap()
+    };
+    assert!(played(&[]).ends_with("client 0: every law holds\n"));
+    let lines = played(&["--trace", "-"]);
+    assert!(lines.lines().all(|line| line.starts_with('{')), "{lines}");
 }

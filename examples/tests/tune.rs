@@ -102,6 +102,13 @@ fn a_goal_beyond_what_the_servers_can_do_is_told_before_anything_is_tried() {
         [[world]]\nfrom = \"10s\"\nto = \"20s\"\ndoes = \"down\"\nclients = \"1%\"\n";
     let partly = Scenario::parse("partly", text).unwrap();
     assert_eq!(why(&partly, Goal::new(100, within(1))), None);
+
+    let endless = text
+        .replace("to = \"20s\"\n", "")
+        .replace("clients = \"1%\"\n", "");
+    let endless = Scenario::parse("endless", &endless).unwrap();
+    let told = why(&endless, Goal::new(50, within(3600))).unwrap();
+    assert!(told.contains("never heals: down at the end: a:1"), "{told}");
 }
 
 /// So many clients of one server with this work for each, which is away for ten seconds.

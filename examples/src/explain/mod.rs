@@ -125,10 +125,13 @@ impl fmt::Display for Explained {
                 writeln!(f, "  {sentence}")?;
             }
         }
+        let endpoints = match self.endpoints {
+            1 => "1 endpoint, refusing".to_string(),
+            several => format!("{several} endpoints, all refusing"),
+        };
         writeln!(
             f,
-            "\nThe delay before each attempt after a loss, {} endpoints, all refusing; of {} clients\n",
-            self.endpoints,
+            "\nThe delay before each attempt after a loss, {endpoints}; of {} clients\n",
             measure::CLIENTS
         )?;
         write!(f, "{}", self.table())?;

@@ -102,6 +102,7 @@ fn of(backoff: Backoff, jitter: Jitter) -> Result<Policy, PolicyError> {
                 .cap(Duration::from_secs(10)),
         )
         .jitter(jitter)
+        .tls_jitter(jitter)
         .build()
 }
 
@@ -110,13 +111,15 @@ fn grpc() -> Result<Policy, PolicyError> {
         base: Duration::from_secs(1),
         factor: Ratio::from_ppm(1_600_000),
     };
+    let jitter = Jitter::Proportional(Ratio::from_ppm(200_000));
     Policy::builder()
         .pace(
             Pace::new(backoff)
                 .every(Every::Sweep)
                 .cap(Duration::from_secs(120)),
         )
-        .jitter(Jitter::Proportional(Ratio::from_ppm(200_000)))
+        .jitter(jitter)
+        .tls_jitter(jitter)
         .deadline(Duration::from_secs(20))
         .build()
 }
@@ -136,5 +139,6 @@ fn async_nats() -> Result<Policy, PolicyError> {
                 .cap(Duration::from_secs(4)),
         )
         .jitter(Jitter::None)
+        .tls_jitter(Jitter::None)
         .build()
 }

@@ -8,6 +8,7 @@ use failover_core::sim::{Fleet, Moment};
 use failover_core::time::Time;
 
 use super::clock::Clock;
+use super::healing;
 use super::report::{Bin, Herd, ServerFigures, Waited};
 use crate::scenario::Scenario;
 
@@ -25,6 +26,7 @@ pub(super) struct Count {
     bin: u64,
     until: Time,
     healed: Time,
+    still_down: Vec<String>,
     /// Per client: since when it was without a connection last.
     down: Vec<u64>,
     /// Per client, a bit: whether it is connected. So all that is asked of most moments is in the cache.
@@ -51,7 +53,8 @@ impl Count {
         Self {
             bin,
             until,
-            healed: scenario.acts.last().map_or(Time::ZERO, |act| act.at),
+            healed: healing::healed(scenario),
+            still_down: healing::still_down(scenario),
             down: vec![NEW; scenario.clients],
             up: vec![0; scenario.clients.div_ceil(64)],
             connected: 0,
@@ -191,7 +194,11 @@ impl Count {
             closed: self.closed,
             lost_at: self.lost_at,
             least: self.least.min(self.down.len()),
-            healed_at: self.lost_at.map(|lost| self.healed.max(lost)),
+            healed_at: self
+                .lost_at
+                .filter(|_| self.still_down.is_empty())
+                .map(|lost| self.healed.max(lost)),
+            still_down: self.still_down,
             back: self.back,
             waited: self.waited,
             steps: self.steps,

@@ -6,6 +6,7 @@
 mod clock;
 mod contestant;
 mod count;
+mod healing;
 mod memory;
 mod plot;
 mod report;

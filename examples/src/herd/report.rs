@@ -26,8 +26,10 @@ pub struct Herd {
     /// The fewest clients that were connected after that.
     pub least: usize,
     /// When the world did something to the servers for the last time: from then on it is as good as
-    /// it gets.
+    /// it gets. Nothing, where no connection was lost or the world never healed.
     pub healed_at: Option<Time>,
+    /// The servers, if at the end all of them still took no connection: the world never healed.
+    pub still_down: Vec<String>,
     /// When 50, 90, 99 and 100 % of the clients were connected, and stayed so.
     pub back: [Option<Time>; 4],
     /// How long clients were without a connection.
@@ -172,7 +174,8 @@ impl Herd {
         self.servers.iter().map(|s| s.peak).fold(0.0, f64::max)
     }
 
-    /// The highest rate of dials at one server once the world had healed: those that cost it work.
+    /// The highest rate of dials at one server once the world had healed: those that cost it work. Zero,
+    /// where it never did.
     #[must_use]
     pub fn peak_of_return(&self) -> f64 {
         self.peak_of_return_over(1)
@@ -181,6 +184,9 @@ impl Herd {
     /// The same in so many stretches together.
     #[must_use]
     pub fn peak_of_return_over(&self, stretches: usize) -> f64 {
+        if !self.still_down.is_empty() {
+            return 0.0;
+        }
         let stretches = stretches.max(1);
         let healed = self.healed_at.unwrap_or(Time::ZERO).as_nanos();
         let width = u64::try_from(self.bin.as_nanos())
@@ -340,18 +346,35 @@ impl fmt::Display for Herd {
             self.dials_each(),
             self.wasted(),
         )?;
-        let (Some(lost), Some(healed)) = (self.lost_at, self.healed_at) else {
-            return write!(f, "no connection was lost");
-        };
-        write!(
-            f,
-            "first loss at {}, at least {} connected; the world had healed at {}; back after that:",
-            seconds(lost),
-            self.least,
-            seconds(healed),
-        )?;
-        for percent in SHARES {
-            write!(f, " {percent} % {}", after(self.back_after(percent)))?;
+        match self.lost_at {
+            None if self.still_down.is_empty() || self.recovered() => {
+                return write!(f, "no connection was lost");
+            }
+            None => write!(f, "no connection was lost; ")?,
+            Some(lost) => write!(
+                f,
+                "first loss at {}, at least {} connected; ",
+                seconds(lost),
+                self.least
+            )?,
+        }
+        if let Some(healed) = self.healed_at {
+            let at = seconds(healed);
+            write!(f, "the world had healed at {at}; back after that:")?;
+            for percent in SHARES {
+                write!(f, " {percent} % {}", after(self.back_after(percent)))?;
+            }
+        } else {
+            let are = if self.still_down.len() == 1 {
+                "is"
+            } else {
+                "are"
+            };
+            let names = self.still_down.join(", ");
+            write!(
+                f,
+                "the world never healed: {names} {are} still down at the end"
+            )?;
         }
         writeln!(
             f,

@@ -9,7 +9,7 @@ use failover_core::policy::{Jitter, Limit, Ratio};
 use crate::Form;
 use crate::probe::ProbeArguments;
 use crate::servers::TrustArguments;
-use crate::values::{duration, jitter, limit};
+use crate::values::{above_zero, duration, jitter, limit};
 
 /// Stay connected to one of several servers, over tcp, tls, ws, wss or a Unix socket.
 #[derive(Debug, Parser)]
@@ -167,7 +167,7 @@ pub(crate) struct SimulateArguments {
     /// Draw the client's life into this file
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) plot: Option<PathBuf>,
-    /// Ask every law about the client's life, and fail if one does not hold
+    /// Ask every law about the client's life, say that they hold, and fail if one does not
     #[arg(long)]
     pub(crate) laws: bool,
 }
@@ -243,15 +243,15 @@ pub(crate) struct TuneArguments {
     #[arg(long, value_name = "PERCENT", default_value = "99", value_parser = ["50", "90", "99", "100"])]
     pub(crate) share: String,
     /// … is to be back so long after the world has healed
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = above_zero)]
     pub(crate) within: Duration,
     /// Once the world has healed, no server is to be dialled more often than this in a second (in any
     /// tenth of one)
     #[arg(long, value_name = "DIALS")]
     pub(crate) peak: Option<f64>,
     /// How many policies to print
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    pub(crate) best: usize,
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) best: u16,
     /// Write a line of JSON for each policy that was tried, the best first
     #[arg(long)]
     pub(crate) json: bool,
@@ -269,9 +269,9 @@ Exit codes: 0 it was explained, 2 the file or the arguments make no sense.")]
 pub(crate) struct ExplainArguments {
     #[command(flatten)]
     pub(crate) which: WhichPolicy,
-    /// For a client of this many endpoints
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub(crate) endpoints: u8,
+    /// For a client of this many endpoints [default: as many as FILE lists, or 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) endpoints: Option<u8>,
     /// Draw the delay before each attempt into this file
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) plot: Option<PathBuf>,

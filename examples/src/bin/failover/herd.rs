@@ -1,5 +1,6 @@
 //! `failover herd` and `failover tune`.
 
+use std::error::Error;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -15,6 +16,7 @@ use crate::args::{HerdArguments, TuneArguments};
 use crate::{Problem, simulate};
 
 pub(crate) fn run(arguments: &HerdArguments) -> Result<(), Problem> {
+    check_files(arguments)?;
     let scenario = simulate::changed(
         &arguments.scenario,
         arguments.world.seed,
@@ -26,20 +28,6 @@ pub(crate) fn run(arguments: &HerdArguments) -> Result<(), Problem> {
     };
     let jobs = usize::from(arguments.world.jobs).min(contestants.len());
     let herds = play(&scenario, &contestants, jobs)?;
-    if let Some(path) = &arguments.plot {
-        let title = match scenario.about.as_str() {
-            "" => format!("{} clients", scenario.clients),
-            about => format!("{about} ({} clients)", scenario.clients),
-        };
-        let page = herd::page(&title, &herds).map_err(|error| Problem::failed(&error))?;
-        write(path, &page)?;
-    }
-    if let Some(path) = &arguments.csv {
-        write(path, &herd::csv(&herds))?;
-    }
-    if let Some(path) = &arguments.rates {
-        write(path, &herd::rates(&herds))?;
-    }
     if arguments.json {
         for herd in &herds {
             said(&herd.json().to_string());
@@ -47,6 +35,7 @@ pub(crate) fn run(arguments: &HerdArguments) -> Result<(), Problem> {
     } else {
         print(&scenario, &herds);
     }
+    write_all(arguments, &scenario, &herds)?;
     if herds.iter().all(Herd::recovered) {
         Ok(())
     } else {
@@ -86,7 +75,7 @@ pub(crate) fn tune(arguments: &TuneArguments) -> Result<(), Problem> {
             said(&line.to_string());
         }
     } else {
-        print_tuned(&goal, &found, arguments.best);
+        print_tuned(&goal, &found, usize::from(arguments.best));
     }
     if tried.first().is_some_and(|best| goal.reached(&best.herd)) {
         Ok(())
@@ -192,8 +181,61 @@ fn print(scenario: &Scenario, herds: &[Herd]) {
     }
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Problem> {
-    fs::write(path, text).map_err(|error| Problem::Failed(format!("{}: {error}", path.display())))
+/// The tables are on the standard output: nothing else goes there.
+fn check_files(arguments: &HerdArguments) -> Result<(), Problem> {
+    let files = [
+        ("--plot", &arguments.plot),
+        ("--csv", &arguments.csv),
+        ("--rates", &arguments.rates),
+    ];
+    match files
+        .iter()
+        .find(|(_, path)| path.as_deref() == Some(Path::new("-")))
+    {
+        Some((option, _)) => Err(Problem::BadInput(format!(
+            "{option} -: this is written to a file: name one; --json writes figures to the standard output"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Writes every file that is wanted, and tells of all that could not be.
+fn write_all(
+    arguments: &HerdArguments,
+    scenario: &Scenario,
+    herds: &[Herd],
+) -> Result<(), Problem> {
+    let sheets = [
+        (&arguments.csv, herd::csv as fn(&[Herd]) -> String),
+        (&arguments.rates, herd::rates),
+    ];
+    let sheets = sheets
+        .into_iter()
+        .filter_map(|(path, text)| Some((path.as_ref()?, Ok(text(herds)))));
+    let plot = arguments.plot.as_ref();
+    let plot = plot.map(|path| (path, picture(scenario, herds)));
+    let failed: Vec<String> = plot
+        .into_iter()
+        .chain(sheets)
+        .filter_map(|(path, text)| {
+            let written = text.and_then(|text| Ok(fs::write(path, text)?));
+            let error = written.err()?;
+            Some(format!("{}: {error}", path.display()))
+        })
+        .collect();
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Problem::Failed(failed.join("; ")))
+    }
+}
+
+fn picture(scenario: &Scenario, herds: &[Herd]) -> Result<String, Box<dyn Error>> {
+    let title = match scenario.about.as_str() {
+        "" => format!("{} clients", scenario.clients),
+        about => format!("{about} ({} clients)", scenario.clients),
+    };
+    Ok(herd::page(&title, herds)?)
 }
 
 /// Nobody may be listening any more; the exit code still speaks.

@@ -12,9 +12,18 @@ use failover_core::preset::PresetName;
 use crate::Problem;
 use crate::args::{ExplainArguments, VerifyArguments, WhichPolicy};
 
+/// For how many endpoints a policy is explained, where nobody says how many there are.
+const ENDPOINTS: usize = 3;
+/// For how many at most.
+const MOST_ENDPOINTS: usize = 64;
+
 pub(crate) fn explain(arguments: &ExplainArguments) -> Result<(), Problem> {
     let policy = read(&arguments.which)?;
-    let endpoints = usize::from(arguments.endpoints);
+    let endpoints = match (arguments.endpoints, policy.endpoints) {
+        (Some(asked), _) => usize::from(asked),
+        (None, 0) => ENDPOINTS,
+        (None, listed) => listed.min(MOST_ENDPOINTS),
+    };
     let explained = explain::explain(&policy.name, &policy.preset, endpoints);
     if let Some(path) = &arguments.plot {
         let page = explained.plot().map_err(|error| Problem::failed(&error))?;

@@ -13,6 +13,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
 }
 
+/// The same, but not nothing.
+pub(crate) fn above_zero(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("it must be above zero, such as 30s".to_string()),
+        above => Ok(above),
+    }
+}
+
 /// `none`, `full`, `equal`, `100ms`, `20%`.
 pub(crate) fn jitter(text: &str) -> Result<Jitter, String> {
     let read = SpreadText::deserialize(IntoDeserializer::<Error>::into_deserializer(text));

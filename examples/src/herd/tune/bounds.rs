@@ -8,6 +8,7 @@ use failover_core::time::Time;
 
 use super::Goal;
 use crate::herd::count::float;
+use crate::herd::healing::{healed, still_down};
 use crate::scenario::{Scenario, What};
 use crate::timeline::short;
 
@@ -19,6 +20,11 @@ impl Goal {
     /// Not finding a reason is no promise.
     #[must_use]
     pub fn out_of_reach(&self, scenario: &Scenario) -> Option<String> {
+        let down = still_down(scenario);
+        if !down.is_empty() {
+            let names = down.join(", ");
+            return Some(format!("the world never heals: down at the end: {names}"));
+        }
         let needed = scenario.clients.saturating_mul(self.share).div_ceil(100);
         let servers = scenario.endpoints.len();
         if let Some(held) = held(scenario)
@@ -101,7 +107,7 @@ fn capacities(scenario: &Scenario, server: usize) -> impl Iterator<Item = Capaci
 
 /// Whether no server has a connection or takes one when the world heals.
 fn all_away_until_healed(scenario: &Scenario) -> bool {
-    let healed = scenario.acts.last().map_or(Time::ZERO, |act| act.at);
+    let healed = healed(scenario);
     (0..scenario.endpoints.len()).all(|server| {
         // From its last loss of all connections on it took none, until then.
         let mut away = false;

@@ -40,6 +40,10 @@ impl Change {
         };
         let (key, value) = text.split_once('=').ok_or_else(|| no("…"))?;
         let path: Vec<String> = key.trim().split('.').map(str::to_string).collect();
+        // A URL where a key is expected may hold a password.
+        if key.contains(['@', ':', '/']) {
+            return Err(no("…"));
+        }
         if path.iter().any(String::is_empty) {
             return Err(no(key));
         }

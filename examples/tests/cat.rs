@@ -155,7 +155,7 @@ async fn output_that_cannot_be_written_ends_it() {
 #[test]
 fn bad_arguments_are_named_and_exit_with_2() {
     for (arguments, told) in [
-        ("", "<URL>..."),
+        ("", "<URL|--config <FILE.toml>>"),
         (
             "tpc://h:1",
             "no transport for scheme `tpc`: known are tcp, tls, unix, ws, wss",
@@ -242,7 +242,7 @@ fn json_is_honoured_for_bad_input_too() {
     for (arguments, told) in [
         (
             "cat --json",
-            "the following required arguments were not provided: <URL>...",
+            "the following required arguments were not provided: <URL|--config <FILE.toml>>",
         ),
         ("cat --json tcp://h", "names no port"),
         (

@@ -227,7 +227,7 @@ fn a_ninth_server_waits_for_one_of_eight() {
 #[test]
 fn bad_arguments_are_named_and_exit_with_2() {
     for (arguments, told) in [
-        ("", "<URL>..."),
+        ("", "<URL|--config <FILE.toml>>"),
         ("tpc://h:1", "no transport for scheme `tpc`"),
         ("tcp://h", "names no port: write `tcp://h:PORT`"),
         ("tcp://h:0", "the port is `0`"),

@@ -1,12 +1,14 @@
 //! The WebSocket table of a deployment's file.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use failover_core::config::{
     HeartbeatForm, Keyed, LinkForm, LinkFormError, SecretError, SecretForm, Span, Switch,
 };
 use failover_core::heartbeat::Heartbeat;
 use failover_core::link::LinkPolicy;
+use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
@@ -47,7 +49,10 @@ pub struct WsTable {
     pub subprotocols: Option<Vec<String>>,
     /// Headers of the request, beside those of the upgrade. Environment and files are read when
     /// the table becomes a configuration, so a changed one counts from the next reload on.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "headers"
+    )]
     pub headers: BTreeMap<String, SecretForm>,
     /// The largest message received.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +93,35 @@ impl Serialize for WsTable {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         Self::serialize(self, to)
     }
+}
+
+/// A table of headers. What stands in its place may be a password: it is not told.
+fn headers<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, SecretForm>, D::Error> {
+    struct Headers;
+
+    impl<'de> Visitor<'de> for Headers {
+        type Value = BTreeMap<String, SecretForm>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a table such as `headers = { Authorization = { env = \"NAME\" } }`")
+        }
+
+        fn visit_str<E: de::Error>(self, _: &str) -> Result<Self::Value, E> {
+            Err(E::custom(
+                "it is a text: write a table: `headers = { Authorization = { env = \"NAME\" } }`",
+            ))
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut headers = BTreeMap::new();
+            while let Some((name, value)) = map.next_entry()? {
+                headers.insert(name, value);
+            }
+            Ok(headers)
+        }
+    }
+
+    from.deserialize_any(Headers)
 }
 
 /// Why a table is no configuration.
@@ -282,6 +316,15 @@ mod tests {
             ["sesame", &env::var("PATH").unwrap(), "Bearer hunter2"]
         );
         assert!(WsConfig::try_from(table).is_err());
+    }
+
+    #[test]
+    fn a_header_where_a_table_is_expected_is_not_shown() {
+        let error = table(r#"{"headers": "Bearer hunter2"}"#).unwrap_err();
+        let said = error.to_string();
+        assert!(!said.contains("hunter2"), "{said}");
+        let right = "write a table: `headers = { Authorization = { env = \"NAME\" } }`";
+        assert!(said.contains(right), "{said}");
     }
 
     #[test]

@@ -30,6 +30,7 @@ fn lines(text: &str) -> Result<Vec<Line<'_>>, MigrateError> {
         };
         let (name, value) = (name.trim(), value.trim().trim_matches('"'));
         if let Some(twice) = lines.iter().find(|known| known.name == name) {
+            let name = shown(name);
             let problem = format!("`{name}` stands in line {} already", twice.number);
             return Err(MigrateError::input(format!("line {number}"), problem));
         }
@@ -42,6 +43,14 @@ fn lines(text: &str) -> Result<Vec<Line<'_>>, MigrateError> {
     Ok(lines)
 }
 
+/// A URL where the name of an option is expected may hold a password.
+fn shown(name: &str) -> &str {
+    match name.contains(['@', ':', '/']) {
+        true => "***",
+        false => name,
+    }
+}
+
 impl Line<'_> {
     fn wrong(&self, right: &str) -> MigrateError {
         let problem = format!("`{}` must be {right}", self.name);
@@ -49,7 +58,8 @@ impl Line<'_> {
     }
 
     fn unknown(&self, known: &str) -> MigrateError {
-        let problem = format!("there is no option `{}` here: known are {known}", self.name);
+        let name = shown(self.name);
+        let problem = format!("there is no option `{name}` here: known are {known}");
         MigrateError::input(format!("line {}", self.number), problem)
     }
 

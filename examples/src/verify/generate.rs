@@ -10,6 +10,9 @@ use serde::Serialize;
 /// When the random part of a world ends.
 const STORM: u64 = 60_000;
 
+/// The most time that is played after a world has healed, and the longest outage.
+pub(super) const LONGEST: Duration = Duration::from_secs(30 * 86_400);
+
 /// A scenario that is not written yet: what happens in it can be left out piece by piece.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
@@ -121,10 +124,12 @@ impl Draft {
         }
         let count = u32::try_from(endpoints).unwrap_or(u32::MAX);
         let rest = policy.health().maximum.min(Duration::from_secs(86_400));
-        let until = healed
-            .saturating_add(policy.recovery_bound(count))
-            .saturating_add(rest * 2)
-            .min(Duration::from_secs(30 * 86_400));
+        let until = healed.saturating_add(
+            policy
+                .recovery_bound(count)
+                .saturating_add(rest * 2)
+                .min(LONGEST),
+        );
         Ok(Self {
             policy: toml::to_string(&whole)?,
             seed,

@@ -26,7 +26,7 @@ pub struct Verify {
     pub worlds: u32,
     /// The seed of the first; each further one has the next.
     pub seed: u64,
-    /// An outage of this length must be survived.
+    /// An outage of this length must be survived; at most [`LONGEST`](Self::LONGEST).
     pub survive: Option<Duration>,
 }
 
@@ -70,6 +70,9 @@ pub enum VerifyError {
 }
 
 impl Verify {
+    /// The longest outage that can be asked for: 30 days.
+    pub const LONGEST: Duration = generate::LONGEST;
+
     /// Asks the laws of this policy.
     ///
     /// # Errors
@@ -183,7 +186,7 @@ fn survives(policy: &Policy, outage: Duration) -> Result<Option<Verdict>, Verify
     let what = match trace.steps.last().map(|last| last.status) {
         Some(Status::Connected { .. }) => return Ok(None),
         Some(Status::Closed(reason)) => format!("closed: {reason}"),
-        Some(other) => format!("not connected again: {other:?}"),
+        Some(other) => format!("not connected again: {}", words(other)),
         None => "nothing happened".to_string(),
     };
     let what = format!("an outage of {} is not survived: {what}", short(outage));
@@ -195,4 +198,15 @@ fn survives(policy: &Policy, outage: Duration) -> Result<Option<Verdict>, Verify
             what,
         },
     }))
+}
+
+fn words(status: Status) -> &'static str {
+    match status {
+        Status::Idle => "it was never started",
+        Status::Waiting { .. } => "it still waits before its next dial",
+        Status::Dialing { .. } => "a dial is in flight",
+        Status::Paused => "it is paused",
+        Status::Starved => "it has no server to dial",
+        Status::Connected { .. } | Status::Closed(_) | _ => "it is in another state",
+    }
 }

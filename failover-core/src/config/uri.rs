@@ -321,7 +321,11 @@ impl Named<'_> {
     fn wrong(&self, right: &'static str) -> UriError {
         UriProblem::Value {
             option: shown(self.name),
-            value: shown(self.value),
+            // A word in place of a number may be anything, a password too.
+            value: match self.value.starts_with(char::is_alphabetic) {
+                true => "***".to_string(),
+                false => shown(self.value),
+            },
             right,
         }
         .into()

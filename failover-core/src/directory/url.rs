@@ -1,5 +1,6 @@
 //! The one URL code of the workspace: it splits an endpoint's URL and interprets nothing else.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
@@ -106,11 +107,11 @@ impl Url {
         &self.rest
     }
 
-    /// `host:port` (IPv6 in brackets), or the host alone, or the path of a `scheme:/path`.
+    /// `host:port` (IPv6 in brackets), or the host alone, or the path of a `scheme:/path` as it is shown.
     #[must_use]
     pub fn authority(&self) -> String {
         if self.host.is_empty() {
-            return self.path().to_string();
+            return self.shown_path().into_owned();
         }
         let host = if self.host.contains(':') {
             format!("[{}]", self.host)
@@ -141,6 +142,18 @@ impl Url {
         &self.rest[..end]
     }
 
+    /// `tcp:/joe:secret@host` lacks a slash: its path has a password, as that of a Unix socket has not.
+    fn shown_path(&self) -> Cow<'_, str> {
+        let path = self.path();
+        if !self.host.is_empty() || self.scheme == "unix" {
+            return path.into();
+        }
+        match path.rfind('@').max(path.rfind("%40")) {
+            Some(at) => format!("/{HIDDEN}{}", &path[at..]).into(),
+            None => path.into(),
+        }
+    }
+
     fn spell(&self, userinfo: Option<&str>, rest: &str) -> String {
         if self.host.is_empty() {
             return format!("{}:{rest}", self.scheme);
@@ -155,8 +168,8 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path();
-        let hidden = if path.len() < self.rest.len() {
+        let path = self.shown_path();
+        let hidden = if self.path().len() < self.rest.len() {
             "?***"
         } else {
             ""
@@ -454,5 +467,15 @@ mod tests {
                 assert!(!shown.contains(secret), "{input}: {shown}");
             }
         }
+    }
+
+    #[test]
+    fn a_password_behind_a_single_slash_is_not_shown() {
+        let url: Url = "tcp:/joe:hunter2@h:1?token=hunter2".parse().unwrap();
+        assert_eq!(url.to_string(), "tcp:/***@h:1?***");
+        assert_eq!(url.authority(), "/***@h:1");
+        assert_eq!(url.expose(), "tcp:/joe:hunter2@h:1?token=hunter2");
+        let socket: Url = "unix:/run/nats@1.sock".parse().unwrap();
+        assert_eq!(socket.to_string(), "unix:/run/nats@1.sock");
     }
 }

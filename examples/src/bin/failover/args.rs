@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use failover_core::policy::{Jitter, Limit, Ratio};
 
 use crate::Form;
 use crate::probe::ProbeArguments;
 use crate::servers::TrustArguments;
-use crate::values::{above_zero, duration, jitter, limit};
+use crate::values::{above_zero, duration, file, file_or_uri, jitter, limit};
 
 /// Stay connected to one of several servers, over tcp, tls, ws, wss or a Unix socket.
 #[derive(Debug, Parser)]
@@ -83,7 +83,7 @@ pub(crate) struct MigrateArguments {
     #[arg(long, value_name = "TEXT", conflicts_with = "file")]
     pub(crate) text: Option<String>,
     /// The file to read, or a failover: URI [default: standard input]
-    #[arg(value_name = "FILE|URI")]
+    #[arg(value_parser = file_or_uri(), value_name = "FILE|URI")]
     pub(crate) file: Option<PathBuf>,
 }
 
@@ -117,7 +117,7 @@ pub(crate) struct DemoArguments {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=3))]
     pub(crate) standby: u8,
     /// Write what the client's flight recorder kept to this file, for `failover simulate --replay FILE`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_parser = file(), value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
     /// Write JSON lines instead of text
     #[arg(long)]
@@ -145,15 +145,15 @@ Exit codes: 0 it was played, 1 a law did not hold, this version decides otherwis
 the trace could not be written, 2 the scenario, the record or the arguments make no sense.")]
 pub(crate) struct SimulateArguments {
     /// The scenario
-    #[arg(value_name = "SCENARIO.toml", required_unless_present = "replay")]
+    #[arg(value_parser = file(), value_name = "SCENARIO.toml", required_unless_present = "replay")]
     pub(crate) scenario: Option<PathBuf>,
     /// Instead of a scenario: what a connector's flight recorder kept, played again in the real machine,
     /// decision by decision; - is the standard input. docs/flight-recorder.md describes the file
-    #[arg(long, value_name = "DUMP", conflicts_with_all = ["scenario", "seed", "clients", "client", "plot", "laws"])]
+    #[arg(long, value_parser = file(), value_name = "DUMP", conflicts_with_all = ["scenario", "seed", "clients", "client", "plot", "laws"])]
     pub(crate) replay: Option<PathBuf>,
     /// Write the trace as JSON lines to this file; - is the standard output, which then has nothing
     /// else
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_parser = file(), value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
     /// Another seed than the scenario's
     #[arg(long, value_name = "N")]
@@ -165,7 +165,7 @@ pub(crate) struct SimulateArguments {
     #[arg(long, value_name = "N")]
     pub(crate) client: Option<usize>,
     /// Draw the client's life into this file
-    #[arg(long, value_name = "FILE.svg")]
+    #[arg(long, value_parser = file(), value_name = "FILE.svg")]
     pub(crate) plot: Option<PathBuf>,
     /// Ask every law about the client's life, say that they hold, and fail if one does not
     #[arg(long)]
@@ -187,7 +187,7 @@ Exit codes: 0 all clients were connected at the end, 1 they were not or a file c
 2 the scenario or the arguments make no sense, or there is not enough memory.")]
 pub(crate) struct HerdArguments {
     /// The scenario
-    #[arg(value_name = "SCENARIO.toml")]
+    #[arg(value_parser = file(), value_name = "SCENARIO.toml")]
     pub(crate) scenario: PathBuf,
     #[command(flatten)]
     pub(crate) world: HerdWorld,
@@ -197,13 +197,13 @@ pub(crate) struct HerdArguments {
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub(crate) compare: Vec<String>,
     /// Draw dials and connections over time into this file
-    #[arg(long, value_name = "FILE.svg")]
+    #[arg(long, value_parser = file(), value_name = "FILE.svg")]
     pub(crate) plot: Option<PathBuf>,
     /// Write the figures into this file: a line for each policy, and for each of its servers
-    #[arg(long, value_name = "FILE.csv")]
+    #[arg(long, value_parser = file(), value_name = "FILE.csv")]
     pub(crate) csv: Option<PathBuf>,
     /// Write the rates over time into this file
-    #[arg(long, value_name = "FILE.csv")]
+    #[arg(long, value_parser = file(), value_name = "FILE.csv")]
     pub(crate) rates: Option<PathBuf>,
     /// Write a line of JSON for each policy instead of tables
     #[arg(long)]
@@ -235,7 +235,7 @@ Exit codes: 0 a policy reaches the goal, 1 none of those that were tried does, 2
 arguments make no sense.")]
 pub(crate) struct TuneArguments {
     /// The scenario; of its policy, all but the waits counts
-    #[arg(value_name = "SCENARIO.toml")]
+    #[arg(value_parser = file(), value_name = "SCENARIO.toml")]
     pub(crate) scenario: PathBuf,
     #[command(flatten)]
     pub(crate) world: HerdWorld,
@@ -273,7 +273,7 @@ pub(crate) struct ExplainArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) endpoints: Option<u8>,
     /// Draw the delay before each attempt into this file
-    #[arg(long, value_name = "FILE.svg")]
+    #[arg(long, value_parser = file(), value_name = "FILE.svg")]
     pub(crate) plot: Option<PathBuf>,
     /// Write one JSON object
     #[arg(long)]
@@ -285,7 +285,7 @@ pub(crate) struct ExplainArguments {
 #[group(required = true, multiple = false)]
 pub(crate) struct WhichPolicy {
     /// A deployment with `version` and `[policy]`; or a scenario
-    #[arg(value_name = "FILE")]
+    #[arg(value_parser = file(), value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     /// A preset with its defaults: default, stompit, activemq, nats, diffusion_reconnect,
     /// diffusion_failover, synapse
@@ -308,7 +308,7 @@ pub(crate) struct VerifyArguments {
     #[command(flatten)]
     pub(crate) which: WhichPolicy,
     /// In how many worlds
-    #[arg(long, value_name = "N", default_value_t = 500)]
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) worlds: u32,
     /// The seed of the first world
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -317,7 +317,7 @@ pub(crate) struct VerifyArguments {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) survive: Option<Duration>,
     /// Write the counter-example to this file instead of the standard output
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_parser = file(), value_name = "FILE")]
     pub(crate) write: Option<PathBuf>,
 }
 
@@ -343,13 +343,14 @@ Examples:
   failover cat --config examples/deployments/mixed.toml --set policy.deadline=2s
 
 Exit codes: 0 it worked, 1 it failed, 2 the arguments make no sense.")]
+#[command(group = ArgGroup::new("servers").required(true).args(["urls", "config"]))]
 pub(crate) struct CatArguments {
     /// Servers: tcp://host:port, tls://host:port, ws://host:port/path, wss://host:port/path, unix:/path
-    #[arg(value_name = "URL", required_unless_present = "config")]
+    #[arg(value_name = "URL")]
     pub(crate) urls: Vec<String>,
     /// Instead of URLs and of what is said below about servers and waits: a deployment's file, see
     /// docs/reference.md
-    #[arg(long, value_name = "FILE.toml", conflicts_with_all = ["urls", "order", "wait", "factor", "min", "cap", "jitter", "tls_jitter", "max_reconnects", "start_sweeps", "deadline", "ca", "server_name"])]
+    #[arg(long, value_parser = file(), value_name = "FILE.toml", conflicts_with_all = ["urls", "order", "wait", "factor", "min", "cap", "jitter", "tls_jitter", "max_reconnects", "start_sweeps", "deadline", "ca", "server_name"])]
     pub(crate) config: Option<PathBuf>,
     /// Change a key of that file: `policy.pace.cap=5s`. The variable FAILOVER__POLICY__PACE__CAP of the
     /// environment does the same; the flag beats it
@@ -406,7 +407,7 @@ pub(crate) struct CatArguments {
     pub(crate) verbose: bool,
     /// At the end, also when interrupted (Ctrl-C), write what the flight recorder kept to this file, for
     /// `failover simulate --replay FILE`: no passwords, no payload
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_parser = file(), value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
     /// Write what goes to standard error as JSON lines
     #[arg(long)]

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::deployed::changes;
-use crate::values::duration;
+use crate::values::{at_least_one, duration, file};
 use crate::{Problem, runtime, style};
 
 /// For programs that cannot be changed: carries local connections to the servers of a deployment, over
@@ -37,7 +37,7 @@ Exit codes: 0 it was asked to end and every client had finished, 1 it failed, 2 
 make no sense, 3 clients were cut off when the grace was over, 130 and 143 the second SIGINT or SIGTERM.")]
 pub(crate) struct BridgeArguments {
     /// The deployment: servers, transports, policy; docs/reference.md has every key
-    #[arg(long, value_name = "FILE.toml")]
+    #[arg(long, value_parser = file(), value_name = "FILE.toml")]
     config: PathBuf,
     /// Change a key of that file: `policy.deadline=2s`. The variable FAILOVER__POLICY__DEADLINE of the
     /// environment does the same; the flag beats it
@@ -55,10 +55,10 @@ pub(crate) struct BridgeArguments {
 
     /// How many programs may be connected at once; others wait until one ends. Each takes two
     /// descriptors
-    #[arg(long, value_name = "N", default_value = "500")]
+    #[arg(long, value_parser = at_least_one::<NonZeroUsize>, value_name = "N", default_value = "500")]
     max_connections: NonZeroUsize,
     /// How many dials may be in flight at once, over all programs
-    #[arg(long, value_name = "N", default_value = "64")]
+    #[arg(long, value_parser = at_least_one::<NonZeroUsize>, value_name = "N", default_value = "64")]
     max_dials: NonZeroUsize,
     /// How long a program waits for a server, where the file's limits do not say it
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
@@ -156,7 +156,10 @@ async fn carry(arguments: &BridgeArguments, source: Source) -> Result<Option<u8>
     let servers = loaded.servers();
     let file = arguments.config.display().to_string();
     let Some(listen) = &arguments.listen else {
-        let text = format!("{file}: {servers} servers, nothing is wrong");
+        let text = match servers {
+            1 => format!("{file}: 1 server, nothing is wrong"),
+            _ => format!("{file}: {servers} servers, nothing is wrong"),
+        };
         journal.good("checked", &text, json!({"file": file, "servers": servers}));
         journal.finish();
         return Ok(None);

@@ -28,6 +28,7 @@ use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{Arguments, Command};
+use crate::values::without_passwords;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -109,17 +110,24 @@ enum Form {
 /// What clap makes of the arguments: a request for help, or a refusal.
 fn refused(error: &clap::Error) -> ExitCode {
     let code = u8::try_from(error.exit_code()).unwrap_or(2);
-    let mut arguments = std::env::args_os().skip(1).take_while(|word| word != "--");
-    if error.use_stderr() && arguments.any(|word| word == "--json") {
-        let text = error.render().to_string();
+    let given: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let mut before = given.iter().take_while(|word| *word != "--");
+    let rendered = error.render().to_string();
+    let text = without_passwords(&rendered, &given);
+    if error.use_stderr() && before.any(|word| word == "--json") {
         let said = text.split("\n\n").next().unwrap_or(&text);
         let words: Vec<&str> = said
             .trim_start_matches("error: ")
             .split_whitespace()
             .collect();
         let _ = writeln!(io::stderr(), "{}", failed_as_json(&words.join(" "), code));
-    } else {
+    } else if text == rendered {
         let _ = error.print();
+    } else {
+        let _ = write!(io::stderr(), "{text}");
     }
     ExitCode::from(code)
 }

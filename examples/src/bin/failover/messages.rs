@@ -16,13 +16,14 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use transport_tcp::TokioClock;
 use transport_tls::{Pem, Roots, TlsClient, TlsConfig};
 
+use crate::values::file;
 use crate::{Problem, runtime, style};
 
 /// Whom to trust, and what is told.
 #[derive(Args, Debug)]
 pub(crate) struct MessageArguments {
     /// Trust the authorities in this PEM file, and no others [default: the system's]
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_parser = file(), value_name = "FILE", global = true)]
     ca: Option<PathBuf>,
     /// Tell everything that happens on standard error
     #[arg(short, long, global = true)]
@@ -209,10 +210,18 @@ async fn tell<E: Error>(
     }
 }
 
+/// `1 message was`, `2 messages were`.
+pub(crate) fn messages_were(count: u64) -> String {
+    match count {
+        1 => "1 message was".to_string(),
+        _ => format!("{count} messages were"),
+    }
+}
+
 /// The event's name, what is said, and how many messages it is about.
 fn of_news<E: Error>(news: &News<E>) -> Option<(&'static str, String, u64)> {
     let about =
-        |event, count, what: &str| Some((event, format!("{count} messages were {what}"), count));
+        |event, count, what: &str| Some((event, format!("{} {what}", messages_were(count)), count));
     match news {
         News::Dropped { messages, why } => {
             let what = format!("not sent ({})", why.as_str());

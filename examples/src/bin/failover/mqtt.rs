@@ -15,13 +15,15 @@ use transport_tcp::{ByteStream, TokioClock};
 
 use crate::Problem;
 use crate::messages::{self, MessageArguments};
-use crate::values::duration;
+use crate::values::{at_least_one, duration};
 
 /// Publish to and subscribe at MQTT 3.1.1 brokers (mosquitto, RabbitMQ, …), failing over while it runs.
 ///
 /// Subscriptions are made anew on each connection, in a clean session. What is published while there is none
 /// waits; what the broker has not acknowledged when a connection is lost is published again on the next, so
 /// that it may arrive twice (QoS 1).
+///
+/// Before the first connection it gives up when every server has failed three times; later never.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -66,7 +68,7 @@ enum MqttCommand {
         /// The topic filter; it may hold + and #
         filter: String,
         /// End after so many messages [default: never]
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = at_least_one::<u64>)]
         count: Option<u64>,
     },
     /// Publish a message, or each line of the standard input
@@ -179,7 +181,8 @@ async fn talk(link: &Link<Mqtt>, arguments: &MqttArguments) -> Result<(), Proble
             match counters.dropped + counters.unconfirmed + counters.refused {
                 0 => Ok(()),
                 some => Err(Problem::Failed(format!(
-                    "{some} messages were not published"
+                    "{} not published",
+                    messages::messages_were(some)
                 ))),
             }
         }

@@ -13,13 +13,15 @@ use serde_json::json;
 use transport_tcp::TokioClock;
 
 use crate::Problem;
-use crate::messages::{self, MessageArguments};
-use crate::values::duration;
+use crate::messages::{self, MessageArguments, messages_were};
+use crate::values::{at_least_one, duration};
 
 /// Publish to, subscribe to and ask NATS servers, failing over while it runs.
 ///
 /// Subscriptions are made anew on each connection; what is published while there is none waits. A message
 /// that was handed to a connection before its loss may or may not have arrived.
+///
+/// Before the first connection it gives up when every server has failed three times; later never.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -52,7 +54,7 @@ enum NatsCommand {
         /// The subject; it may hold * and >
         subject: String,
         /// End after so many messages [default: never]
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = at_least_one::<u64>)]
         count: Option<u64>,
     },
     /// Publish a message, or each line of the standard input
@@ -132,7 +134,7 @@ async fn talk(link: &Link<Nats>, arguments: &NatsArguments) -> Result<(), Proble
             messages::drain(link).await?;
             match link.counters().dropped {
                 0 => Ok(()),
-                some => Err(Problem::Failed(format!("{some} messages were not sent"))),
+                some => Err(Problem::Failed(format!("{} not sent", messages_were(some)))),
             }
         }
         NatsCommand::Request { subject, text, .. } => {

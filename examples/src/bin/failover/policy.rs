@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use examples::explain;
 use examples::policy_file::PolicyFile;
 use examples::verify::{Verdict, Verify};
-use failover_core::config::nearest;
+use failover_core::config::{nearest, print_duration};
 use failover_core::preset::PresetName;
 
 use crate::Problem;
@@ -39,6 +40,9 @@ pub(crate) fn explain(arguments: &ExplainArguments) -> Result<(), Problem> {
 }
 
 pub(crate) fn verify(arguments: &VerifyArguments) -> Result<(), Problem> {
+    if let Some(outage) = arguments.survive {
+        possible(outage)?;
+    }
     let policy = read(&arguments.which)?;
     let verify = Verify {
         worlds: arguments.worlds,
@@ -76,6 +80,21 @@ pub(crate) fn verify(arguments: &VerifyArguments) -> Result<(), Problem> {
         }
         other => Err(Problem::Failed(format!("{other:?}"))),
     }
+}
+
+/// An outage that can be played.
+fn possible(outage: Duration) -> Result<(), Problem> {
+    let given = print_duration(outage);
+    if outage < Duration::from_millis(1) {
+        let what = format!("--survive {given} is no outage: use at least 1ms");
+        return Err(Problem::BadInput(what));
+    }
+    if outage > Verify::LONGEST {
+        let most = Verify::LONGEST.as_secs() / 86_400;
+        let what = format!("--survive {given} is longer than can be played: use at most {most}d");
+        return Err(Problem::BadInput(what));
+    }
+    Ok(())
 }
 
 /// Nobody may be listening any more; the exit code still speaks.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::values::duration;
-use clap::Args;
+use crate::values::{duration, file};
+use clap::{ArgGroup, Args};
 use examples::probe::{Probe, Report, Verdict, table};
 use failover_core::directory::{Endpoint, Target};
 use indicatif::{ProgressBar, ProgressDrawTarget};
@@ -33,12 +33,13 @@ Examples:
   failover probe --ca ca.pem --json tls://10.0.0.7:7443 | jq 'select(.verdict != \"good\")'
 
 Exit codes: 0 every server is good (a warning is good), 1 one is bad, 2 the arguments make no sense.")]
+#[command(group = ArgGroup::new("servers").required(true).args(["urls", "config"]))]
 pub(crate) struct ProbeArguments {
     /// Servers: tcp://host:port, tls://host:port, ws://host:port/path, wss://host:port/path, unix:/path
-    #[arg(value_name = "URL", required_unless_present = "config")]
+    #[arg(value_name = "URL")]
     urls: Vec<String>,
     /// Instead of URLs and of what is said below about trust: a deployment's file, see docs/reference.md
-    #[arg(long, value_name = "FILE.toml", conflicts_with_all = ["urls", "ca", "server_name"])]
+    #[arg(long, value_parser = file(), value_name = "FILE.toml", conflicts_with_all = ["urls", "ca", "server_name"])]
     config: Option<PathBuf>,
     /// Change a key of that file: `transport.tls.oldest_version=1.3`
     #[arg(long, value_name = "KEY=VALUE", requires = "config")]

@@ -11,12 +11,13 @@ use transport_tls::rustls::{ClientConfig, RootCertStore};
 use transport_tls::{Pem, Roots, ServerName, TlsConfig};
 
 use crate::Problem;
+use crate::values::file;
 
 /// Whose certificates are good.
 #[derive(Args, Debug)]
 pub(crate) struct TrustArguments {
     /// Trust the authorities in this PEM file, and no others [default: the system's]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_parser = file(), value_name = "FILE")]
     ca: Option<PathBuf>,
     /// The name in the servers' certificates [default: the URL's host]
     #[arg(long, value_name = "NAME")]

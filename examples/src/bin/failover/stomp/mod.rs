@@ -18,13 +18,16 @@ use transport_tcp::TokioClock;
 use crate::Problem;
 use crate::messages::{self, MessageArguments};
 use crate::stomp::talk::{refused, talk};
-use crate::values::duration;
+use crate::values::{at_least_one, duration};
 
 /// Send to and subscribe at STOMP 1.2 brokers (RabbitMQ, ActiveMQ, …), failing over while it runs.
 ///
 /// Subscriptions are made anew on each connection. What is sent while there is none waits; what the broker
 /// has not confirmed with a receipt when a connection is lost is sent again on the next, so that it may
 /// arrive twice.
+///
+/// Before the first connection it gives up when every server has failed three times; later never. A failover: URI
+/// has limits of its own.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -86,7 +89,7 @@ enum StompCommand {
         #[arg(long, value_name = "NAME:VALUE", value_parser = header)]
         header: Vec<(String, String)>,
         /// End after so many messages [default: never]
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = at_least_one::<u64>)]
         count: Option<u64>,
     },
 }

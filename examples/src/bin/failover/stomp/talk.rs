@@ -34,7 +34,8 @@ pub(super) async fn talk(link: &Link<Stomp>, arguments: &StompArguments) -> Resu
             match counters.accepted - counters.confirmed {
                 0 => Ok(()),
                 some => Err(Problem::Failed(format!(
-                    "{some} messages were not confirmed"
+                    "{} not confirmed",
+                    messages::messages_were(some)
                 ))),
             }
         }

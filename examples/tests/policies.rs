@@ -220,3 +220,13 @@ fn a_file_of_a_policy_is_refused_with_its_line() {
     assert!(wrong("version = 1\n[polcy]\n").contains("did you mean `policy`?"));
     assert!(wrong("version = 9\n").starts_with("p:1: version: "));
 }
+
+#[test]
+fn the_world_does_not_end_with_the_longest_outage() {
+    let verify = Verify {
+        survive: Some(Verify::LONGEST),
+        ..verify(0)
+    };
+    let survived = verify.run(&preset("stompit").preset.policy).unwrap();
+    assert!(matches!(survived, Verdict::Holds { .. }), "{survived:?}");
+}

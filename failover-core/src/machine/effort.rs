@@ -37,6 +37,7 @@ pub(crate) struct Extras {
     /// When the last turn of each endpoint is over, under a policy that bounds turns.
     pub(super) turns: Vec<(SlotIndex, Time)>,
     /// The last wait after the end of a spare, before jitter, in nanoseconds, of each endpoint that ended one.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub(super) ended_spares: Vec<(SlotIndex, u64)>,
     pub(super) trainer: Trainer,
     pub(super) paused: bool,

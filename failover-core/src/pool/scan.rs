@@ -69,22 +69,24 @@ pub(super) fn pick(
     rng: &mut impl Rng,
     except: impl Iterator<Item = SlotIndex> + Clone,
 ) -> Option<SlotIndex> {
-    let candidates = walk(slots, wanted.walk, place).filter(|&(index, slot)| {
+    let takes = |&(index, slot): &(u8, &Slot)| {
         let number = SlotIndex::from(index);
-        (among == Among::All || !slot.is_taken)
-            && wanted.takes(number, &list[usize::from(index)], slot)
+        wanted.takes(number, &list[usize::from(index)], slot)
             && except.clone().all(|other| other != number)
-    });
+    };
     let rank = |index, slot| {
         let traits = &list[usize::from(index)];
         Rank::new(wanted, SlotIndex::from(index), traits, slot)
     };
     if wanted.walk == Walk::Weighted {
+        let candidates = unordered(slots, among).filter(takes);
         let ranked = candidates.map(|(index, slot)| (rank(index, slot), index));
         return draw_lots(list, ranked, rng);
     }
+    let has_turn = |(_, slot): &(u8, &Slot)| among == Among::All || !slot.is_taken;
+    let candidates = walk(slots, wanted.walk, place).filter(has_turn);
     let mut best: Option<(Rank, u8)> = None;
-    for (index, slot) in candidates {
+    for (index, slot) in candidates.filter(takes) {
         let rank = rank(index, slot);
         if best.is_none_or(|(lowest, _)| rank < lowest) {
             best = Some((rank, index));
@@ -115,14 +117,30 @@ fn draw_lots(
             len += 1;
         }
     }
-    let mut drawn = draw(0, sum, rng);
-    for &index in &lots[..len] {
-        match drawn.checked_sub(weight(index)) {
-            Some(rest) => drawn = rest,
-            None => return Some(SlotIndex::from(index)),
-        }
+    let lots = &lots[..len];
+    let drawn = draw(0, sum, rng);
+    // Whose lot it is, is how many end before it. No branch asks it: the processor would guess, and as
+    // often as not wrongly.
+    let (mut end, mut before) = (0, 0);
+    for &index in lots {
+        end += weight(index);
+        before += usize::from(end <= drawn);
     }
-    None
+    lots.get(before).map(|&index| SlotIndex::from(index))
+}
+
+/// Those that have a turn, with their numbers, one after the other as they are numbered. Who had one is
+/// not foreseeable where it is drawn, so that no branch asks it either.
+fn unordered(slots: &[Slot], among: Among) -> impl Iterator<Item = (u8, &Slot)> {
+    let mut left = (0..).zip(slots).fold(0_u64, |left, (bit, slot)| {
+        left | (u64::from(among == Among::All || !slot.is_taken) << bit)
+    });
+    core::iter::from_fn(move || {
+        let index = u8::try_from(left.trailing_zeros()).ok()?;
+        left &= left.wrapping_sub(1);
+        let slot = slots.get(usize::from(index))?;
+        Some((index, slot))
+    })
 }
 
 /// All slots in the order of the walk, with their numbers.

@@ -12,6 +12,7 @@ mod few;
 pub mod heartbeat;
 pub mod link;
 pub mod machine;
+mod numbered;
 pub mod policy;
 mod pool;
 pub mod preset;

@@ -130,6 +130,7 @@ impl Tcp {
         self
     }
 
+    #[inline]
     fn port(&self, url: &Url) -> Result<u16, TcpError> {
         if url.host().is_empty() {
             return Err(TcpError::NoHost {
@@ -259,6 +260,7 @@ impl Dial for Tcp {
         }
     }
 
+    #[inline]
     fn check(&self, to: &Target) -> Result<(), TcpError> {
         self.port(to.url()).map(|_| ())
     }

@@ -85,11 +85,15 @@ struct Server {
 }
 
 impl TlsClient {
+    #[inline]
     pub(crate) fn made(config: TlsConfig) -> Result<Self, TlsConfigError> {
-        config.check()?;
+        if !config.has_nothing_to_check() {
+            config.check()?;
+        }
         Ok(Self::new(Source::Made(config)))
     }
 
+    #[inline]
     fn new(source: Source) -> Self {
         Self(Arc::new(Shared {
             source,
@@ -337,7 +341,10 @@ pub(crate) fn server_name<E>(to: &Target) -> Result<ServerName, TlsError<E>> {
         Some(CertificateName(inherited)) => inherited,
         None => to.url().host(),
     };
-    ServerName::of_host(host).map_err(TlsError::Name)
+    match host.parse() {
+        Ok(address) => Ok(ServerName::of_address(address)),
+        Err(_) => ServerName::of_host(host).map_err(TlsError::Name),
+    }
 }
 
 impl From<Arc<ClientConfig>> for TlsClient {

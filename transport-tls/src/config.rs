@@ -163,6 +163,9 @@ impl TlsConfig {
     /// # Errors
     /// When a file cannot be read or holds no usable certificate or key, or when parts of the
     /// configuration do not fit together.
+    // Inlined into the program, as all it calls where there is nothing to check: one that knows TLS and needs it
+    // nowhere touches no page of this crate.
+    #[inline]
     pub fn client(self) -> Result<TlsClient, TlsConfigError> {
         TlsClient::made(self)
     }
@@ -182,6 +185,24 @@ impl TlsConfig {
         Ok(Arc::new(config))
     }
 
+    #[inline]
+    pub(crate) fn has_nothing_to_check(&self) -> bool {
+        let Self {
+            provider: _,
+            roots,
+            oldest: _,
+            alpn,
+            identity,
+            pins,
+            crls,
+        } = self;
+        matches!(roots, Roots::Platform)
+            && alpn.is_empty()
+            && identity.is_none()
+            && pins.is_empty()
+            && crls.is_none()
+    }
+
     /// Reads everything but the platform's store, which costs time and may be missing.
     pub(crate) fn check(&self) -> Result<(), TlsConfigError> {
         self.parts().map(|_| ())
@@ -190,12 +211,13 @@ impl TlsConfig {
     /// What this configuration says, with everything read.
     pub(crate) fn load(&self) -> Result<Base, TlsConfigError> {
         let parts = self.parts()?;
-        let authorities = self.authorities(&parts)?;
+        let provider = self.provider.to_rustls();
+        let authorities = self.authorities(&parts, Arc::clone(&provider))?;
         let versions: &[_] = match self.oldest {
             TlsVersion::V1_2 => &[&TLS13, &TLS12],
             TlsVersion::V1_3 => &[&TLS13],
         };
-        let builder = ClientConfig::builder_with_provider(parts.provider)
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .map_err(TlsConfigError::Provider)?
             .dangerous()
@@ -214,10 +236,9 @@ impl TlsConfig {
 
     fn parts(&self) -> Result<Parts, TlsConfigError> {
         check_protocols(&self.alpn)?;
-        let provider = self.provider.to_rustls();
-        let pins = self.pins_with(&provider)?;
+        let pins = self.checked_pins()?;
         let identity = match &self.identity {
-            Some(identity) => Some(identity.load(&provider)?),
+            Some(identity) => Some(identity.load(&self.provider.to_rustls())?),
             None => None,
         };
         let own = match self.roots.own() {
@@ -235,7 +256,6 @@ impl TlsConfig {
             None => Vec::new(),
         };
         Ok(Parts {
-            provider,
             identity,
             pins,
             own,
@@ -243,19 +263,22 @@ impl TlsConfig {
         })
     }
 
-    fn pins_with(&self, provider: &CryptoProvider) -> Result<Option<Pins>, TlsConfigError> {
+    fn checked_pins(&self) -> Result<Option<Pins>, TlsConfigError> {
         if self.pins.is_empty() {
             return Ok(None);
         }
-        let sha256 = sha256(provider).ok_or(TlsConfigError::PinsNeedSha256)?;
+        let sha256 = sha256(&self.provider.to_rustls()).ok_or(TlsConfigError::PinsNeedSha256)?;
         Ok(Some(Pins {
             allowed: self.pins.as_slice().into(),
             sha256,
         }))
     }
 
-    fn authorities(&self, parts: &Parts) -> Result<Arc<dyn ServerCertVerifier>, TlsConfigError> {
-        let provider = Arc::clone(&parts.provider);
+    fn authorities(
+        &self,
+        parts: &Parts,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ServerCertVerifier>, TlsConfigError> {
         if self.roots.asks_the_platform() {
             let verifier = Verifier::new_with_extra_roots(parts.own.iter().cloned(), provider);
             return Ok(Arc::new(verifier.map_err(TlsConfigError::Platform)?));
@@ -313,7 +336,6 @@ impl Roots {
 
 /// What was read, but for the platform's store.
 struct Parts {
-    provider: Arc<CryptoProvider>,
     identity: Option<CertifiedKey>,
     pins: Option<Pins>,
     own: Vec<CertificateDer<'static>>,

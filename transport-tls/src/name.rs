@@ -1,5 +1,6 @@
 //! The name that a server's certificate must carry.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use rustls::pki_types;
@@ -27,6 +28,11 @@ impl ServerName {
     /// The name of a URL's host. An IPv6 zone (`%eth0`) is local and no part of it.
     pub(crate) fn of_host(host: &str) -> Result<Self, ServerNameError> {
         host.split('%').next().unwrap_or(host).parse()
+    }
+
+    #[inline]
+    pub(crate) fn of_address(address: IpAddr) -> Self {
+        Self(address.into())
     }
 
     pub(crate) fn to_rustls(&self) -> pki_types::ServerName<'static> {

@@ -1,6 +1,6 @@
 //! How TLS begins: NATS says `INFO` in clear text first.
 
-use failover_core::dial::{Dial, Registry};
+use failover_core::dial::{BoxDial, Dial, Registry};
 use failover_core::directory::Target;
 use failover_core::messaging::Prefixed;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -57,23 +57,21 @@ pub fn dialer(tls: &TlsClient) -> Registry<Prefixed<ByteStream>> {
     let tcp = || Tcp::new().default_port(PORT);
     let upgrade = |wanted| Upgrade::new(tcp(), Greeting(wanted), tls.clone());
     let as_said = upgrade(Wanted::AsSaid).or_plain();
-    let at_once = |stream| Prefixed::new(Vec::new(), stream);
+    let over_tls = |tcp: Tcp| Tls::new(tcp, tls.clone()).map(ByteStream::new).boxed();
+    // One type of dialer for both, so that the program has its code once.
+    let ws = |over: BoxDial<ByteStream>| Ws::new(over).map(ByteStream::new).map(at_once);
     Registry::default()
         .with("nats", as_said.clone().map(heard))
         .with("tcp", as_said.map(heard))
         .with("tls", upgrade(Wanted::Tls).map(heard))
-        .with(
-            "tls-first",
-            Tls::new(tcp(), tls.clone()).map(move |tls| at_once(ByteStream::new(tls))),
-        )
-        .with(
-            "ws",
-            Ws::new(Tcp::new()).map(move |ws| at_once(ByteStream::new(ws))),
-        )
-        .with(
-            "wss",
-            Ws::new(Tls::new(Tcp::new(), tls.clone())).map(move |ws| at_once(ByteStream::new(ws))),
-        )
+        .with("tls-first", over_tls(tcp()).map(at_once))
+        .with("ws", ws(Tcp::new().map(ByteStream::new).boxed()))
+        .with("wss", ws(over_tls(Tcp::new())))
+}
+
+/// Nothing was heard.
+fn at_once(stream: ByteStream) -> Prefixed<ByteStream> {
+    Prefixed::new(Vec::new(), stream)
 }
 
 /// The login hears the greeting again.

@@ -1,6 +1,7 @@
 //! How to log in, and what lasts from connection to connection.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,7 +11,7 @@ use failover_core::endpoint::Security;
 use failover_core::link::Refusal;
 use failover_core::messaging::{Line, Protocol, Session, Welcome, Wire};
 use failover_core::policy::Seed;
-use serde_json::json;
+use serde::Serialize;
 
 use crate::nats::error::NatsError;
 use crate::nats::parse::{self, Info, LONGEST_LINE, Op};
@@ -83,39 +84,53 @@ impl Nats {
         &self.subscriptions
     }
 
-    fn hello(&self, to: &Target) -> String {
-        let mut connect = json!({
-            "verbose": false,
-            "pedantic": false,
-            "lang": "rust",
-            "version": env!("CARGO_PKG_VERSION"),
-            "name": self.name,
-            "protocol": 1,
-            "headers": true,
-            "no_responders": true,
-        });
+    fn hello(&self, to: &Target) -> Result<Vec<u8>, NatsError> {
         let userinfo = to.url().userinfo().map(Secret::expose);
         let of_url = || {
             let (name, password) = userinfo?.split_once(':')?;
             Some((percent_decoded(name), percent_decoded(password)))
         };
-        match (&self.credentials, of_url()) {
-            (Credentials::User { name, password }, _) => {
-                connect["user"] = json!(name);
-                connect["pass"] = json!(password);
-            }
-            (Credentials::Token(token), _) => connect["auth_token"] = json!(token),
-            (Credentials::None, Some((name, password))) => {
-                connect["user"] = json!(name);
-                connect["pass"] = json!(password);
-            }
-            (Credentials::None, None) => {
-                if let Some(token) = userinfo {
-                    connect["auth_token"] = json!(percent_decoded(token));
-                }
-            }
+        let connect = match (&self.credentials, of_url()) {
+            (Credentials::User { name, password }, _) => Connect {
+                user: Some(name.clone()),
+                pass: Some(password.clone()),
+                ..self.nobody()
+            },
+            (Credentials::Token(token), _) => Connect {
+                auth_token: Some(token.clone()),
+                ..self.nobody()
+            },
+            (Credentials::None, Some((name, password))) => Connect {
+                user: Some(name),
+                pass: Some(password),
+                ..self.nobody()
+            },
+            (Credentials::None, None) => Connect {
+                auth_token: userinfo.map(percent_decoded),
+                ..self.nobody()
+            },
+        };
+        let mut hello = b"CONNECT ".to_vec();
+        serde_json::to_writer(&mut hello, &connect).map_err(io::Error::from)?;
+        hello.extend_from_slice(b"\r\nPING\r\n");
+        Ok(hello)
+    }
+
+    /// Without credentials.
+    fn nobody(&self) -> Connect<'_> {
+        Connect {
+            verbose: false,
+            pedantic: false,
+            lang: "rust",
+            version: env!("CARGO_PKG_VERSION"),
+            name: &self.name,
+            protocol: 1,
+            headers: true,
+            no_responders: true,
+            user: None,
+            pass: None,
+            auth_token: None,
         }
-        format!("CONNECT {connect}\r\nPING\r\n")
     }
 
     fn learn(&self, info: &Info) {
@@ -123,6 +138,25 @@ impl Nats {
             self.max_payload.store(most, Ordering::Relaxed);
         }
     }
+}
+
+/// What a client says of itself. No `Debug`: it holds secrets.
+#[derive(Serialize)]
+struct Connect<'a> {
+    verbose: bool,
+    pedantic: bool,
+    lang: &'a str,
+    version: &'a str,
+    name: &'a str,
+    protocol: u8,
+    headers: bool,
+    no_responders: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pass: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_token: Option<String>,
 }
 
 impl Protocol for Nats {
@@ -174,7 +208,7 @@ impl Protocol for Nats {
             info.connect_urls,
         );
         // Behind the ping, so that its answer comes first; and in one write, for a round trip less.
-        let mut hello = self.hello(to).into_bytes();
+        let mut hello = self.hello(to)?;
         session.control(&mut hello);
         line.write(&hello).await?;
         loop {

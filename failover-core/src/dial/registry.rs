@@ -1,6 +1,5 @@
 //! Dialers by URL scheme.
 
-use std::collections::BTreeMap;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
@@ -31,13 +30,14 @@ use crate::failure::{Classify, Failure, Kind, Scope};
 /// ```
 #[derive(Debug)]
 pub struct Registry<C> {
-    dialers: BTreeMap<String, BoxDial<C>>,
+    /// In the alphabetical order of their schemes.
+    dialers: Vec<(String, BoxDial<C>)>,
 }
 
 impl<C> Default for Registry<C> {
     fn default() -> Self {
         Self {
-            dialers: BTreeMap::new(),
+            dialers: Vec::new(),
         }
     }
 }
@@ -54,23 +54,34 @@ impl<C: Send + 'static> Registry<C> {
     /// The same with this dialer for this scheme; it replaces an earlier one.
     #[must_use]
     pub fn with(mut self, scheme: &str, dialer: impl Dial<Conn = C> + 'static) -> Self {
-        self.dialers
-            .insert(scheme.to_ascii_lowercase(), dialer.boxed());
+        let (scheme, dialer) = (scheme.to_ascii_lowercase(), dialer.boxed());
+        match self.find(&scheme) {
+            Ok(at) => self.dialers[at].1 = dialer,
+            Err(at) => self.dialers.insert(at, (scheme, dialer)),
+        }
         self
     }
 
     /// The schemes it knows, in alphabetical order.
     pub fn schemes(&self) -> impl Iterator<Item = &str> {
-        self.dialers.keys().map(String::as_str)
+        self.dialers.iter().map(|(scheme, _)| scheme.as_str())
+    }
+
+    /// Where this scheme's dialer is, or belongs.
+    fn find(&self, scheme: &str) -> Result<usize, usize> {
+        self.dialers
+            .binary_search_by(|(known, _)| known.as_str().cmp(scheme))
     }
 
     fn dialer(&self, to: &Target) -> Result<&BoxDial<C>, RegistryError> {
-        self.dialers
-            .get(to.url().scheme())
-            .ok_or_else(|| RegistryError::UnknownScheme {
-                scheme: to.url().scheme().to_string(),
-                known: self.dialers.keys().cloned().collect(),
-            })
+        let scheme = to.url().scheme();
+        match self.find(scheme) {
+            Ok(at) => Ok(&self.dialers[at].1),
+            Err(_) => Err(RegistryError::UnknownScheme {
+                scheme: scheme.to_string(),
+                known: self.schemes().map(str::to_string).collect(),
+            }),
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! A transport's own settings, riding with an endpoint: one value per type.
 
-use std::any::{Any, TypeId, type_name};
-use std::collections::BTreeMap;
+use std::any::{Any, type_name};
 use std::fmt;
 use std::sync::Arc;
+use std::vec::Vec;
 
 /// Options of an endpoint, one per type: each layer defines a type of its own and finds it here.
 ///
@@ -21,29 +21,32 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone, Default)]
 pub struct Options {
-    values: BTreeMap<TypeId, (&'static str, Arc<dyn Any + Send + Sync>)>,
+    /// With the names of their types. Few, so that they are looked through.
+    values: Vec<(&'static str, Arc<dyn Any + Send + Sync>)>,
 }
 
 impl Options {
     /// The same with this value; it replaces an earlier one of the same type.
     #[must_use]
     pub fn with<T: Send + Sync + 'static>(mut self, value: T) -> Self {
-        self.values
-            .insert(TypeId::of::<T>(), (type_name::<T>(), Arc::new(value)));
+        self.values.retain(|(_, other)| !other.is::<T>());
+        self.values.push((type_name::<T>(), Arc::new(value)));
         self
     }
 
     /// The value of this type.
     #[must_use]
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.values.get(&TypeId::of::<T>())?.1.downcast_ref()
+        self.values
+            .iter()
+            .find_map(|(_, value)| value.downcast_ref())
     }
 }
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set()
-            .entries(self.values.values().map(|(name, _)| name))
+            .entries(self.values.iter().map(|(name, _)| name))
             .finish()
     }
 }

@@ -1,10 +1,10 @@
 //! Which answers are awaited, and until when.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::link::message::MessageId;
 use crate::link::policy::{AtLoss, Late, LinkPolicy, Reply};
+use crate::numbered::Numbered;
 use crate::time::{Time, nanos};
 
 /// Which answers are awaited, and until when. A request is known by the number of its message.
@@ -31,7 +31,7 @@ pub struct Requests {
     within: Option<(u64, Late)>,
     at_loss: AtLoss,
     /// When each is overdue.
-    open: BTreeMap<MessageId, Time>,
+    open: Numbered<MessageId, Time>,
 }
 
 impl Requests {
@@ -44,7 +44,7 @@ impl Requests {
                 Reply::Within { deadline, then } => Some((nanos(deadline), then)),
             },
             at_loss: policy.at_loss,
-            open: BTreeMap::new(),
+            open: Numbered::new(),
         }
     }
 
@@ -58,25 +58,22 @@ impl Requests {
 
     /// It was answered, or nobody awaits it any more. Whether somebody did.
     pub fn remove(&mut self, id: MessageId) -> bool {
-        self.open.remove(&id).is_some()
+        self.open.remove(id).is_some()
     }
 
     /// A request whose answer is overdue, and what that means. Ask until there is none.
     #[must_use = "it is awaited no longer"]
     pub fn poll_late(&mut self, now: Time) -> Option<(MessageId, Late)> {
         let (_, late) = self.within?;
-        let (&id, _) = self
-            .open
-            .first_key_value()
-            .filter(|(_, due)| **due <= now)?;
-        self.open.remove(&id);
+        let (id, _) = self.open.first().filter(|(_, due)| **due <= now)?;
+        self.open.remove(id);
         Some((id, late))
     }
 
     /// When the oldest request will be overdue.
     #[must_use]
     pub fn next_wake(&self) -> Option<Time> {
-        let (_, &due) = self.open.first_key_value()?;
+        let (_, &due) = self.open.first()?;
         (due != Time::MAX).then_some(due)
     }
 
@@ -87,19 +84,13 @@ impl Requests {
         if self.at_loss == AtLoss::Wait {
             return Vec::new();
         }
-        let unsent = match first_unsent {
-            Some(first) => self.open.split_off(&first),
-            None => BTreeMap::new(),
-        };
-        core::mem::replace(&mut self.open, unsent)
-            .into_keys()
-            .collect()
+        self.open.take_before(first_unsent)
     }
 
     /// The oldest that is open.
     #[must_use]
     pub fn oldest(&self) -> Option<MessageId> {
-        self.open.keys().next().copied()
+        self.open.first().map(|(id, _)| id)
     }
 
     /// How many are open.

@@ -1,6 +1,5 @@
 //! Who is to be told what became of a message.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Waker;
 use std::vec::Vec;
@@ -11,13 +10,14 @@ use crate::messaging::error::Ended;
 use crate::messaging::inbox::{Feed, Inbox, Room, inbox};
 use crate::messaging::news::{Gone, LinkCounters, News};
 use crate::messaging::protocol::Protocol;
+use crate::numbered::Numbered;
 
 /// Tickets, requests, counters and readers of news: all that hears of a message's fate.
 pub(super) struct Book<P: Protocol> {
     pub(super) counters: LinkCounters,
     pub(super) requests: Requests,
-    pub(super) answers: BTreeMap<MessageId, Answer<P::Reply>>,
-    pub(super) tickets: BTreeMap<MessageId, Followed>,
+    pub(super) answers: Numbered<MessageId, Answer<P::Reply>>,
+    pub(super) tickets: Numbered<MessageId, Followed>,
     readers: Vec<Feed<News<P::Error>>>,
     gone: Option<Gone>,
     /// Woken after the lock is released.
@@ -51,8 +51,8 @@ impl<P: Protocol> Book<P> {
         Self {
             counters: LinkCounters::default(),
             requests,
-            answers: BTreeMap::new(),
-            tickets: BTreeMap::new(),
+            answers: Numbered::new(),
+            tickets: Numbered::new(),
             readers: Vec::new(),
             gone: None,
             wakes: Vec::new(),
@@ -75,7 +75,7 @@ impl<P: Protocol> Book<P> {
     /// This became of this message.
     pub(super) fn tell(&mut self, id: MessageId, fate: Fate) {
         self.count(fate);
-        if let Some(followed) = self.tickets.get_mut(&id) {
+        if let Some(followed) = self.tickets.get_mut(id) {
             followed.fate = fate;
             self.wakes.extend(followed.waker.take());
         }
@@ -133,7 +133,7 @@ impl<P: Protocol> Book<P> {
     }
 
     fn settle(&mut self, id: MessageId, outcome: Result<P::Reply, NoAnswer>) {
-        if let Some(answer) = self.answers.get_mut(&id) {
+        if let Some(answer) = self.answers.get_mut(id) {
             answer.outcome.get_or_insert(outcome);
             self.wakes.extend(answer.waker.take());
         }

@@ -1,10 +1,9 @@
 //! What the user's half and the driver share.
 
 use std::boxed::Box;
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::vec::Vec;
 
@@ -16,6 +15,7 @@ use crate::link::{
 use crate::messaging::book::{Answer, Book, Followed, NoAnswer};
 use crate::messaging::error::{Ended, FlushError};
 use crate::messaging::protocol::Protocol;
+use crate::numbered::Numbered;
 use crate::time::Time;
 
 /// Shared by both halves; locked only to push or take, never across a protocol's code.
@@ -25,16 +25,16 @@ pub(super) struct Inside<P: Protocol> {
     pub(super) queue: Queue<Parcel<P::Message>>,
     pub(super) book: Book<P>,
     /// Who flushes, in the order of their numbers.
-    pub(super) flushes: BTreeMap<u64, Flushing>,
+    pub(super) flushes: Numbered<u64, Flushing>,
     /// Who waits for room, in the order of arrival.
-    senders: BTreeMap<u64, Option<Waker>>,
+    senders: Numbered<u64, Option<Waker>>,
     /// The last number given to a flush or a waiting sender.
     numbers: u64,
     driver: Option<Waker>,
     pub(super) wanted: Wanted,
     ended: Option<Ended>,
     /// Who waits for the end.
-    at_end: BTreeMap<u64, Waker>,
+    at_end: Numbered<u64, Waker>,
 }
 
 /// A message, and whether its confirmation is wanted.
@@ -78,13 +78,13 @@ impl<P: Protocol> Desk<P> {
         Self(Mutex::new(Inside {
             queue: Queue::new(policy),
             book: Book::new(Requests::new(policy)),
-            flushes: BTreeMap::new(),
-            senders: BTreeMap::new(),
+            flushes: Numbered::new(),
+            senders: Numbered::new(),
             numbers: 0,
             driver: None,
             wanted: Wanted::Open,
             ended: None,
-            at_end: BTreeMap::new(),
+            at_end: Numbered::new(),
         }))
     }
 
@@ -92,13 +92,17 @@ impl<P: Protocol> Desk<P> {
     pub(super) fn with<R>(&self, then: impl FnOnce(&mut Inside<P>) -> R) -> R {
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let result = then(&mut inside);
+        Self::leave(inside);
+        result
+    }
+
+    fn leave(mut inside: MutexGuard<'_, Inside<P>>) {
         inside.book.publish_gone();
         let wakes = core::mem::take(&mut inside.book.wakes);
         drop(inside);
         for waker in wakes {
             waker.wake();
         }
-        result
     }
 
     /// Has it drained or closed.
@@ -178,14 +182,14 @@ impl<P: Protocol> Inside<P> {
 
     /// There may be room now, or a connection: the first who waits tries.
     pub(super) fn wake_sender(&mut self) {
-        if let Some(sender) = self.senders.values_mut().next() {
+        if let Some((_, sender)) = self.senders.iter_mut().next() {
             self.book.wakes.extend(sender.take());
         }
     }
 
     /// Nothing more will be accepted: all who wait are to go.
     fn wake_senders(&mut self) {
-        for sender in self.senders.values_mut() {
+        for (_, sender) in self.senders.iter_mut() {
             self.book.wakes.extend(sender.take());
         }
     }
@@ -195,7 +199,7 @@ impl<P: Protocol> Inside<P> {
     }
 
     pub(super) fn is_first(&self, number: u64) -> bool {
-        self.senders.keys().next() == Some(&number)
+        self.senders.first().map(|(first, _)| first) == Some(number)
     }
 
     pub(super) fn someone_waits(&self) -> bool {
@@ -210,7 +214,7 @@ impl<P: Protocol> Inside<P> {
     }
 
     pub(super) fn leave_row(&mut self, number: u64) {
-        self.senders.remove(&number);
+        self.senders.remove(number);
         self.wake_sender();
     }
 
@@ -234,7 +238,7 @@ impl<P: Protocol> Inside<P> {
 
     /// These flushes are done.
     pub(super) fn flushed(&mut self, which: impl Fn(u64) -> bool) {
-        for (&number, flushing) in &mut self.flushes {
+        for (number, flushing) in self.flushes.iter_mut() {
             if flushing.outcome.is_none() && which(number) {
                 flushing.outcome = Some(Ok(()));
                 self.book.wakes.extend(flushing.waker.take());
@@ -254,7 +258,7 @@ impl<P: Protocol> Inside<P> {
     }
 
     fn fail_flushes(&mut self, error: &FlushError) {
-        for flushing in self.flushes.values_mut() {
+        for (_, flushing) in self.flushes.iter_mut() {
             if flushing.outcome.is_none() {
                 flushing.outcome = Some(Err(error.clone()));
                 self.book.wakes.extend(flushing.waker.take());
@@ -272,14 +276,13 @@ impl<P: Protocol> Inside<P> {
         let book = &mut self.book;
         self.queue
             .drop_all(Dropped::Closed, &mut |id, fate| book.tell(id, fate));
-        let open: Vec<MessageId> = self.book.answers.keys().copied().collect();
+        let open: Vec<MessageId> = self.book.answers.iter().map(|(id, _)| id).collect();
         for id in open {
             self.book.fail(id, NoAnswer::Ended(ended.clone()));
         }
         self.fail_flushes(&ended.clone().into());
         self.wake_senders();
-        let at_end = core::mem::take(&mut self.at_end);
-        self.book.wakes.extend(at_end.into_values());
+        self.book.wakes.extend(self.at_end.take_all());
         self.book.end();
     }
 
@@ -292,7 +295,7 @@ impl<P: Protocol> Inside<P> {
     }
 
     pub(super) fn stop_waiting_for_end(&mut self, number: u64) {
-        self.at_end.remove(&number);
+        self.at_end.remove(number);
     }
 }
 

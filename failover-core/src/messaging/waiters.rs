@@ -42,7 +42,7 @@ impl<P: Protocol> Ticket<P> {
     #[must_use]
     pub fn fate(&self) -> Fate {
         let fate = self.desk.with(|inside| {
-            let followed = inside.book.tickets.get(&self.id);
+            let followed = inside.book.tickets.get(self.id);
             followed.map(|followed| followed.fate)
         });
         fate.unwrap_or(Fate::Queued)
@@ -55,7 +55,7 @@ impl<P: Protocol> Ticket<P> {
     pub async fn settled(&self) -> Fate {
         poll_fn(|cx| {
             self.desk.with(|inside| {
-                let Some(followed) = inside.book.tickets.get_mut(&self.id) else {
+                let Some(followed) = inside.book.tickets.get_mut(self.id) else {
                     return Poll::Ready(Fate::Queued);
                 };
                 if followed.fate.is_settled() {
@@ -71,8 +71,7 @@ impl<P: Protocol> Ticket<P> {
 
 impl<P: Protocol> Drop for Ticket<P> {
     fn drop(&mut self) {
-        self.desk
-            .with(|inside| inside.book.tickets.remove(&self.id));
+        self.desk.with(|inside| inside.book.tickets.remove(self.id));
     }
 }
 
@@ -202,7 +201,7 @@ impl<'a, P: Protocol> Asked<'a, P> {
 
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<P::Reply, NoAnswer>> {
         self.desk.with(|inside| {
-            let Some(answer) = inside.book.answers.get_mut(&self.id) else {
+            let Some(answer) = inside.book.answers.get_mut(self.id) else {
                 return Poll::Ready(Err(NoAnswer::Late));
             };
             match answer.outcome.take() {
@@ -222,7 +221,7 @@ impl<P: Protocol> Drop for Asked<'_, P> {
             inside.book.requests.remove(self.id);
             // A drain may have waited for it.
             inside.wake_driver();
-            inside.book.answers.remove(&self.id)
+            inside.book.answers.remove(self.id)
         });
         drop(unread);
     }
@@ -242,7 +241,7 @@ impl<'a, P: Protocol> Flush<'a, P> {
 
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<(), FlushError>> {
         self.desk.with(|inside| {
-            let Some(flushing) = inside.flushes.get_mut(&self.number) else {
+            let Some(flushing) = inside.flushes.get_mut(self.number) else {
                 return Poll::Ready(Err(Ended::Closed.into()));
             };
             match flushing.outcome.take() {
@@ -258,7 +257,7 @@ impl<'a, P: Protocol> Flush<'a, P> {
 
 impl<P: Protocol> Drop for Flush<'_, P> {
     fn drop(&mut self) {
-        self.desk.with(|inside| inside.flushes.remove(&self.number));
+        self.desk.with(|inside| inside.flushes.remove(self.number));
     }
 }
 

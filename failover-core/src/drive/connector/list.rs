@@ -1,13 +1,12 @@
 //! Changes of the list of endpoints, through handles and from servers.
 
-use std::collections::BTreeMap;
 use std::string::String;
 use std::sync::Arc;
 use std::vec::Vec;
 
 use crate::attempt::AttemptId;
 use crate::dial::Dial;
-use crate::directory::{DirectoryError, Endpoint, Target};
+use crate::directory::{ById, DirectoryError, Endpoint, Target};
 use crate::drive::builder::check_routes;
 use crate::drive::clock::Clock;
 use crate::drive::connector::Connector;
@@ -82,7 +81,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         }
     }
 
-    fn endpoints(&self) -> BTreeMap<EndpointId, Arc<Endpoint>> {
+    fn endpoints(&self) -> ById<Arc<Endpoint>> {
         self.directory
             .iter()
             .map(|(id, endpoint)| (id, Arc::clone(endpoint)))
@@ -93,14 +92,14 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     fn take_over(
         &mut self,
         changes: &[machine::Change],
-        before: &BTreeMap<EndpointId, Arc<Endpoint>>,
+        before: &ById<Arc<Endpoint>>,
     ) -> (Vec<Arc<Endpoint>>, Vec<Arc<Endpoint>>) {
         let (mut added, mut removed) = (Vec::new(), Vec::new());
         for change in changes {
             match *change {
                 machine::Change::Add(traits) => added.extend(self.endpoint(traits.id())),
                 machine::Change::Remove(id) => {
-                    if let Some(endpoint) = before.get(&id) {
+                    if let Some(endpoint) = before.get(id) {
                         removed.push(Arc::clone(endpoint));
                         self.depart(id, Arc::clone(endpoint));
                     }
@@ -110,8 +109,9 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         }
         let now = self.endpoints();
         self.shared.with(|inside| {
-            inside.reports.retain(|id, _| now.contains_key(&id));
-            for (id, endpoint) in now {
+            inside.reports.retain(|id, _| now.get(id).is_some());
+            for (id, endpoint) in now.iter() {
+                let endpoint = Arc::clone(endpoint);
                 match inside.reports.get_mut(id) {
                     Some(report) => report.endpoint = endpoint,
                     None => inside.reports.insert(id, EndpointReport::new(endpoint)),

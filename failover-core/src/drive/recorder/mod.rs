@@ -7,7 +7,7 @@ mod read;
 mod recording;
 mod replay;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::vec::Vec;
@@ -18,7 +18,7 @@ pub use self::line::{EndLine, EndpointLine, HeadLine, InputLine, Line, MachineLi
 pub use self::read::{ReadError, ReadProblem};
 pub use self::recording::{Entry, KnownEndpoint, Recording};
 pub use self::replay::{Otherwise, Replay, Replayed};
-use crate::directory::{Directory, Endpoint};
+use crate::directory::{ById, Directory, Endpoint};
 use crate::endpoint::{EndpointId, Endpoints};
 use crate::machine::{Answer, Change, Input, Machine, Outbox, Output, Status};
 use crate::policy::{
@@ -101,7 +101,7 @@ struct Inside {
     current: Stretch,
     dropped: u64,
     /// All that entries may name.
-    known: BTreeMap<EndpointId, Arc<Endpoint>>,
+    known: ById<Arc<Endpoint>>,
     /// Those of them that were removed, oldest first.
     removed: VecDeque<EndpointId>,
 }
@@ -187,7 +187,7 @@ impl Flight {
             )
         });
         let stretches = older.into_iter().chain([current]);
-        Recording::of_flight(seed, endpoints, dropped, stretches, known, until)
+        Recording::of_flight(seed, endpoints, dropped, stretches, &known, until)
     }
 
     fn with<T>(&self, then: impl FnOnce(&mut Inside) -> T) -> T {
@@ -282,7 +282,7 @@ impl Inside {
         };
         let oldest = self.removed.iter().position(|id| Some(*id) != connected);
         if let Some(id) = oldest.and_then(|at| self.removed.remove(at)) {
-            self.known.remove(&id);
+            self.known.remove(id);
         }
     }
 }

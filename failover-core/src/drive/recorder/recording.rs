@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use crate::directory::Endpoint;
+use crate::directory::{ById, Endpoint};
 use crate::drive::recorder::replay::Replay;
 use crate::drive::recorder::{HookAnswer, Stretch};
 use crate::endpoint::{EndpointId, Endpoints};
@@ -101,7 +101,7 @@ impl Recording {
         endpoints: Endpoints,
         dropped: u64,
         stretches: impl Iterator<Item = Stretch>,
-        known: BTreeMap<EndpointId, Arc<Endpoint>>,
+        known: &ById<Arc<Endpoint>>,
         until: Time,
     ) -> Self {
         let mut before: Option<Machine> = None;
@@ -124,13 +124,15 @@ impl Recording {
             before.get_or_insert(stretch.before);
         }
         let policy = before.as_ref().map(|machine| machine.policy().clone());
-        let known = known.into_iter();
         Self {
             version: env!("CARGO_PKG_VERSION").to_string(),
             policy: Arc::new(policy.unwrap_or_default()),
             seed,
             dropped,
-            known: known.map(|(id, known)| (id, (&*known).into())).collect(),
+            known: known
+                .iter()
+                .map(|(id, known)| (id, known.as_ref().into()))
+                .collect(),
             beginning: match before.filter(|_| dropped > 0) {
                 None => Beginning::Start(endpoints),
                 Some(machine) => Beginning::Checkpoint(Box::new(machine)),

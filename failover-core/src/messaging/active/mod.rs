@@ -304,7 +304,7 @@ impl<P: Protocol, W: Wire> Active<P, W> {
             let open = inside.flushes.iter().rev();
             let mut open = open.filter(|(_, flush)| flush.outcome.is_none());
             let done = open.find(|(_, flush)| oldest.is_none_or(|oldest| oldest > flush.mark));
-            done.map(|(&number, _)| number)
+            done.map(|(number, _)| number)
         });
         let Some(number) = done.filter(|_| self.is_flushed()) else {
             return Turn::Idle;

@@ -35,6 +35,7 @@ pub struct TokioClock {
 impl TokioClock {
     /// A clock that counts from now.
     #[must_use]
+    #[inline]
     pub fn new() -> Self {
         Self {
             epoch: Instant::now(),
@@ -51,11 +52,13 @@ impl Default for TokioClock {
 impl Clock for TokioClock {
     type Sleep = TokioSleep;
 
+    #[inline]
     fn now(&self) -> Time {
         Time::ZERO + self.epoch.elapsed()
     }
 
     /// Must be called inside a tokio runtime with its time enabled.
+    #[inline]
     fn sleep_until(&self, at: Time) -> TokioSleep {
         let after = at.since(Time::ZERO);
         TokioSleep {
@@ -80,6 +83,7 @@ pin_project! {
 impl Future for TokioSleep {
     type Output = ();
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(timer) = self.project().timer.as_pin_mut() else {
             return Poll::Pending;

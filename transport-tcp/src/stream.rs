@@ -107,6 +107,7 @@ impl ByteStream {
     }
 
     /// What was read ahead, as much as there is room for. Whether there was any.
+    #[inline]
     fn read_ahead(&mut self, into: &mut ReadBuf<'_>) -> bool {
         if self.ahead.is_empty() {
             return false;
@@ -133,6 +134,7 @@ impl fmt::Debug for ByteStream {
 }
 
 impl AsyncRead for ByteStream {
+    #[inline]
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -146,6 +148,7 @@ impl AsyncRead for ByteStream {
 }
 
 impl AsyncWrite for ByteStream {
+    #[inline]
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -154,6 +157,7 @@ impl AsyncWrite for ByteStream {
         Pin::new(&mut self.io).poll_write(cx, buf)
     }
 
+    #[inline]
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_flush(cx)
     }
@@ -177,6 +181,7 @@ impl AsyncWrite for ByteStream {
 
 /// What a link carries messages over.
 impl Wire for ByteStream {
+    #[inline]
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut into = ReadBuf::new(into);
         if !self.read_ahead(&mut into) {
@@ -185,10 +190,12 @@ impl Wire for ByteStream {
         Poll::Ready(Ok(into.filled().len()))
     }
 
+    #[inline]
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 
+    #[inline]
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_flush(cx)
     }

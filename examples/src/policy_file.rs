@@ -5,7 +5,8 @@ use failover_core::policy::PolicyError;
 use failover_core::preset::{Preset, PresetName};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use toml::{Spanned, Table};
+use toml::Spanned;
+use toml::de::DeTable;
 
 use crate::scenario::{Scenario, ScenarioError, Source};
 
@@ -54,8 +55,8 @@ impl PolicyFile {
     /// The first thing that makes no sense, with its line and key.
     pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
         let source = Source { file, text };
-        let table: Table = text.parse().map_err(|error| source.unreadable(&error))?;
-        if table.contains_key("until") {
+        let table = DeTable::parse(text).map_err(|error| source.unreadable(&error))?;
+        if table.get_ref().contains_key("until") {
             let scenario = Scenario::parse(file, text)?;
             let listed = scenario.endpoints.iter();
             return Ok(Self {

@@ -170,14 +170,18 @@ const SENSELESS: [(&str, &str, &str); 28] = [
     (
         "",
         "version = 2",
-        "2: version: this tool reads version 1, not 2",
+        "2: version: this file has `version = 2`, this program reads `version = 1`",
     ),
     (
         "",
         "clients = 0",
         "clients: 0 is not between 1 and 4294967295",
     ),
-    ("", "clinets = 2", "unknown field `clinets`"),
+    (
+        "",
+        "clinets = 2",
+        "unknown key `clinets`: did you mean `clients`?",
+    ),
     ("", "clinets = 2", "did you mean `clients`?"),
     (
         "",

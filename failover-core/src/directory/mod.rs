@@ -21,6 +21,8 @@ pub(crate) use self::by_id::ById;
 pub use self::endpoint::{Endpoint, Overrides, Target};
 pub use self::learned::{CertificateName, Learned, Learner, Refused, RefusedBecause};
 pub use self::options::Options;
+#[cfg(feature = "serde")]
+pub(crate) use self::url::name_without_login;
 pub use self::url::{MAX_URL, Secret, Url, UrlError, UrlProblem};
 use crate::endpoint::{EndpointId, MAX_ROUTES, Security, Traits};
 use crate::machine::Change;

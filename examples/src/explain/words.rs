@@ -210,10 +210,6 @@ fn limits(limits: Limits) -> Option<String> {
     if limits.turns == Limit::AtMost(0) {
         return Some("at once".to_string());
     }
-    let times = |most: u32, one: &str, many: &str| match most {
-        1 => format!("after one {one}"),
-        most => format!("after {most} {many}"),
-    };
     let mut words = Vec::new();
     if let Limit::AtMost(most) = limits.turns {
         words.push(times(most, "failed try", "failed tries in a row"));
@@ -232,6 +228,13 @@ fn limits(limits: Limits) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" or "))
 }
 
+fn times(most: u32, one: &str, many: &str) -> String {
+    match most {
+        1 => format!("after one {one}"),
+        most => format!("after {most} {many}"),
+    }
+}
+
 fn resting(policy: &Policy) -> Vec<String> {
     let mut words = health("An endpoint", &policy.health());
     words.extend(reactions(policy.reactions()));
@@ -241,9 +244,8 @@ fn resting(policy: &Policy) -> Vec<String> {
         let rules = reactions(&class.reactions).into_iter();
         words.extend(rules.map(|rule| format!("Class {}: {rule}", at + 1)));
         if let Some(Limit::AtMost(most)) = class.per_endpoint {
-            words.push(format!(
-                "{of} is given up after {most} failed tries in a row."
-            ));
+            let when = times(most, "failed try", "failed tries in a row");
+            words.push(format!("{of} is given up {when}."));
         }
     }
     words.push(

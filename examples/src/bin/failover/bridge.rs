@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use examples::bridge::{Ask, Bounds, Bridge, Ended, Journal, Local, Place, Source, Told};
+use examples::plural::counted;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -156,10 +157,7 @@ async fn carry(arguments: &BridgeArguments, source: Source) -> Result<Option<u8>
     let servers = loaded.servers();
     let file = arguments.config.display().to_string();
     let Some(listen) = &arguments.listen else {
-        let text = match servers {
-            1 => format!("{file}: 1 server, nothing is wrong"),
-            _ => format!("{file}: {servers} servers, nothing is wrong"),
-        };
+        let text = format!("{file}: {}, nothing is wrong", counted(servers, "server"));
         journal.good("checked", &text, json!({"file": file, "servers": servers}));
         journal.finish();
         return Ok(None);
@@ -173,7 +171,11 @@ async fn carry(arguments: &BridgeArguments, source: Source) -> Result<Option<u8>
         Some(address) => Some(status(address, &journal).await?),
         None => None,
     };
-    let text = format!("{}, for {servers} servers of {file}", local.name());
+    let text = format!(
+        "{}, for {} of {file}",
+        local.name(),
+        counted(servers, "server")
+    );
     let fields = json!({"address": local.name(), "file": file, "servers": servers});
     journal.good("listening", &text, fields);
     if !local.is_local() {

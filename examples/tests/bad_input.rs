@@ -354,7 +354,7 @@ fn a_figure_that_asks_for_nothing_and_a_file_that_is_none_are_refused_before_any
         ),
         (
             &["tune", herd, "--within", "9s", "--best", "0"],
-            "0 is not in 1..",
+            "it must be a whole number from 1 to 65535",
         ),
         (
             &["herd", herd, "--csv", "-"],
@@ -423,14 +423,91 @@ fn a_password_in_the_wrong_place_is_not_told() {
 }
 
 #[test]
+fn a_path_that_nobody_would_ask_for_is_refused_and_one_of_websocket_is_not() {
+    for (arguments, said) in [
+        (
+            "nats -s nats://joe:secret@a/x?token=secret pub s t",
+            "`nats://***@a/x?***` has a path or query, which nats cannot ask for: write `nats://a`, or `ws://…`",
+        ),
+        ("nats -s tls-first://a?x pub s t", "or `wss://…`"),
+        (
+            "mqtt -s mqtts://a/mqtt pub s t",
+            "which mqtts cannot ask for",
+        ),
+        (
+            "stomp -s stomp://a/ws send /q t",
+            "which stomp cannot ask for",
+        ),
+        (
+            "stomp -s failover:(tcp://a:1?wireFormat.x=1) send /q t",
+            "which tcp cannot ask for",
+        ),
+    ] {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        refused(&tool(&arguments), said, &format!("{arguments:?}"));
+    }
+    let folder = Folder::new("paths");
+    let check = |url: &str| {
+        let file = folder.write(format!("version = 1\nendpoints = [\"{url}\"]\n").as_bytes());
+        tool(&["bridge", "--check", "--config", &file])
+    };
+    let said = "endpoint `a:1`: `tls://a:1/feed` has a path or query, which tls cannot ask for: \
+                leave it out, or write `wss://…` for WebSocket";
+    refused(&check("tls://a:1/feed"), said, "tls");
+    assert_eq!(check("ws://a:1/feed").status.code(), Some(0));
+    assert_eq!(check("tcp://a:1/").status.code(), Some(0));
+}
+
+#[test]
 fn none_of_what_must_be_there_is_refused() {
     for (arguments, said) in [
-        ("nats sub x --count 0", "it must be at least 1"),
-        ("mqtt sub x --count 0", "it must be at least 1"),
-        ("stomp subscribe /x --count 0", "it must be at least 1"),
-        ("bridge --max-connections 0", "it must be at least 1"),
-        ("bridge --max-dials 0", "it must be at least 1"),
-        ("verify --preset nats --worlds 0", "0 is not in 1.."),
+        (
+            "nats sub x --count 0",
+            "it must be a whole number, 1 or more",
+        ),
+        (
+            "mqtt sub x --count 0",
+            "it must be a whole number, 1 or more",
+        ),
+        (
+            "stomp subscribe /x --count 0",
+            "it must be a whole number, 1 or more",
+        ),
+        (
+            "bridge --max-connections 0",
+            "it must be a whole number, 1 or more",
+        ),
+        (
+            "bridge --max-dials 0",
+            "it must be a whole number, 1 or more",
+        ),
+        (
+            "verify --preset nats --worlds 0",
+            "'0' for '--worlds <N>': it must be a whole number from 1 to 4294967295",
+        ),
+        (
+            "verify --preset nats --worlds -1",
+            "'-1' for '--worlds <N>': it must be a whole number",
+        ),
+        (
+            "verify --preset nats --seed x",
+            "it must be a whole number, 0 or more",
+        ),
+        ("cat --wait -1 tcp://a:1", "'-1' for '--wait <TIME>'"),
+        ("cat --max-reconnects -1 tcp://a:1", "is not a limit"),
+        ("probe --expiring -1 tcp://a:1", "it must be a whole number"),
+        (
+            "probe --deadline 0s tcp://a:1",
+            "--deadline 0s is below a millisecond",
+        ),
+        (
+            "tune a.toml --within 9s --peak -5",
+            "it must be a number above 0",
+        ),
+        (
+            "mqtt sub x --qos 2",
+            "it must be a whole number from 0 to 1",
+        ),
         ("verify --preset nats --survive 0s", "use at least 1ms"),
         ("verify --preset nats --survive 31d", "use at most 30d"),
         ("cat", "--config"),

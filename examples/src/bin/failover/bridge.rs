@@ -56,10 +56,10 @@ pub(crate) struct BridgeArguments {
 
     /// How many programs may be connected at once; others wait until one ends. Each takes two
     /// descriptors
-    #[arg(long, value_parser = at_least_one::<NonZeroUsize>, value_name = "N", default_value = "500")]
+    #[arg(long, value_parser = at_least_one(), value_name = "N", default_value = "500")]
     max_connections: NonZeroUsize,
     /// How many dials may be in flight at once, over all programs
-    #[arg(long, value_parser = at_least_one::<NonZeroUsize>, value_name = "N", default_value = "64")]
+    #[arg(long, value_parser = at_least_one(), value_name = "N", default_value = "64")]
     max_dials: NonZeroUsize,
     /// How long a program waits for a server, where the file's limits do not say it
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]

@@ -115,6 +115,7 @@ pub fn read(
     let read: Deployment<Tables> =
         toml::from_str(text).map_err(|error| source.unreadable(&error))?;
     if changes.is_empty() {
+        source.check(&read)?;
         return Ok(read);
     }
     let mut table: Table = text.parse().map_err(|error| source.unreadable(&error))?;

@@ -1,7 +1,9 @@
 //! What is wrong with a scenario, and where.
 
-use failover_core::config::{ConfigError, VERSION, may_tell_a_login, nearest};
+use failover_core::config::{ConfigError, Deployment, VERSION, may_tell_a_login, nearest};
+use failover_core::preset::Preset;
 use thiserror::Error;
+use toml::de::DeTable;
 
 /// What is wrong with a scenario, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -109,6 +111,27 @@ impl Source<'_> {
             }
         }
         error
+    }
+
+    /// What both policies of this deployment are, and whether its endpoints go together, if it has some.
+    pub(crate) fn check<T>(&self, deployment: &Deployment<T>) -> Result<Preset, ScenarioError> {
+        let tables = DeTable::parse(self.text).map_err(|error| self.unreadable(&error))?;
+        let wrong = |table: &str, error: &ConfigError| {
+            let at = tables.get_ref().get(table);
+            let at = at.map_or(0, |value| value.span().start);
+            self.in_table(at, table, &error.to_string())
+        };
+        let policy = deployment.policy();
+        let link = deployment.link();
+        let preset = Preset {
+            policy: policy.map_err(|error| wrong("policy", &error))?,
+            link: link.map_err(|error| wrong("link", &error))?,
+        };
+        if deployment.endpoints.is_some() && deployment.version == Some(VERSION) {
+            let checked = deployment.check();
+            checked.map_err(|error| wrong("endpoints", &error))?;
+        }
+        Ok(preset)
     }
 
     /// An error of a table that begins at this byte: at the line of its key, if that is there.

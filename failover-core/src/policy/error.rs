@@ -77,7 +77,8 @@ pub enum PolicyError {
     },
     /// The jitter does not fit between the least and the longest wait.
     #[error(
-        "jitter: {jitter:?} has no room between min ({}) and cap ({}): raise cap, lower min, or take less jitter",
+        "jitter: {} has no room between min ({}) and cap ({}): raise cap, lower min, or take less jitter",
+        Spelt(*jitter),
         Told(*min), Told(*cap)
     )]
     NoRoomForJitter {
@@ -90,7 +91,8 @@ pub enum PolicyError {
     },
     /// Nothing is left of the jitter: every client would wait exactly min.
     #[error(
-        "jitter: of {jitter:?} over waits of {} nothing lies above min ({}), so that all clients would wait alike: lower min, or wait longer",
+        "jitter: of {} over waits of {} nothing lies above min ({}), so that all clients would wait alike: lower min, or wait longer",
+        Spelt(*jitter),
         Told(*wait), Told(*min)
     )]
     MinSwallowsJitter {
@@ -178,6 +180,24 @@ pub enum PolicyError {
     /// A turn without time.
     #[error("turn_deadline: it is below a millisecond: give a turn at least that")]
     ZeroTurnDeadline,
+}
+
+/// A jitter as it is written.
+struct Spelt(Jitter);
+
+impl fmt::Display for Spelt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Jitter::None => f.write_str("none"),
+            Jitter::Full => f.write_str("full"),
+            Jitter::Equal => f.write_str("equal"),
+            Jitter::UpTo(width) => Told(width).fmt(f),
+            Jitter::Proportional(p) => match (p.ppm() / 10_000, p.ppm() % 10_000) {
+                (percent, 0) => write!(f, "{percent}%"),
+                (percent, rest) => write!(f, "{percent}.{rest:04}%"),
+            },
+        }
+    }
 }
 
 /// A duration as it is written: nothing is no number of nanoseconds.

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::deployed::changes;
-use crate::values::{at_least_one, duration, file};
+use crate::values::{at_least_one, duration, file, socket};
 use crate::{Problem, runtime, style};
 
 /// For programs that cannot be changed: carries local connections to the servers of a deployment, over
@@ -48,7 +48,7 @@ pub(crate) struct BridgeArguments {
     #[arg(long, value_name = "ADDRESS", required_unless_present = "check")]
     listen: Option<Place>,
     /// Where the page, /health and /metrics are: 127.0.0.1:8222 [default: nowhere]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_parser = socket, value_name = "ADDRESS")]
     status: Option<SocketAddr>,
     /// Only check the file, and what it names
     #[arg(long, conflicts_with_all = ["listen", "status"])]

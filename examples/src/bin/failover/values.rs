@@ -1,5 +1,6 @@
 //! Values on the command line, read as in a file.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -60,6 +61,7 @@ pub(crate) fn whole<N: TryFrom<u64>>(
         let read = number.and_then(|number| N::try_from(number).ok());
         read.ok_or_else(|| match bounds.clone().into_inner() {
             (least, u64::MAX) => format!("it must be a whole number, {least} or more"),
+            (least, most) if most == least + 1 => format!("it must be {least} or {most}"),
             (least, most) => format!("it must be a whole number from {least} to {most}"),
         })
     }
@@ -73,6 +75,12 @@ pub(crate) fn at_least_one()
         let number = whole(text)?;
         NonZeroUsize::new(number).ok_or_else(|| "it must be at least 1".to_string())
     }
+}
+
+/// An address and a port of this machine.
+pub(crate) fn socket(text: &str) -> Result<SocketAddr, String> {
+    let read = text.parse();
+    read.map_err(|_| "write an address and a port such as `127.0.0.1:8222`".to_string())
 }
 
 /// A number that need not be whole, and is more than nothing.

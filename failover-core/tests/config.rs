@@ -332,7 +332,7 @@ mod bad_input {
             ),
             (
                 "[link.heartbeat]\ninterval = \"0s\"",
-                ["heartbeat: watch is 0ns", "at least 1ms"],
+                ["heartbeat: watch is 0s", "at least 1ms"],
             ),
         ] {
             let error = refused(&format!("{head}{text}"));

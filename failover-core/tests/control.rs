@@ -550,7 +550,7 @@ async fn an_endpoints_own_deadline_is_the_one_that_is_told_and_zero_is_refused()
     );
     assert_eq!(
         build(std::time::Duration::ZERO).unwrap_err().to_string(),
-        "endpoint `a:1`: its deadline is 0ns; give a dial at least a millisecond"
+        "endpoint `a:1`: its deadline is 0s; give a dial at least a millisecond"
     );
 }
 

@@ -26,7 +26,8 @@ pub(crate) use self::url::name_without_login;
 pub use self::url::{MAX_URL, Secret, Url, UrlError, UrlProblem};
 use crate::endpoint::{EndpointId, MAX_ROUTES, Security, Traits};
 use crate::machine::Change;
-use crate::policy::{MIN_REDIAL, Told};
+use crate::policy::MIN_REDIAL;
+use crate::time::Told;
 
 /// Endpoints by id. Ids are given in the order of arrival and never used twice.
 ///

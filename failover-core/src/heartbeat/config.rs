@@ -4,6 +4,8 @@ use core::time::Duration;
 
 use thiserror::Error;
 
+use crate::time::Told;
+
 /// The least period of anything: 1 ms, the tick of the usual timers.
 pub const LEAST_PERIOD: Duration = Duration::from_millis(1);
 
@@ -175,7 +177,8 @@ pub enum HeartbeatError {
     Nothing,
     /// A period is too short.
     #[error(
-        "heartbeat: {part} is {period:?}, it must be at least {LEAST_PERIOD:?} (for none, leave it out)"
+        "heartbeat: {part} is {}, it must be at least {LEAST_PERIOD:?} (for none, leave it out)",
+        Told(*period)
     )]
     TooShort {
         /// Which part.

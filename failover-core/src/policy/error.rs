@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::policy::jitter::Jitter;
 use crate::policy::ratio::Ratio;
+use crate::time::Told;
 
 /// Why a policy is refused: what is wrong, and what would be right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -196,18 +197,6 @@ impl fmt::Display for Spelt {
                 (percent, 0) => write!(f, "{percent}%"),
                 (percent, rest) => write!(f, "{percent}.{rest:04}%"),
             },
-        }
-    }
-}
-
-/// A duration as it is written: nothing is no number of nanoseconds.
-pub(crate) struct Told(pub(crate) Duration);
-
-impl fmt::Display for Told {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Duration::ZERO => f.write_str("0s"),
-            other => write!(f, "{other:?}"),
         }
     }
 }

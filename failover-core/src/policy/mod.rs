@@ -28,7 +28,6 @@ use rand::Rng;
 pub use self::backoff::Backoff;
 pub use self::class::Class;
 pub use self::error::PolicyError;
-pub(crate) use self::error::Told;
 pub use self::health::{Health, NobodyReady};
 pub use self::hooks::{
     Admission, AdmitAsked, Choice, ChoiceAsked, DelayAnswer, DelayAsked, DelayHook, Hooks,

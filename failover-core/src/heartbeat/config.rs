@@ -29,7 +29,7 @@ pub const LEAST_PERIOD: Duration = Duration::from_millis(1);
 /// assert_eq!(heartbeat.bound(), Some(Duration::from_secs(10)));
 ///
 /// let refused = Heartbeat::builder().watch(Duration::ZERO, 1).build();
-/// assert!(refused.unwrap_err().to_string().starts_with("heartbeat: watch is 0ns"));
+/// assert!(refused.unwrap_err().to_string().starts_with("heartbeat: watch is 0s"));
 /// # Ok::<(), failover_core::heartbeat::HeartbeatError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

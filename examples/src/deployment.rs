@@ -4,7 +4,7 @@ use failover_core::config::Deployment;
 use toml::{Table, Value};
 use transport_ws::deploy::Tables;
 
-use crate::scenario::{ScenarioError, Source};
+use crate::scenario::{ScenarioError, Source, plain};
 
 /// Variables of the environment that begin so change a deployment: `FAILOVER__POLICY__DEADLINE=3s` is
 /// `policy.deadline = "3s"`.
@@ -115,6 +115,7 @@ pub fn read(
     let read: Deployment<Tables> =
         toml::from_str(text).map_err(|error| source.unreadable(&error))?;
     if changes.is_empty() {
+        source.check(&read)?;
         return Ok(read);
     }
     let mut table: Table = text.parse().map_err(|error| source.unreadable(&error))?;
@@ -130,12 +131,7 @@ pub fn read(
         changed = Value::Table(table.clone())
             .try_into()
             .map_err(|error: toml::de::Error| {
-                let what = error.message().trim().replace('\n', ", ");
-                let told = if what.contains('@') {
-                    "this value is wrong".to_string()
-                } else {
-                    what
-                };
+                let told = plain(error.message());
                 wrong(format!("{}: {told}", change.said))
             })?;
     }

@@ -19,6 +19,7 @@ pub mod migrate;
 pub mod mqtt;
 pub mod nats;
 pub mod picture;
+pub mod plural;
 pub mod policy_file;
 pub mod probe;
 pub mod recording;

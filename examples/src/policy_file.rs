@@ -5,7 +5,8 @@ use failover_core::policy::PolicyError;
 use failover_core::preset::{Preset, PresetName};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use toml::{Spanned, Table};
+use toml::Spanned;
+use toml::de::DeTable;
 
 use crate::scenario::{Scenario, ScenarioError, Source};
 
@@ -28,9 +29,9 @@ struct Raw {
     version: Spanned<u32>,
     #[serde(default)]
     about: String,
-    endpoints: Option<Spanned<Vec<EndpointForm<IgnoredAny>>>>,
-    policy: Option<Spanned<PolicyForm>>,
-    link: Option<Spanned<LinkForm>>,
+    endpoints: Option<Vec<EndpointForm<IgnoredAny>>>,
+    policy: Option<PolicyForm>,
+    link: Option<LinkForm>,
     #[serde(rename = "transport")]
     _transport: Option<IgnoredAny>,
 }
@@ -54,8 +55,8 @@ impl PolicyFile {
     /// The first thing that makes no sense, with its line and key.
     pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
         let source = Source { file, text };
-        let table: Table = text.parse().map_err(|error| source.unreadable(&error))?;
-        if table.contains_key("until") {
+        let table = DeTable::parse(text).map_err(|error| source.unreadable(&error))?;
+        if table.get_ref().contains_key("until") {
             let scenario = Scenario::parse(file, text)?;
             let listed = scenario.endpoints.iter();
             return Ok(Self {
@@ -73,9 +74,8 @@ impl PolicyFile {
             "" => file.to_string(),
             about => format!("{file} ({about})"),
         };
-        let endpoints = raw.endpoints.as_ref();
-        let endpoints = endpoints.map_or(0, |listed| listed.get_ref().len());
-        let preset = raw.preset(source)?;
+        let endpoints = raw.endpoints.as_ref().map_or(0, Vec::len);
+        let preset = source.check(&raw.deployment())?;
         Ok(Self {
             name,
             preset,
@@ -85,33 +85,12 @@ impl PolicyFile {
 }
 
 impl Raw {
-    fn preset(self, source: Source<'_>) -> Result<Preset, ScenarioError> {
-        fn apart<T>(part: Option<Spanned<T>>) -> (usize, Option<T>) {
-            let at = part.as_ref().map_or(0, |part| part.span().start);
-            (at, part.map(Spanned::into_inner))
-        }
-        let (policy_at, policy) = apart(self.policy);
-        let (link_at, link) = apart(self.link);
-        let (endpoints_at, endpoints) = apart(self.endpoints);
-        let mut deployment = Deployment::<IgnoredAny>::default();
+    fn deployment(self) -> Deployment<IgnoredAny> {
+        let mut deployment = Deployment::default();
         deployment.version = Some(VERSION);
-        deployment.policy = policy;
-        deployment.link = link;
-        deployment.endpoints = endpoints;
-        let wrong = |at, table| {
-            move |error: failover_core::config::ConfigError| {
-                source.in_table(at, table, &error.to_string())
-            }
-        };
-        let preset = Preset {
-            policy: deployment.policy().map_err(wrong(policy_at, "policy"))?,
-            link: deployment.link().map_err(wrong(link_at, "link"))?,
-        };
-        if deployment.endpoints.is_some() {
-            deployment
-                .check()
-                .map_err(wrong(endpoints_at, "endpoints"))?;
-        }
-        Ok(preset)
+        deployment.policy = self.policy;
+        deployment.link = self.link;
+        deployment.endpoints = self.endpoints;
+        deployment
     }
 }

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 /// A scenario that makes no sense, from its second line on, and what is said of it.
-const SCENARIOS: [(&str, &str); 16] = [
+const SCENARIOS: [(&str, &str); 23] = [
     ("untill = \"10s\"", "did you mean `until`?"),
     ("until = \"10\"", "file.toml:2: until: "),
     (
         "until = 10",
-        "file.toml:2: until: invalid type: integer `10`, expected a string; a time or a duration is one with its unit",
+        "file.toml:2: until: it is 10, it must be a text: a time with its unit, such as \"10s\"",
     ),
     (
         "until = \"9s\"\nendpoints = [\"tcp://a:1\"]\n[[world]]\nendpoint = \"joe:secret@a\"\nfrom = \"1s\"\ndoes = \"mute\"",
@@ -46,7 +46,35 @@ const SCENARIOS: [(&str, &str); 16] = [
     ("until = \"9s\"\n[policy\n", "file.toml:3: "),
     (
         "until = \"9s\"\n[policy]\nreactions = [{ kind = \"auth\" }]",
-        "policy: reactions: the key `reaction` is missing",
+        "file.toml:3: policy: reactions: the key `reaction` is missing",
+    ),
+    (
+        "",
+        "file.toml: the key `until` is missing: a scenario says how long it is",
+    ),
+    (
+        "until = \"9s\"\nclients = \"many\"",
+        "file.toml:3: clients: it is \"many\", it must be a whole number from 0 to 4294967295",
+    ),
+    (
+        "until = \"9s\"\nseed = 1.5",
+        "file.toml:3: seed: it is 1.5, it must be a whole number, 0 or more",
+    ),
+    (
+        "until = \"9s\"\nservers = { \"a:1\" = {\n  latency = 3 } }",
+        "file.toml:4: servers.a:1.latency: it is 3, it must be a text: a time",
+    ),
+    (
+        "until = \"9s\"\n[servers]\na = 3",
+        "file.toml:4: servers.a: it is 3, it must be a table",
+    ),
+    (
+        "until = \"9s\"\n[[world]]\nat = \"1s\"",
+        "file.toml:3: world: the key `does` is missing",
+    ),
+    (
+        "until = \"9s\"\n[[world]]\ndose = \"mute\"",
+        "file.toml:4: world: unknown key `dose`: did you mean `does`?",
     ),
     (
         "until = \"9s\"\nseed = \"tcp://joe:secret@a\"",
@@ -58,7 +86,7 @@ const SCENARIOS: [(&str, &str); 16] = [
     ),
     (
         "until = \"9s\"\n[link]\nheartbeat = { interval = 30 }",
-        "link.heartbeat: the duration 30 has no unit",
+        "link.heartbeat.interval: the duration 30 has no unit",
     ),
 ];
 
@@ -80,7 +108,10 @@ fn a_file_that_is_no_text_or_not_there_is_named() {
     let deep = "[".repeat(100_000);
     for (text, said) in [
         (&b"\xff\xfe\x00"[..], "file.toml: "),
-        (&b""[..], "file.toml:1: missing field `version`"),
+        (
+            &b""[..],
+            "file.toml: this file has no version, this program reads `version = 1`",
+        ),
         (&b"\0\0\0"[..], "file.toml:1: "),
         (deep.as_bytes(), "file.toml:1: "),
     ] {
@@ -88,6 +119,11 @@ fn a_file_that_is_no_text_or_not_there_is_named() {
         for command in ["simulate", "explain", "verify", "herd"] {
             refused(&tool(&[command, &file]), said, command);
         }
+        for command in ["cat", "probe"] {
+            refused(&tool(&[command, "--config", &file]), said, command);
+        }
+        let bridge = tool(&["bridge", "--check", "--config", &file]);
+        refused(&bridge, said, "bridge");
     }
     for command in ["simulate", "explain", "verify", "herd"] {
         refused(
@@ -119,7 +155,14 @@ fn a_policy_that_makes_no_sense_is_refused_by_explain_and_by_verify() {
             "did you mean `stompit`?",
         ),
         ("version = 1\nversion = 1", "file.toml:2: "),
-        ("[policy]\npreset = \"nats\"", "missing field `version`"),
+        (
+            "[policy]\npreset = \"nats\"",
+            "file.toml: this file has no version, this program reads `version = 1`",
+        ),
+        (
+            "version = 2",
+            "file.toml:1: version: this file has `version = 2`, this program reads `version = 1`",
+        ),
         (
             "version = 1\nendpoints = [{ url = \"tcp://a:1\", class = 2 }]",
             "file.toml:2: endpoints: ",
@@ -129,6 +172,99 @@ fn a_policy_that_makes_no_sense_is_refused_by_explain_and_by_verify() {
         for command in ["explain", "verify"] {
             refused(&tool(&[command, &file]), said, text);
         }
+    }
+}
+
+/// The second line and what follows, and what is said of it, whoever reads the file.
+const VALUES: [(&str, &str); 15] = [
+    (
+        "[[endpoints]]\nurl = \"tcp://a:1\"\n\ntier = 300",
+        "file.toml:5: endpoints.tier: it is 300, it must be a whole number from 0 to 255",
+    ),
+    (
+        "[[endpoints]]\nurl = \"tcp://a:1\"\n[[endpoints]]\nurl = \"tcp://b:1\"\nweight = \"heavy\"",
+        "file.toml:6: endpoints.weight: it is \"heavy\", it must be a whole number from 0 to 65535",
+    ),
+    (
+        "endpoints = [\n  \"tcp://a:1\",\n  { url = 3 },\n]",
+        "file.toml:4: endpoints.url: it is 3, it must be a text",
+    ),
+    (
+        "[policy]\nrace = { most = 2, stagger = 3 }",
+        "file.toml:3: policy.race.stagger: the duration 3 has no unit",
+    ),
+    (
+        "[policy]\nturn_deadline = 5",
+        "file.toml:3: policy.turn_deadline: the duration 5 has no unit",
+    ),
+    (
+        "[link]\nheartbeat = true",
+        "file.toml:3: link.heartbeat: it is true, it must be \"off\", or a table or text",
+    ),
+    (
+        "endpoints = 99999999999999999999",
+        "file.toml:2: endpoints: it is 99999999999999999999, it must be a list",
+    ),
+    // What is wrong as a whole only.
+    (
+        "endpoints = [\"tcp://a:1\"]\n[policy.pace]\nmin = \"2s\"\ncap = \"1s\"",
+        "file.toml:3: policy: pace: min is 2s, which is above cap (1s)",
+    ),
+    (
+        "endpoints = [\"tcp://a:1\"]\n[policy]\njitter = \"3s\"\npace = { law = \"constant\", wait = \"1s\", cap = \"2s\" }",
+        "file.toml:3: policy: jitter: 3s has no room between min (0s) and cap (2s)",
+    ),
+    (
+        "endpoints = [{ url = \"tcp://a:1\", deadline = \"0s\" }]",
+        "file.toml:2: endpoints: endpoint `a:1`: its deadline is 0s; give",
+    ),
+    // What may hold a password is not repeated, but where it stands is told.
+    (
+        "[policy]\ndeadline = \"1s\"\n[[endpoints]]\nurl = \"tcp://a:1\"\n\ntier = \"joe:secret@a\"",
+        "file.toml:7: endpoints.tier: it is wrong, and no more is told",
+    ),
+    (
+        "\nendpoints = \"tcp://joe:secret@a\"",
+        "file.toml:3: endpoints: it is wrong, and no more is told",
+    ),
+    (
+        "\nendpoints = [\"tcp://joe:secret@a:x\"]",
+        "file.toml:3: endpoints: `tcp://***@a:x` is not an endpoint's URL: the port is `x`",
+    ),
+    (
+        "[[endpoints]]\nname = \"tcp://joe:secret@a:1\"\nurl = \"tcp://a:1\"",
+        "file.toml:2: endpoints: the endpoint's `name` holds a login",
+    ),
+    (
+        "[[endpoints]]\nname = \"wss://a/?token=secret\"\nurl = \"tcp://a:1\"",
+        "file.toml:2: endpoints: the endpoint's `name` holds a login",
+    ),
+];
+
+#[test]
+fn a_wrong_value_is_told_in_plain_words_with_its_line_and_its_key_by_every_tool() {
+    let folder = Folder::new("values");
+    for (rest, said) in VALUES {
+        let file = folder.write(format!("version = 1\n{rest}\n").as_bytes());
+        refused(&tool(&["explain", &file]), said, rest);
+        refused(&tool(&["cat", "--config", &file]), said, rest);
+    }
+    for (rest, said) in [
+        (
+            "alpn = \"joe:secret@a\"",
+            "file.toml:3: transport.tls.alpn: it is wrong, and no more is told",
+        ),
+        (
+            "pins = \"x\"",
+            "file.toml:3: transport.tls.pins: it is \"x\", it must be a list",
+        ),
+        (
+            "ca = 3",
+            "file.toml:3: transport.tls.ca: it is 3, it must be the path of a file",
+        ),
+    ] {
+        let file = folder.write(format!("version = 1\n[transport.tls]\n{rest}\n").as_bytes());
+        refused(&tool(&["cat", "--config", &file]), said, rest);
     }
 }
 
@@ -227,7 +363,7 @@ fn a_figure_that_asks_for_nothing_and_a_file_that_is_none_are_refused_before_any
         ),
         (
             &["tune", herd, "--within", "9s", "--best", "0"],
-            "0 is not in 1..",
+            "it must be a whole number from 1 to 65535",
         ),
         (
             &["herd", herd, "--csv", "-"],
@@ -296,16 +432,98 @@ fn a_password_in_the_wrong_place_is_not_told() {
 }
 
 #[test]
+fn a_path_that_nobody_would_ask_for_is_refused_and_one_of_websocket_is_not() {
+    for (arguments, said) in [
+        (
+            "nats -s nats://joe:secret@a/x?token=secret pub s t",
+            "`nats://***@a/x?***` has a path or query, which nats cannot ask for: write `nats://a`, or `ws://…`",
+        ),
+        ("nats -s tls-first://a?x pub s t", "or `wss://…`"),
+        (
+            "mqtt -s mqtts://a/mqtt pub s t",
+            "which mqtts cannot ask for",
+        ),
+        (
+            "stomp -s stomp://a/ws send /q t",
+            "which stomp cannot ask for",
+        ),
+        (
+            "stomp -s failover:(tcp://a:1?wireFormat.x=1) send /q t",
+            "which tcp cannot ask for",
+        ),
+    ] {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        refused(&tool(&arguments), said, &format!("{arguments:?}"));
+    }
+    let folder = Folder::new("paths");
+    let check = |url: &str| {
+        let file = folder.write(format!("version = 1\nendpoints = [\"{url}\"]\n").as_bytes());
+        tool(&["bridge", "--check", "--config", &file])
+    };
+    let said = "endpoint `a:1`: `tls://a:1/feed` has a path or query, which tls cannot ask for: \
+                leave it out, or write `wss://…` for WebSocket";
+    refused(&check("tls://a:1/feed"), said, "tls");
+    assert_eq!(check("ws://a:1/feed").status.code(), Some(0));
+    assert_eq!(check("tcp://a:1/").status.code(), Some(0));
+}
+
+#[test]
 fn none_of_what_must_be_there_is_refused() {
     for (arguments, said) in [
-        ("nats sub x --count 0", "it must be at least 1"),
-        ("mqtt sub x --count 0", "it must be at least 1"),
-        ("stomp subscribe /x --count 0", "it must be at least 1"),
-        ("bridge --max-connections 0", "it must be at least 1"),
-        ("bridge --max-dials 0", "it must be at least 1"),
-        ("verify --preset nats --worlds 0", "0 is not in 1.."),
+        (
+            "nats sub x --count 0",
+            "it must be a whole number, 1 or more",
+        ),
+        (
+            "mqtt sub x --count 0",
+            "it must be a whole number, 1 or more",
+        ),
+        (
+            "stomp subscribe /x --count 0",
+            "it must be a whole number, 1 or more",
+        ),
+        (
+            "bridge --max-connections 0",
+            "it must be a whole number, 1 or more",
+        ),
+        (
+            "bridge --max-dials 0",
+            "it must be a whole number, 1 or more",
+        ),
+        (
+            "verify --preset nats --worlds 0",
+            "'0' for '--worlds <N>': it must be a whole number from 1 to 4294967295",
+        ),
+        (
+            "verify --preset nats --worlds -1",
+            "'-1' for '--worlds <N>': it must be a whole number",
+        ),
+        (
+            "verify --preset nats --seed x",
+            "it must be a whole number, 0 or more",
+        ),
+        ("cat --wait -1 tcp://a:1", "'-1' for '--wait <TIME>'"),
+        ("cat --max-reconnects -1 tcp://a:1", "is not a limit"),
+        ("probe --expiring -1 tcp://a:1", "it must be a whole number"),
+        (
+            "probe --deadline 0s tcp://a:1",
+            "--deadline 0s is below a millisecond",
+        ),
+        (
+            "tune a.toml --within 9s --peak -5",
+            "it must be a number above 0",
+        ),
+        ("mqtt sub x --qos 2", "it must be 0 or 1"),
         ("verify --preset nats --survive 0s", "use at least 1ms"),
         ("verify --preset nats --survive 31d", "use at most 30d"),
+        (
+            "bridge --config a --listen 127.0.0.1:0 --status x",
+            "write an address and a port such as `127.0.0.1:8222`",
+        ),
+        (
+            "migrate --from nats --text Timeout=2s",
+            "write `Servers=nats://host:4222`",
+        ),
         ("cat", "--config"),
         ("probe", "--config"),
     ] {

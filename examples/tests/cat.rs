@@ -169,7 +169,7 @@ fn bad_arguments_are_named_and_exit_with_2() {
         ("tcp://h:1 tcp://H:1", "`tcp://h:1` is in the list twice"),
         (
             "tcp://h:1 --deadline 0s",
-            "--deadline 0ns is below a millisecond",
+            "--deadline 0s is below a millisecond",
         ),
         (
             "tcp://h:1 --min 5s --wait 1s --cap 2s",
@@ -185,7 +185,7 @@ fn bad_arguments_are_named_and_exit_with_2() {
         ),
         (
             "tcp://h:1 --jitter 3s --cap 2s",
-            "--jitter 3s has no room between --min 0ns and --cap 2s",
+            "--jitter 3s has no room between --min 0s and --cap 2s",
         ),
         (
             "tcp://h:1 --tls-jitter 200%",
@@ -193,7 +193,7 @@ fn bad_arguments_are_named_and_exit_with_2() {
         ),
         (
             "tcp://h:1/feed",
-            "`tcp://h:1/feed` has a path, which tcp cannot ask for: write `tcp://h:1`, or `ws://…`",
+            "`tcp://h:1/feed` has a path or query, which tcp cannot ask for: write `tcp://h:1`, or `ws://…`",
         ),
         ("tls://h:1?q", "write `tls://h:1`, or `wss://…`"),
         (
@@ -256,7 +256,7 @@ fn json_is_honoured_for_bad_input_too() {
         ("probe --json tcp://h:1/x", "has a path"),
         (
             "probe --json --deadline 0s tcp://h:1",
-            "--deadline 0ns is below a millisecond",
+            "--deadline 0s is below a millisecond",
         ),
         ("explain --json --preset natz", "natz"),
         ("herd --json no/such/file", "no/such/file"),

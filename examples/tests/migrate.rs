@@ -225,7 +225,11 @@ fn what_makes_no_sense_is_refused() {
             "Servers=nats://a\nServers=nats://b",
             "line 1 already",
         ),
-        (System::Nats, "MaxReconnect=1", "no endpoint"),
+        (
+            System::Nats,
+            "MaxReconnect=1",
+            "servers: there is none: write `Servers=nats://host:4222`",
+        ),
         (
             System::Diffusion,
             "servers=a:1\ncascading=yes",

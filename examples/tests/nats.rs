@@ -66,7 +66,12 @@ async fn half_a_greeting_and_silence_costs_one_deadline() {
     let _serving = fine.welcome("{}").await;
     let took = began.elapsed();
     assert!(took >= DEADLINE && took < DEADLINE * 3, "{took:?}");
-    assert_eq!(client.failed_dial().await.0, Kind::Timeout);
+    let (kind, said) = client.failed_dial().await;
+    assert_eq!(kind, Kind::Timeout);
+    assert!(
+        said.ends_with(", while waiting for the server's INFO"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -254,13 +259,44 @@ async fn an_address_that_a_server_names_is_dialled_as_that_server_was() {
         .await;
     peer.hear("PING").await;
     peer.say("PONG\r\n").await;
-    while !matches!(
-        within(client.events.next()).await.unwrap().what,
-        What::Discovered { .. }
-    ) {}
+    client.discovered().await;
     drop((peer, first));
     // It has no scheme; in clear text nobody would come here.
     let mut peer = second.upgrade(&place, "{}").await;
+    peer.hear("PING").await;
+}
+
+#[tokio::test]
+async fn of_an_address_that_a_server_names_the_certificate_for_that_servers_name_is_demanded() {
+    let place = Place::new();
+    let (first, wrong, right) = (
+        Server::new().await,
+        Server::new().await,
+        Server::new().await,
+    );
+    let address = |server: &Server| server.0.local_addr().unwrap();
+    let url = format!("tls://localhost:{}", address(&first).port());
+    let mut client = Client::trusting(&place.tls(), &[url]);
+    place.certify_for("server.pem", "localhost");
+    let both = [address(&wrong), address(&right)];
+    let urls = both.map(|address| format!("\"{address}\"")).join(",");
+    let info = format!("{{\"connect_urls\":[{urls}]}}");
+    let mut peer = first.upgrade(&place, &info).await;
+    peer.hear("PING").await;
+    peer.say("PONG\r\n").await;
+    client.discovered().await;
+    drop((peer, first));
+
+    // A certificate for the address itself is of somebody who happens to be there now.
+    place.certify_for("server.pem", "127.0.0.1");
+    let mut held = wrong.accept().await;
+    held.say("INFO {}\r\n").await;
+    let refused = place.acceptor().accept(held.0.into_inner());
+    assert!(within(refused).await.is_err());
+    while client.failed_dial().await.0 != Kind::Tls {}
+
+    place.certify_for("server.pem", "localhost");
+    let mut peer = right.upgrade(&place, "{}").await;
     peer.hear("PING").await;
 }
 
@@ -330,6 +366,14 @@ impl Client {
         let (link, driver) = open(connector, policy);
         tokio::spawn(driver.run());
         Self { link, events }
+    }
+
+    /// Waits until a server has named another.
+    async fn discovered(&mut self) {
+        while !matches!(
+            within(self.events.next()).await.unwrap().what,
+            What::Discovered { .. }
+        ) {}
     }
 
     /// The first dial that failed: how, and in which words.

@@ -115,6 +115,37 @@ fn every_key_that_is_changed_changes_the_words() {
 }
 
 #[test]
+fn the_spread_that_counts_is_told_beside_the_one_that_was_asked_for() {
+    let text = "version = 1\n[policy.pace]\nspread = \"3s\"\ntls_spread = \"4s\"\ncap = \"8s\"\n";
+    let file = PolicyFile::parse("spread", text).unwrap();
+    let said = explain("spread", &file.preset, 3).to_string();
+    for told in [
+        "begins within 2.00 s (4s before TLS), doubles, and ends at 8s",
+        "; spread = 3s is shrunk to 2.00 s, so that doubling ends at 8s.",
+    ] {
+        assert!(said.contains(told), "{said}");
+    }
+    let said = explain("default", &preset("default").preset, 3).to_string();
+    assert!(
+        said.contains("begins within 125ms (1s before TLS), doubles"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_two_ways_to_be_turned_away_have_words_of_their_own() {
+    let said = explain("default", &preset("default").preset, 3).to_string();
+    for told in [
+        "when each of them turned it away for a reason of its own, such as a wrong password, it ends",
+        "3 endpoints, all down",
+        "every server is down: never",
+    ] {
+        assert!(said.contains(told), "{told}\n{said}");
+    }
+    assert!(!said.contains("refus"), "{said}");
+}
+
+#[test]
 fn the_delays_before_tls_are_told_apart() {
     let explained = explain("nats", &preset("nats").preset, 1);
     let (plain, tls) = (&explained.plain.delays, &explained.tls.delays);

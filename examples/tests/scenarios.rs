@@ -170,14 +170,18 @@ const SENSELESS: [(&str, &str, &str); 28] = [
     (
         "",
         "version = 2",
-        "2: version: this tool reads version 1, not 2",
+        "2: version: this file has `version = 2`, this program reads `version = 1`",
     ),
     (
         "",
         "clients = 0",
         "clients: 0 is not between 1 and 4294967295",
     ),
-    ("", "clinets = 2", "unknown field `clinets`"),
+    (
+        "",
+        "clinets = 2",
+        "unknown key `clinets`: did you mean `clients`?",
+    ),
     ("", "clinets = 2", "did you mean `clients`?"),
     (
         "",
@@ -288,7 +292,7 @@ const SENSELESS: [(&str, &str, &str); 28] = [
     (
         "",
         "[[command]]\nat = \"4s\"\ndo = \"pause\"\nclient = 1",
-        "clients are numbered from 0, and there are 1",
+        "clients are numbered from 0, up to 0",
     ),
 ];
 

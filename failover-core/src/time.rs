@@ -123,3 +123,15 @@ pub(crate) mod in_nanos {
         }
     }
 }
+
+/// A duration as it is written: nothing is no number of nanoseconds.
+pub(crate) struct Told(pub(crate) Duration);
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Duration::ZERO => f.write_str("0s"),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}

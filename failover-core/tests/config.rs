@@ -332,7 +332,7 @@ mod bad_input {
             ),
             (
                 "[link.heartbeat]\ninterval = \"0s\"",
-                ["heartbeat: watch is 0ns", "at least 1ms"],
+                ["heartbeat: watch is 0s", "at least 1ms"],
             ),
         ] {
             let error = refused(&format!("{head}{text}"));
@@ -377,6 +377,7 @@ mod bad_input {
             "version = 1\nendpoints = \"tcp://joe:secret@h:1\"",
             "version = 1\nendpoints = [{ url = \"tcp://a:1\", tier = \"tcp://joe:secret@h:1\" }]",
             "version = 1\nendpoints = [\"tcp://joe:secret@h:1\", \"tcp://joe:secret@h:1\"]",
+            "version = 1\nendpoints = [{ url = \"tcp://a:1\", name = \"tcp://joe:secret@h:1\" }]",
         ] {
             let error = refused(text);
             assert!(!error.contains("secret"), "{error}");

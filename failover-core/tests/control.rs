@@ -334,11 +334,11 @@ async fn a_snapshot_tells_each_endpoint_and_explains_it() {
     let said: Vec<String> = snapshot.explain();
     assert_eq!(
         said[0],
-        "a:1: ready, and not needed while b:1 stands; it failed once in a row (reset)"
+        "a:1: ready, and not needed while b:1 stands; it failed once (reset)"
     );
     assert_eq!(
         said[1],
-        "c:1: ready, and not needed while b:1 stands; it failed once in a row (not done after 1s, while waiting for the TLS handshake)"
+        "c:1: ready, and not needed while b:1 stands; it failed once (not done after 1s, while waiting for the TLS handshake)"
     );
     assert!(said[2].starts_with("b:1: connected for 10"), "{}", said[2]);
     assert_eq!(said[3], "d:1: switched off, until it is switched on");
@@ -550,7 +550,7 @@ async fn an_endpoints_own_deadline_is_the_one_that_is_told_and_zero_is_refused()
     );
     assert_eq!(
         build(std::time::Duration::ZERO).unwrap_err().to_string(),
-        "endpoint `a:1`: its deadline is 0ns; give a dial at least a millisecond"
+        "endpoint `a:1`: its deadline is 0s; give a dial at least a millisecond"
     );
 }
 
@@ -701,7 +701,7 @@ async fn every_state_is_explained_with_why_until_when_and_what_would_change_it()
     assert!(timeout(SECOND / 4, connector.connect()).await.is_err());
     assert_eq!(
         explain(),
-        "a:1: ready, and dialled at its turn: if b:1 fails; it failed once in a row (refused) | b:1: its \
+        "a:1: ready, and dialled at its turn: if b:1 fails; it failed once (refused) | b:1: its \
          turn: being dialled for 250ms, until it answers, fails or its deadline passes"
     );
     script.change("b", [Step::REFUSE]);

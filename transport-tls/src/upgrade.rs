@@ -29,6 +29,11 @@ pub trait Prelude: Send + Sync {
     /// Why the prelude failed. [`PreludeError`] does where a protocol has nothing to add.
     type Error: std::error::Error + Classify + Send + Sync + 'static;
 
+    /// What the client waits for while it speaks: in the error of a server that says nothing.
+    fn awaited(&self) -> &'static str {
+        "the server's word on TLS"
+    }
+
     /// Speaks up to the point at which the TLS handshake begins, and reads not a byte beyond it:
     /// [`read_line`] does so.
     fn speak<S: AsyncRead + AsyncWrite + Unpin + Send>(
@@ -152,6 +157,7 @@ where
         server_name(to)?;
         let mut stream = self.inner.dial(to, cx).await.map_err(TlsError::Inner)?;
         cx.enter(Phase::Upgrade);
+        cx.awaits(self.prelude.awaited());
         let offer = self.prelude.speak(&mut stream, to).await;
         match offer.map_err(UpgradeError::Prelude)? {
             Offer::Tls(learned) => {

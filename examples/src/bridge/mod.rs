@@ -236,7 +236,11 @@ async fn next(
             Err(_) => {
                 if shared.board.is_full() {
                     let most = shared.board.fixed.most_clients;
-                    let text = format!("{most} clients are connected: others wait until one ends");
+                    let are = match most {
+                        1 => "1 client is".to_string(),
+                        _ => format!("{most} clients are"),
+                    };
+                    let text = format!("{are} connected: others wait until one ends");
                     let fields = json!({"max_connections": most});
                     shared.journal.news(Mark::Warning, "full", &text, fields);
                 }
@@ -304,7 +308,9 @@ async fn shut_down(
     };
     let text = match ended {
         Ended::Finished => "every client had finished".to_string(),
+        Ended::CutOff(1) => "1 client was cut off: the grace was over".to_string(),
         Ended::CutOff(left) => format!("{left} clients were cut off: the grace was over"),
+        Ended::AtOnce(1) => "1 client was cut off: asked twice".to_string(),
         Ended::AtOnce(left) => format!("{left} clients were cut off: asked twice"),
     };
     let left = json!({"cut_off": left});

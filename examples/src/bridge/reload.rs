@@ -11,6 +11,7 @@ use crate::bridge::board::Board;
 use crate::bridge::journal::Journal;
 use crate::bridge::plan::Plan;
 use crate::bridge::source::{Source, SourceError, Watcher};
+use crate::plural::counted;
 use crate::timeline::{Mark, chain};
 
 /// How often the file is looked at.
@@ -67,8 +68,8 @@ impl Reloader {
                 };
                 let (came, left) = (names(&plan, &old), names(&old, &plan));
                 let text = format!(
-                    "{} servers; came: {}; left: {}",
-                    plan.endpoints().len(),
+                    "{}; came: {}; left: {}",
+                    counted(plan.endpoints().len(), "server"),
                     or_none(&came),
                     or_none(&left)
                 );

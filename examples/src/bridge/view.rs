@@ -199,10 +199,16 @@ fn health(inside: &Inside, servers: &[ServerView], now: Instant) -> (&'static st
         |one: &&ServerView| one.rests_s.is_none() && !(tried && one.last_error.is_some());
     let ready = listed().filter(is_ready).count();
     match (ready, listed().count()) {
+        (0, 0) => ("no-server", "there is no server in the list".to_string()),
+        (0, 1) => (
+            "no-server",
+            "the only server cannot be reached at present".to_string(),
+        ),
         (0, all) => (
             "no-server",
             format!("none of {all} servers can be reached at present"),
         ),
+        (_, 1) => ("ok", "the only server is ready".to_string()),
         (ready, all) => ("ok", format!("{ready} of {all} servers ready")),
     }
 }

@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::session::{End, SessionError, Sink, talk};
 use self::supply::{Supply, Unsettled};
+use crate::plural::counted;
 use crate::timeline::{Style, chain};
 
 pub use self::supply::RESEND_BOUND;
@@ -233,13 +234,18 @@ fn account(input: &Unsettled, done: bool) -> String {
     } = *input;
     let kept = match kept {
         0 => "nothing is waiting to be sent".to_string(),
+        1 => "1 byte was never handed over and goes to the next connection".to_string(),
         _ => format!("{kept} bytes were never handed over and go to the next connection"),
     };
     let handed = match (handed, again) {
         (0, _) => "nothing is unconfirmed".to_string(),
+        (1, _) if done => "1 byte is unconfirmed".to_string(),
+        (1, 0) => "1 byte was handed over, unconfirmed, and is not sent again".to_string(),
+        (1, _) => "1 unconfirmed byte is sent again".to_string(),
         (_, _) if done => format!("{handed} bytes are unconfirmed"),
         (_, 0) => format!("{handed} bytes were handed over, unconfirmed, and are not sent again"),
         (_, _) if again == handed => format!("{handed} unconfirmed bytes are sent again"),
+        (_, 1) => format!("of {handed} unconfirmed bytes the last is sent again"),
         (_, _) => format!("of {handed} unconfirmed bytes the last {again} are sent again"),
     };
     let cut = if mid_line && !done {
@@ -254,10 +260,7 @@ fn account(input: &Unsettled, done: bool) -> String {
 fn all_of(gave_up: &GiveUp) -> impl fmt::Display {
     let mut text = format!("gave up: {}", gave_up.reason);
     for report in &gave_up.endpoints {
-        let dials = match report.dials {
-            1 => "1 dial".to_string(),
-            dials => format!("{dials} dials"),
-        };
+        let dials = counted(report.dials, "dial");
         text.push_str(&format!("\n  {report} ({dials})"));
     }
     text

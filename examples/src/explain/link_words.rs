@@ -3,6 +3,8 @@
 use failover_core::config::print_duration as short;
 use failover_core::link::{Bounds, LinkPolicy, Outbox, Overflow, Replay, Reply};
 
+use crate::plural::counted;
+
 /// What happens to messages beyond the bound.
 fn beyond(bounds: &Bounds) -> String {
     let age = bounds
@@ -25,7 +27,7 @@ fn size(bytes: u64) -> String {
     let whole = unit
         .iter()
         .find(|(of, _)| bytes >= *of && bytes.is_multiple_of(*of));
-    whole.map_or(format!("{bytes} bytes"), |(of, name)| {
+    whole.map_or(counted(bytes, "byte"), |(of, name)| {
         format!("{} {name}", bytes / of)
     })
 }
@@ -63,6 +65,9 @@ pub(super) fn link(link: &LinkPolicy) -> Vec<String> {
             "Messages that are not confirmed are sent again, the latest {}.",
             size(bytes)
         )),
+        Replay::Messages(1) => {
+            words.push("The latest message is sent again, unless it was received.".to_string());
+        }
         Replay::Messages(messages) => words.push(format!(
             "The latest {messages} messages are sent again, from the last one received."
         )),

@@ -126,8 +126,8 @@ impl fmt::Display for Explained {
             }
         }
         let endpoints = match self.endpoints {
-            1 => "1 endpoint, refusing".to_string(),
-            several => format!("{several} endpoints, all refusing"),
+            1 => "1 endpoint, which is down".to_string(),
+            several => format!("{several} endpoints, all down"),
         };
         writeln!(
             f,
@@ -137,10 +137,10 @@ impl fmt::Display for Explained {
         write!(f, "{}", self.table())?;
         let mut ends = String::new();
         for (name, end) in [
-            ("every server refuses", &self.plain.gives_up_refused),
+            ("every server is down", &self.plain.gives_up_refused),
             ("every server is mute", &self.plain.gives_up_mute),
             (
-                "at start-up every server refuses",
+                "at start-up every server is down",
                 &self.plain.start_up_gives_up,
             ),
         ] {

@@ -136,7 +136,7 @@ fn ends(policy: &Policy) -> Option<String> {
         by.push(format!("limits.elapsed = {}", short(elapsed)));
     }
     if policy.reactions().to(&refused()) == Reaction::Stop {
-        by.push("a refusal stops".to_string());
+        by.push("a server that is down ends it".to_string());
     }
     (!by.is_empty()).then(|| {
         format!(

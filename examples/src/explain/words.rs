@@ -10,6 +10,8 @@ use failover_core::policy::{
 };
 use failover_core::race::Stagger;
 
+use crate::timeline;
+
 pub(super) fn policy(policy: &Policy) -> Vec<String> {
     let mut words = vec![order(policy), pace(policy)];
     words.extend(jitter(policy));
@@ -36,12 +38,12 @@ pub(super) fn policy(policy: &Policy) -> Vec<String> {
         }
         Start::Persevere => {
             "The first connect goes from one endpoint to the next, too, and on when each of them \
-             refused for a reason of its own."
+             turned it away for a reason of its own, such as a wrong password."
                 .to_string()
         }
         Start::Cascade | _ => {
-            "The first connect goes from one endpoint to the next, too; when each of them refused \
-             for a reason of its own, such as a wrong password, it ends."
+            "The first connect goes from one endpoint to the next, too; when each of them turned it \
+             away for a reason of its own, such as a wrong password, it ends."
                 .to_string()
         }
     });
@@ -148,12 +150,14 @@ fn pace(policy: &Policy) -> String {
             "a random time between {} and three times the wait before, up to {cap}",
             short(base)
         ),
-        Backoff::PhaseLadder { spread, tls_spread } => format!(
-            "a ladder that begins within {} ({} before TLS), doubles, and ends at {cap}; each client \
-             has a phase of its own",
-            short(spread),
-            short(tls_spread)
-        ),
+        Backoff::PhaseLadder { spread, tls_spread } => {
+            let (plain, shrunk) = first_rung("spread", spread, pace.cap);
+            let (tls, tls_shrunk) = first_rung("tls_spread", tls_spread, pace.cap);
+            format!(
+                "a ladder that begins within {plain} ({tls} before TLS), doubles, and ends at {cap}; \
+                 each client has a phase of its own{shrunk}{tls_shrunk}"
+            )
+        }
         _ => "by a law of its own".to_string(),
     };
     let least = match pace.min {
@@ -161,6 +165,26 @@ fn pace(policy: &Policy) -> String {
         least => format!("; never less than {}", short(least)),
     };
     format!("It waits {every}: {law}{least}.")
+}
+
+/// The spread that counts, and what became of the one that was asked for, where that is another.
+fn first_rung(key: &str, spread: Duration, cap: Duration) -> (String, String) {
+    let ladder = Backoff::PhaseLadder {
+        spread,
+        tls_spread: spread,
+    };
+    match ladder.wait(1, cap) {
+        counts if counts == spread => (short(spread), String::new()),
+        counts => {
+            let counts = timeline::short(counts);
+            let asked = short(spread);
+            let why = format!(
+                "; {key} = {asked} is shrunk to {counts}, so that doubling ends at {}",
+                short(cap)
+            );
+            (counts, why)
+        }
+    }
 }
 
 fn jitter(policy: &Policy) -> Option<String> {
@@ -210,10 +234,6 @@ fn limits(limits: Limits) -> Option<String> {
     if limits.turns == Limit::AtMost(0) {
         return Some("at once".to_string());
     }
-    let times = |most: u32, one: &str, many: &str| match most {
-        1 => format!("after one {one}"),
-        most => format!("after {most} {many}"),
-    };
     let mut words = Vec::new();
     if let Limit::AtMost(most) = limits.turns {
         words.push(times(most, "failed try", "failed tries in a row"));
@@ -232,6 +252,13 @@ fn limits(limits: Limits) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" or "))
 }
 
+fn times(most: u32, one: &str, many: &str) -> String {
+    match most {
+        1 => format!("after one {one}"),
+        most => format!("after {most} {many}"),
+    }
+}
+
 fn resting(policy: &Policy) -> Vec<String> {
     let mut words = health("An endpoint", &policy.health());
     words.extend(reactions(policy.reactions()));
@@ -241,9 +268,8 @@ fn resting(policy: &Policy) -> Vec<String> {
         let rules = reactions(&class.reactions).into_iter();
         words.extend(rules.map(|rule| format!("Class {}: {rule}", at + 1)));
         if let Some(Limit::AtMost(most)) = class.per_endpoint {
-            words.push(format!(
-                "{of} is given up after {most} failed tries in a row."
-            ));
+            let when = times(most, "failed try", "failed tries in a row");
+            words.push(format!("{of} is given up {when}."));
         }
     }
     words.push(

@@ -397,11 +397,11 @@ impl fmt::Display for Herd {
             return write!(f, "NOT RECOVERED: cut short, more happened than is played");
         }
         if !self.recovered() {
-            let away = self.clients - self.connected;
-            return write!(
-                f,
-                "NOT RECOVERED: {away} clients are without a connection at the end"
-            );
+            let away = match self.clients - self.connected {
+                1 => "1 client is".to_string(),
+                away => format!("{away} clients are"),
+            };
+            return write!(f, "NOT RECOVERED: {away} without a connection at the end");
         }
         write!(f, "all are back")
     }

@@ -139,6 +139,7 @@ pub(super) fn nats(text: &str) -> Result<Draft, MigrateError> {
             _ => return Err(line.unknown(NATS)),
         }
     }
+    named(&servers, "Servers=nats://host:4222")?;
     if let Some(most) = cap {
         let widest = to.reconnect_jitter.max(to.reconnect_jitter_tls);
         if most < widest {
@@ -155,6 +156,16 @@ pub(super) fn nats(text: &str) -> Result<Draft, MigrateError> {
     let mut draft = Draft::of(PresetName::Nats, to.preset()?, &servers)?;
     notes.into_iter().for_each(|note| draft.note(note));
     Ok(draft)
+}
+
+fn named(servers: &[Url], such_as: &str) -> Result<(), MigrateError> {
+    match servers {
+        [] => {
+            let problem = format!("there is none: write `{such_as}`");
+            Err(MigrateError::input("servers", problem))
+        }
+        _ => Ok(()),
+    }
 }
 
 const DIFFUSION: &str = "servers, reconnect.timeout, reconnect.interval, connectionTimeout, retry.attempts, retry.interval, autofailover, cascading, loadBalancing, recoveryBufferSize (times in milliseconds)";
@@ -188,6 +199,7 @@ pub(super) fn diffusion(text: &str) -> Result<Draft, MigrateError> {
             _ => return Err(line.unknown(DIFFUSION)),
         }
     }
+    named(&servers, "servers=tcp://host:port")?;
     stay.retry_attempts = retries;
     go.retry_attempts = retries;
     if !go.autofailover {

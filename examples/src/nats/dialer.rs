@@ -29,6 +29,10 @@ impl Prelude for Greeting {
     type Learned = String;
     type Error = PreludeError;
 
+    fn awaited(&self) -> &'static str {
+        "the server's INFO"
+    }
+
     async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send>(
         &self,
         stream: &mut S,

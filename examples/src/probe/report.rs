@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use transport_tls::rustls::HandshakeKind;
 use transport_tls::{CertificateInfo, SessionInfo};
 
+use crate::plural::counted;
 use crate::timeline::{Table, millis, short};
 
 const DAY: u64 = 86_400;
@@ -152,8 +153,10 @@ impl Report {
         }
         if let Some(days) = self.days_left.filter(|days| *days <= i64::from(expiring)) {
             self.verdict = Verdict::Warning;
-            self.advice
-                .push(format!("the certificate expires in {days} days: renew it"));
+            self.advice.push(format!(
+                "the certificate expires in {}: renew it",
+                counted(days, "day")
+            ));
         }
         let full = |session: &SessionInfo| session.handshake != Some(HandshakeKind::Resumed);
         if self.resumed.is_none() && self.session.as_ref().is_some_and(full) {
@@ -245,7 +248,7 @@ impl Report {
                 line.push_str(&format!(", for {names}"));
             }
             line.push_str(&match days {
-                0.. => format!("; {days} days left"),
+                0.. => format!("; {} left", counted(days, "day")),
                 _ => "; no days left".to_string(),
             });
             lines.push(line);

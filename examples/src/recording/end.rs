@@ -8,6 +8,7 @@ use failover_core::machine::{Machine, Status};
 use failover_core::time::Time;
 use serde_json::{Value, json};
 
+use crate::plural::counted;
 use crate::timeline::{millis_at, short};
 
 /// How a record ends, and whether this version decides the same.
@@ -135,13 +136,12 @@ impl fmt::Display for End {
         if let Some(standing) = &self.standing {
             writeln!(f, "at the end: {standing}")?;
         }
-        let Self {
-            inputs, version, ..
-        } = self;
+        let inputs = counted(self.inputs, "input");
+        let version = &self.version;
         match self.outcome {
             Outcome::Same => write!(
                 f,
-                "{inputs} inputs played again in the machine of this version: it decides the same, each time"
+                "{inputs} played again in the machine of this version: it decides the same, each time"
             ),
             Outcome::Differs { line } => write!(
                 f,
@@ -149,7 +149,7 @@ impl fmt::Display for End {
             ),
             Outcome::NotPlayed => write!(
                 f,
-                "{inputs} inputs told as they were recorded, and not played again: the record begins in the middle, with more than 64 endpoints"
+                "{inputs} told as they were recorded, and not played again: the record begins in the middle, with more than 64 endpoints"
             ),
         }
     }

@@ -23,6 +23,7 @@ use self::end::{Outcome, Standing};
 pub use self::told::Told;
 use self::told::What;
 use crate::explain;
+use crate::plural::counted;
 use crate::simulate::{Names, Said};
 use crate::timeline::{millis_at, short};
 
@@ -75,10 +76,11 @@ pub fn heading(recording: &Recording) -> String {
     let (from, inputs) = (began(recording), recording.entries().len());
     let seconds = |at: Time| at.since(Time::ZERO).as_secs_f64();
     let mut text = format!(
-        "a record of {}, {:.3} to {:.3} by the client's clock: {inputs} inputs, seed {}, recorded by failover-core {}",
+        "a record of {}, {:.3} to {:.3} by the client's clock: {}, seed {}, recorded by failover-core {}",
         short(recording.until().since(from)),
         seconds(from),
         seconds(recording.until()),
+        counted(inputs, "input"),
         recording.seed().get(),
         recording.version(),
     );
@@ -93,7 +95,7 @@ pub fn heading(recording: &Recording) -> String {
     let endpoints: Vec<String> = endpoints.collect();
     text.extend(endpoints.iter().take(SHOWN).map(String::as_str));
     if let more @ 1.. = endpoints.len().saturating_sub(SHOWN) {
-        text += &format!("\n  and {more} more endpoints");
+        text += &format!("\n  and {}", counted(more, "more endpoint"));
     }
     if recording.dropped() > 0 {
         let at = recording.replay().map(|replay| {
@@ -101,8 +103,11 @@ pub fn heading(recording: &Recording) -> String {
             format!(". At the beginning: {standing}")
         });
         text += &format!(
-            "\n{} older inputs were forgotten, because the ring was full{}",
-            recording.dropped(),
+            "\n{} forgotten, because the ring was full{}",
+            match recording.dropped() {
+                1 => "1 older input was".to_string(),
+                dropped => format!("{dropped} older inputs were"),
+            },
             at.unwrap_or_default(),
         );
     }

@@ -104,7 +104,7 @@ impl Reader<'_> {
         };
         let number = usize::try_from(*client.get_ref()).unwrap_or(usize::MAX);
         if number >= clients {
-            let what = format!("clients are numbered from 0, and there are {clients}");
+            let what = format!("clients are numbered from 0, up to {}", clients - 1);
             let place = client.span().start;
             return Err(self.source.wrong(place, "command.client", what));
         }

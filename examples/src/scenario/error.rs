@@ -1,6 +1,9 @@
 //! What is wrong with a scenario, and where.
 
+use failover_core::config::{ConfigError, Deployment, VERSION, may_tell_a_login, nearest};
+use failover_core::preset::Preset;
 use thiserror::Error;
+use toml::de::DeTable;
 
 /// What is wrong with a scenario, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -54,49 +57,93 @@ impl Source<'_> {
 
     /// Refuses every version but the one that is known.
     pub(crate) fn version(&self, version: &toml::Spanned<u32>) -> Result<(), ScenarioError> {
-        if *version.get_ref() == super::VERSION {
+        if *version.get_ref() == VERSION {
             return Ok(());
         }
-        let what = format!(
-            "this tool reads version {}, not {}",
-            super::VERSION,
-            version.get_ref()
-        );
+        let found = format!("`version = {}`", version.get_ref());
+        let what = ConfigError::Version { found }.to_string();
         Err(self.wrong(version.span().start, "version", what))
     }
 
     /// An error of the reader of TOML: at the key that it speaks of, if that can be found.
     pub(crate) fn unreadable(&self, error: &toml::de::Error) -> ScenarioError {
         let at = error.span().map_or(0, |span| span.start);
-        let mut what = error.message().trim().replace('\n', ", ");
-        if let Some(near) = meant(&what) {
-            what += &format!(" (did you mean `{near}`?)");
+        let table = path_of(error);
+        let what = plain(error.message());
+        if error.message().starts_with(MISSING) {
+            return self.missing(at, &table, what);
         }
-        if what.starts_with("invalid type: integer") && what.ends_with("expected a string") {
-            what += "; a time or a duration is one with its unit, such as \"10s\"";
+        if let Some(key) = word_of(&what).filter(|_| what.starts_with("unknown key ")) {
+            let place = place_of(self.text, at, key).unwrap_or(at);
+            return self.wrong(place, &table, what);
         }
-        if what.contains('@') {
-            // The words of a value of the wrong kind are repeated in the error.
-            what =
-                "this is wrong; it holds an `@` and perhaps a password, so no more is told".into();
+        if let Some(key) = word_of(&what).filter(|_| what.starts_with("the value of ")) {
+            let place = place_of(self.text, at, key).unwrap_or(at);
+            let whole = [table.as_str(), key].join(".");
+            let what = what.replace(&format!("the value of `{key}` is"), "it is");
+            return self.wrong(place, whole.trim_start_matches('.'), what);
         }
-        if what.starts_with("unknown ") {
-            let at = word_of(&what)
-                .and_then(|key| place_of(self.text, at, key))
-                .unwrap_or(at);
-            return self.wrong(at, &self.key_at(at).0, what);
+        let key = match table.is_empty() {
+            true => self.key_at(at),
+            false => table,
+        };
+        let hint = match TIMES.contains(&key.rsplit('.').next().unwrap_or("")) {
+            true => ": a time with its unit, such as \"10s\"",
+            false => "",
+        };
+        self.wrong(at, &key, what + hint)
+    }
+
+    /// A key is missing in the table that begins at this byte; without a name it is the file.
+    fn missing(&self, at: usize, table: &str, what: String) -> ScenarioError {
+        let mut error = self.wrong(at, table, what);
+        if table.is_empty() {
+            error.line = None;
+            match word_of(&error.what) {
+                Some("version") => {
+                    let found = "no version".to_string();
+                    error.what = ConfigError::Version { found }.to_string();
+                }
+                Some("until") => {
+                    error.what += ": a scenario says how long it is, as in `until = \"1m\"`";
+                }
+                _ => {}
+            }
         }
-        self.wrong(at, &self.key_at(at).1, what)
+        error
+    }
+
+    /// What both policies of this deployment are, and whether its endpoints go together, if it has some.
+    pub(crate) fn check<T>(&self, deployment: &Deployment<T>) -> Result<Preset, ScenarioError> {
+        let tables = DeTable::parse(self.text).map_err(|error| self.unreadable(&error))?;
+        let wrong = |table: &str, error: &ConfigError| {
+            let at = tables.get_ref().get(table);
+            let at = at.map_or(0, |value| value.span().start);
+            self.in_table(at, table, &error.to_string())
+        };
+        let policy = deployment.policy();
+        let link = deployment.link();
+        let preset = Preset {
+            policy: policy.map_err(|error| wrong("policy", &error))?,
+            link: link.map_err(|error| wrong("link", &error))?,
+        };
+        if deployment.endpoints.is_some() && deployment.version == Some(VERSION) {
+            let checked = deployment.check();
+            checked.map_err(|error| wrong("endpoints", &error))?;
+        }
+        Ok(preset)
     }
 
     /// An error of a table that begins at this byte: at the line of its key, if that is there.
     pub(crate) fn in_table(&self, at: usize, table: &str, what: &str) -> ScenarioError {
         let place = word_of(what).and_then(|key| place_of(self.text, at, key));
+        let what = what.strip_prefix(&format!("{table}: ")).unwrap_or(what);
         self.wrong(place.unwrap_or(at), table, what)
     }
 
-    /// The table that holds this byte, and the whole key that is given a value in its line.
-    fn key_at(&self, at: usize) -> (String, String) {
+    /// The key that is given a value in the line of this byte, or the table that holds it: for a text
+    /// that is no TOML, of which nobody else can tell.
+    fn key_at(&self, at: usize) -> String {
         let upto = self.text.get(..at).unwrap_or("");
         let begin = upto.rfind('\n').map_or(0, |end| end + 1);
         let line = self.text.get(begin..).and_then(|rest| rest.lines().next());
@@ -112,18 +159,115 @@ impl Source<'_> {
             plain(name).then(|| name.to_string())
         };
         if let Some(table) = header(line) {
-            return (table.clone(), table);
+            return table;
         }
         let before = self.text.get(..begin).unwrap_or("");
         let table = before.lines().rev().find_map(header).unwrap_or_default();
         let key = line.split_once('=').map(|(key, _)| key.trim());
-        let whole = match key.filter(|key| plain(key)) {
+        match key.filter(|key| plain(key)) {
             Some(key) if table.is_empty() => key.to_string(),
             Some(key) => format!("{table}.{key}"),
-            None => table.clone(),
-        };
-        (table, whole)
+            None => table,
+        }
     }
+}
+
+/// How serde begins to tell of a key that is not there.
+const MISSING: &str = "missing field ";
+
+/// The keys of a scenario whose value is a time, though serde only knows that it is a text.
+const TIMES: [&str; 11] = [
+    "until",
+    "start_over",
+    "from",
+    "to",
+    "at",
+    "after",
+    "lives",
+    "retry_after",
+    "noticed_after",
+    "latency",
+    "work",
+];
+
+/// The key that the reader of TOML was at, with its tables. Empty in a text that is no TOML.
+fn path_of(error: &toml::de::Error) -> String {
+    let mut error = error.clone();
+    // It tells the one or the other.
+    error.set_input(None);
+    let told = error.to_string();
+    let path = told
+        .trim_end()
+        .rsplit_once("\nin `")
+        .and_then(|(_, path)| path.strip_suffix('`'));
+    path.unwrap_or_default().to_string()
+}
+
+/// What the readers of TOML and of values say, in the words of people who write such files.
+pub(crate) fn plain(message: &str) -> String {
+    let message = message.trim().replace('\n', ", ");
+    if may_tell_a_login(&message) {
+        // The words of a value of the wrong kind are repeated in the error.
+        return "it is wrong, and no more is told, because it may hold a password".to_string();
+    }
+    if let Some(key) = message.strip_prefix(MISSING) {
+        return format!("the key {key} is missing");
+    }
+    if let Some((key, known)) = unknown(&message) {
+        return match nearest(key, known.iter().copied()) {
+            Some(near) => format!("unknown key `{key}`: did you mean `{near}`?"),
+            None => format!(
+                "unknown key `{key}`: the keys here are {}",
+                known.join(", ")
+            ),
+        };
+    }
+    let wrong = ["invalid type: ", "invalid value: "];
+    let wrong = wrong.iter().find_map(|words| message.strip_prefix(words));
+    match wrong.and_then(|said| said.rsplit_once(", expected ")) {
+        Some((is, must)) => format!("it is {}, it must be {}", found(is), wanted(must)),
+        None => message,
+    }
+}
+
+/// What serde calls a value, as it is written.
+fn found(is: &str) -> String {
+    let is = is.trim_end_matches(" as i128").trim_end_matches(" as u128");
+    let bare = ["integer ", "floating point ", "boolean "];
+    if let Some(value) = bare.iter().find_map(|words| is.strip_prefix(words)) {
+        return value.trim_matches('`').to_string();
+    }
+    match is {
+        "map" => "a table".to_string(),
+        "sequence" => "a list".to_string(),
+        _ => is.strip_prefix("string ").unwrap_or(is).to_string(),
+    }
+}
+
+/// What serde calls a type, in words.
+fn wanted(must: &str) -> String {
+    let upto = |most: u32| format!("a whole number from 0 to {most}");
+    match must {
+        "u8" => upto(u8::MAX.into()),
+        "u16" => upto(u16::MAX.into()),
+        "u32" => upto(u32::MAX),
+        "u64" | "usize" => "a whole number, 0 or more".to_string(),
+        "i64" | "i32" => "a whole number".to_string(),
+        "f64" => "a number".to_string(),
+        "a string" => "a text".to_string(),
+        "a boolean" => "true or false".to_string(),
+        "a sequence" => "a list".to_string(),
+        "path string" => "the path of a file".to_string(),
+        "IP address" => "an IP address".to_string(),
+        _ if must.starts_with("struct ") => "a table".to_string(),
+        _ => must.to_string(),
+    }
+}
+
+/// The key that serde does not know, and those that it does.
+fn unknown(message: &str) -> Option<(&str, Vec<&str>)> {
+    let (key, known) = message.strip_prefix("unknown field `")?.split_once('`')?;
+    Some((key, known.split('`').skip(1).step_by(2).collect()))
 }
 
 /// What somebody wrote, unless it may hold a password.
@@ -155,10 +299,4 @@ fn place_of(text: &str, from: usize, key: &str) -> Option<usize> {
             begins && (after.starts_with('=') || after.starts_with(']'))
         })
         .map(|(at, _)| from + at)
-}
-
-/// The known key nearest to the unknown one that serde complains of.
-fn meant(message: &str) -> Option<&str> {
-    let (unknown, known) = message.strip_prefix("unknown field `")?.split_once('`')?;
-    failover_core::config::nearest(unknown, known.split('`').skip(1).step_by(2))
 }

@@ -22,8 +22,8 @@ use failover_core::time::Time;
 use toml::Spanned;
 
 pub use self::error::ScenarioError;
-pub(crate) use self::error::Source;
 use self::error::told;
+pub(crate) use self::error::{Source, plain};
 use self::raw::{Raw, RawServer, Text};
 pub use failover_core::config::VERSION;
 

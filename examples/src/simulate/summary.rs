@@ -8,6 +8,7 @@ use failover_core::sim::{Fleet, Moment};
 use failover_core::time::Time;
 use serde_json::{Value, json};
 
+use crate::plural::counted;
 use crate::scenario::Scenario;
 use crate::timeline::{Table, millis, short};
 
@@ -254,11 +255,11 @@ impl fmt::Display for Summary {
         )?;
         write!(
             f,
-            "{} dials, {} failed, {} connections lost; at most {} dials in 100 ms, at {:.3}",
-            self.dials,
+            "{}, {} failed, {} lost; at most {} in 100 ms, at {:.3}",
+            counted(self.dials, "dial"),
             self.failed,
-            self.lost,
-            self.peak,
+            counted(self.lost, "connection"),
+            counted(self.peak, "dial"),
             self.peak_at.since(Time::ZERO).as_secs_f64(),
         )?;
         if self.cut {

@@ -39,7 +39,7 @@ fn the_status_server_answers_what_it_knows_and_refuses_the_rest() {
     let bridge = start(&[&server], &[]);
     assert_eq!(
         bridge.get("/health", ""),
-        (200, "ok: 1 of 1 servers ready\n".to_string())
+        (200, "ok: the only server is ready\n".to_string())
     );
     let (_, json) = bridge.get("/health", "application/json");
     assert_eq!(

@@ -38,12 +38,17 @@ impl Place {
 
     /// Writes a new key and a certificate for it, of the authority that clients trust.
     pub(crate) fn certify(&self, name: &str) {
-        self.write(name, &certificate(&self.authority));
+        self.certify_for(name, "127.0.0.1");
+    }
+
+    /// The same for this host, and no other.
+    pub(crate) fn certify_for(&self, name: &str, host: &str) {
+        self.write(name, &certificate(&self.authority, host));
     }
 
     /// The same of an authority that nobody trusts.
     pub(crate) fn certify_wrongly(&self, name: &str) {
-        self.write(name, &certificate(&authority("a stranger")));
+        self.write(name, &certificate(&authority("a stranger"), "127.0.0.1"));
     }
 
     /// What clients do TLS with.
@@ -85,9 +90,9 @@ fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-fn certificate(authority: &CertifiedIssuer<'static, KeyPair>) -> String {
+fn certificate(authority: &CertifiedIssuer<'static, KeyPair>, host: &str) -> String {
     let key = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(["127.0.0.1".to_string()]).unwrap();
+    let server = CertificateParams::new([host.to_string()]).unwrap();
     let server = server.signed_by(&key, authority).unwrap();
     server.pem() + &key.serialize_pem()
 }

@@ -14,7 +14,7 @@ use crate::config::form::form;
 use crate::config::link::{LinkForm, LinkFormError};
 use crate::config::policy::{FormError, PolicyForm};
 use crate::config::value::Span;
-use crate::directory::{Directory, DirectoryError, Endpoint, Url};
+use crate::directory::{Directory, DirectoryError, Endpoint, Url, name_without_login};
 use crate::link::LinkPolicy;
 use crate::policy::Policy;
 use crate::preset::PresetName;
@@ -134,6 +134,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for EndpointForm<T> {
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<EndpointForm<T>, A::Error> {
                 let server: ServerForm<T> =
                     Deserialize::deserialize(MapAccessDeserializer::new(map))?;
+                if let Some(name) = &server.name
+                    && name_without_login(name) != name.as_str()
+                {
+                    return Err(de::Error::custom(
+                        "the endpoint's `name` holds a login, and names are shown everywhere: write one such as \"primary\"",
+                    ));
+                }
                 match server.url {
                     Some(_) => Ok(EndpointForm::Server(server)),
                     None => Err(de::Error::custom(

@@ -4,7 +4,7 @@ use std::string::String;
 
 use serde::de::{self, Deserialize, MapAccess};
 
-use crate::config::{nearest, shown};
+use crate::config::{may_tell_a_login, nearest, shown};
 
 /// A table: each key may be left out, unknown and doubled ones are refused, and the error names the
 /// nearest known one.
@@ -97,9 +97,9 @@ pub(crate) fn put<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
 
 /// The same error, unless it shows what may hold credentials: serde tells a value of the wrong kind.
 pub(crate) fn discreet<E: de::Error>(error: E, key: &str) -> E {
-    match error.to_string().contains('@') {
+    match may_tell_a_login(&error.to_string()) {
         true => E::custom(format_args!(
-            "the value of `{key}` is wrong; it holds an `@` and perhaps a password, so no more is told"
+            "the value of `{key}` is wrong, and no more is told, because it may hold a password"
         )),
         false => error,
     }

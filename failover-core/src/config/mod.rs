@@ -84,6 +84,20 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
+/// Whether the text of an error may hold a login: an at sign that stands behind no hidden one. For
+/// readers of one's own, whose errors repeat what was written.
+///
+/// ```
+/// use failover_core::config::may_tell_a_login;
+///
+/// assert!(may_tell_a_login("invalid type: string \"tcp://joe:secret@a\", expected a list"));
+/// assert!(!may_tell_a_login("`tcp://***@a:x` is not an endpoint's URL"));
+/// ```
+#[must_use]
+pub fn may_tell_a_login(text: &str) -> bool {
+    text.replace("://***@", "").contains('@')
+}
+
 /// A text for an error message: short, and nothing that may hold credentials.
 pub(crate) fn shown(text: &str) -> String {
     if text.contains('@') {

@@ -7,7 +7,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, IntoDeserializer, MapAccess, Visitor};
 use serde::{Serialize, Serializer};
 
 use crate::config::form::listed;
@@ -232,7 +232,19 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Switch<T> {
             type Value = Switch<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("\"off\", or a table, or a value")
+                f.write_str("\"off\", or a table or text that says how")
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Switch<T>, E> {
+                T::deserialize(number.into_deserializer()).map(Switch::On)
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Switch<T>, E> {
+                T::deserialize(number.into_deserializer()).map(Switch::On)
+            }
+
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Switch<T>, E> {
+                T::deserialize(number.into_deserializer()).map(Switch::On)
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Switch<T>, E> {

@@ -118,6 +118,24 @@ impl DialContext {
         self.trail.enter(phase, (self.now)());
     }
 
+    /// Says what the dial waits for in its phase, in words such as "the server's INFO": the error tells
+    /// them, should the deadline pass meanwhile. Another phase forgets them.
+    ///
+    /// ```
+    /// use failover_core::dial::DialContext;
+    /// use failover_core::failure::Phase;
+    ///
+    /// let cx = DialContext::unbounded();
+    /// cx.enter(Phase::Upgrade);
+    /// cx.awaits("the server's INFO");
+    /// assert_eq!(cx.trail().awaited(), Some("the server's INFO"));
+    /// cx.enter(Phase::Tls);
+    /// assert_eq!(cx.trail().awaited(), None);
+    /// ```
+    pub fn awaits(&self, what: &'static str) {
+        self.trail.with(|crumbs| crumbs.awaited = Some(what));
+    }
+
     /// Notes the address that is being tried or was reached, for events.
     pub fn reached(&self, address: SocketAddr) {
         self.trail.with(|crumbs| crumbs.address = Some(address));
@@ -157,6 +175,7 @@ impl Default for Trail {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(Crumbs {
             phases: Few::None,
+            awaited: None,
             address: None,
             security: None,
         })))
@@ -167,6 +186,8 @@ impl Default for Trail {
 struct Crumbs {
     /// Mostly one: a connect to an address.
     phases: Few<(Phase, Time)>,
+    /// In the latest of them.
+    awaited: Option<&'static str>,
     address: Option<SocketAddr>,
     security: Option<Security>,
 }
@@ -187,6 +208,12 @@ impl Trail {
         self.with(|crumbs| crumbs.phases.to_vec())
     }
 
+    /// What the dial said to wait for in the phase entered last.
+    #[must_use]
+    pub fn awaited(&self) -> Option<&'static str> {
+        self.with(|crumbs| crumbs.awaited)
+    }
+
     /// The address tried or reached last.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
@@ -200,9 +227,12 @@ impl Trail {
     }
 
     fn enter(&self, phase: Phase, now: Time) {
-        self.with(|crumbs| match crumbs.phases.get_mut(Self::MOST - 1) {
-            Some(latest) => *latest = (phase, now),
-            None => crumbs.phases.push((phase, now)),
+        self.with(|crumbs| {
+            crumbs.awaited = None;
+            match crumbs.phases.get_mut(Self::MOST - 1) {
+                Some(latest) => *latest = (phase, now),
+                None => crumbs.phases.push((phase, now)),
+            }
         });
     }
 

@@ -1,5 +1,6 @@
 //! An endpoint as people write it: a server with a name, its routes and options.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::string::String;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use crate::directory::options::Options;
-use crate::directory::url::{Url, UrlError};
+use crate::directory::url::{Url, UrlError, name_without_login};
 use crate::endpoint::MAX_ROUTES;
 
 /// One server: its name, the routes to it (tried in order within one turn) and its options.
@@ -56,10 +57,23 @@ impl Endpoint {
         url.parse().map(Self::new)
     }
 
-    /// The same with another name: unique in a list, used in events, errors and metrics.
+    /// The same with another name: unique in a list, used in events, errors and metrics. Of a name that
+    /// is a URL, the login and the query are hidden.
+    ///
+    /// ```
+    /// use failover_core::directory::Endpoint;
+    ///
+    /// let server = Endpoint::parse("tcp://a.example:4222")?.named("tcp://joe:secret@a.example");
+    /// assert_eq!(server.name(), "tcp://***@a.example");
+    /// # Ok::<(), failover_core::directory::UrlError>(())
+    /// ```
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
+        let name = name.into();
+        self.name = match name_without_login(&name) {
+            Cow::Borrowed(_) => name,
+            Cow::Owned(hidden) => hidden,
+        };
         self.named = Named::ByUser;
         self
     }

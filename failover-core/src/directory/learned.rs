@@ -278,11 +278,18 @@ fn heir(endpoint: Endpoint, teacher: &Target) -> Endpoint {
     let is_address = |host: &str| host.parse::<std::net::IpAddr>().is_ok();
     let bare = is_address(endpoint.routes()[0].host());
     let name = teacher.url().host();
+    let own = endpoint.routes()[0].host().to_string();
     let endpoint = endpoint.with_options_of(teacher.endpoint());
-    if bare && !is_address(name) {
-        return endpoint.with(CertificateName(name.to_string()));
+    match bare {
+        true if !is_address(name) => endpoint.with(CertificateName(name.to_string())),
+        // From an address that has its name from another: that goes on ...
+        true => endpoint,
+        // ... to other addresses, not to what has a name of its own.
+        false if teacher.option::<CertificateName>().is_some() => {
+            endpoint.with(CertificateName(own))
+        }
+        false => endpoint,
     }
-    endpoint
 }
 
 #[cfg(test)]
@@ -394,6 +401,18 @@ mod tests {
             learned.option(),
             Some(&CertificateName("seed.example".into()))
         );
+
+        // What that one names: an address has the first name, a name has its own.
+        let list = ["10.0.0.3:443".to_string(), "n4.example:443".to_string()];
+        directory.learn(&learned, &list, &Learner::default(), tls, &mut NoHooks);
+        for (named, certified) in [
+            ("10.0.0.3:443", "seed.example"),
+            ("n4.example:443", "n4.example"),
+        ] {
+            let id = directory.find(named).unwrap();
+            let option = directory.get(id).unwrap().options().get();
+            assert_eq!(option, Some(&CertificateName(certified.into())));
+        }
     }
 
     #[test]

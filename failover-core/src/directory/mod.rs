@@ -21,10 +21,13 @@ pub(crate) use self::by_id::ById;
 pub use self::endpoint::{Endpoint, Overrides, Target};
 pub use self::learned::{CertificateName, Learned, Learner, Refused, RefusedBecause};
 pub use self::options::Options;
+#[cfg(feature = "serde")]
+pub(crate) use self::url::name_without_login;
 pub use self::url::{MAX_URL, Secret, Url, UrlError, UrlProblem};
 use crate::endpoint::{EndpointId, MAX_ROUTES, Security, Traits};
 use crate::machine::Change;
 use crate::policy::MIN_REDIAL;
+use crate::time::Told;
 
 /// Endpoints by id. Ids are given in the order of arrival and never used twice.
 ///
@@ -311,7 +314,7 @@ pub enum DirectoryError {
         url: String,
     },
     /// A deadline below a millisecond.
-    #[error("endpoint `{name}`: its deadline is {deadline:?}; give a dial at least a millisecond")]
+    #[error("endpoint `{name}`: its deadline is {}; give a dial at least a millisecond", Told(*deadline))]
     ZeroDeadline {
         /// The endpoint's name.
         name: String,

@@ -379,10 +379,20 @@ fn parse_port(text: &str) -> Result<Option<u16>, UrlProblem> {
     }
 }
 
+/// A name that somebody gave a server, without the login in it, should it be a URL.
+pub(crate) fn name_without_login(name: &str) -> Cow<'_, str> {
+    let colon = name.find(':');
+    let at = name.rfind('@').max(name.rfind("%40"));
+    match name.contains("://") || colon.is_some_and(|colon| Some(colon) < at) {
+        true => without_login(name).into(),
+        false => name.into(),
+    }
+}
+
 /// A text that may be a URL, without what may be its credentials: everything between the scheme
 /// and the *last* `@`, and everything after a `?`. Of a `?` before the last `@` nobody can say
 /// whether it begins a query or belongs to a password: then all of it is hidden.
-fn redact(input: &str) -> String {
+fn without_login(input: &str) -> String {
     let scheme = input.find("://").filter(|&at| is_scheme(&input[..at]));
     let start = scheme.map_or(0, |at| at + 3);
     let (scheme, rest) = input.split_at(start);
@@ -397,7 +407,12 @@ fn redact(input: &str) -> String {
         Some(at) => format!("{}?***", &visible[..at]),
         None => visible,
     };
-    scheme.chars().chain(visible.chars()).take(200).collect()
+    format!("{scheme}{visible}")
+}
+
+/// The same for an error, which is short.
+fn redact(input: &str) -> String {
+    without_login(input).chars().take(200).collect()
 }
 
 #[cfg(test)]
@@ -445,6 +460,23 @@ mod tests {
             problem(&format!("tcp://{}:1", "a".repeat(MAX_URL))),
             UrlProblem::TooLong
         );
+    }
+
+    #[test]
+    fn a_name_that_is_a_url_is_without_its_login() {
+        for (name, shown) in [
+            ("primary", "primary"),
+            ("cache@eu (2)", "cache@eu (2)"),
+            ("a:4222", "a:4222"),
+            ("tcp://a:1", "tcp://a:1"),
+            ("tcp://***@a:1 (2)", "tcp://***@a:1 (2)"),
+            ("tcp://joe:secret@a:1", "tcp://***@a:1"),
+            ("wss://a/?token=secret", "wss://a/?***"),
+            ("joe:secret@a", "***@a"),
+            ("joe:secret%40a", "***%40a"),
+        ] {
+            assert_eq!(name_without_login(name), shown);
+        }
     }
 
     #[test]

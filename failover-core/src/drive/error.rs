@@ -92,17 +92,24 @@ impl core::error::Error for GiveUp {}
 
 /// A dial was not done when its deadline passed. (Source of the phase: the breadcrumb.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("not done after {after:?}{}", phase.map_or("", said))]
+#[error("not done after {after:?}{}", said(*phase, *awaited))]
 #[non_exhaustive]
 pub struct DeadlinePassed {
     /// How long it had.
     pub after: Duration,
     /// The phase it was in.
     pub phase: Option<Phase>,
+    /// What it said to wait for there.
+    pub awaited: Option<&'static str>,
 }
 
-fn said(phase: Phase) -> &'static str {
-    match phase {
+fn said(phase: Option<Phase>, awaited: Option<&str>) -> String {
+    let doing = match (phase, awaited) {
+        (None, None) => return String::new(),
+        (_, Some(awaited)) => return format!(", while waiting for {awaited}"),
+        (Some(phase), None) => phase,
+    };
+    String::from(match doing {
         Phase::Resolve => ", while resolving the name",
         Phase::Connect => ", while connecting",
         Phase::Proxy => ", while waiting for the proxy",
@@ -110,7 +117,7 @@ fn said(phase: Phase) -> &'static str {
         Phase::Upgrade => ", while waiting for the upgrade",
         Phase::Login => ", while waiting for the login",
         Phase::Session => ", in the session",
-    }
+    })
 }
 
 impl Classify for DeadlinePassed {

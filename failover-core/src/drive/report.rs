@@ -146,7 +146,7 @@ impl Snapshot {
     /// connector.connect().await?;
     ///
     /// let said = connector.handle().snapshot().explain();
-    /// assert_eq!(said[0], "a:1: ready, and not needed while b:1 stands; it failed once in a row (refused)");
+    /// assert_eq!(said[0], "a:1: ready, and not needed while b:1 stands; it failed once (refused)");
     /// assert_eq!(said[1], "b:1: connected for 0ns, until it is lost or left");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
@@ -276,7 +276,7 @@ fn failures(report: &EndpointReport) -> String {
     };
     match report.failures_in_a_row {
         0 => String::new(),
-        1 => format!("; it failed once in a row ({why})"),
+        1 => format!("; it failed once ({why})"),
         n => format!("; it failed {n} times in a row ({why})"),
     }
 }

@@ -4,6 +4,8 @@ use core::time::Duration;
 
 use thiserror::Error;
 
+use crate::time::Told;
+
 /// The least period of anything: 1 ms, the tick of the usual timers.
 pub const LEAST_PERIOD: Duration = Duration::from_millis(1);
 
@@ -27,7 +29,7 @@ pub const LEAST_PERIOD: Duration = Duration::from_millis(1);
 /// assert_eq!(heartbeat.bound(), Some(Duration::from_secs(10)));
 ///
 /// let refused = Heartbeat::builder().watch(Duration::ZERO, 1).build();
-/// assert!(refused.unwrap_err().to_string().starts_with("heartbeat: watch is 0ns"));
+/// assert!(refused.unwrap_err().to_string().starts_with("heartbeat: watch is 0s"));
 /// # Ok::<(), failover_core::heartbeat::HeartbeatError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -175,7 +177,8 @@ pub enum HeartbeatError {
     Nothing,
     /// A period is too short.
     #[error(
-        "heartbeat: {part} is {period:?}, it must be at least {LEAST_PERIOD:?} (for none, leave it out)"
+        "heartbeat: {part} is {}, it must be at least {LEAST_PERIOD:?} (for none, leave it out)",
+        Told(*period)
     )]
     TooShort {
         /// Which part.

@@ -1,11 +1,13 @@
 //! Why a policy is refused.
 
+use core::fmt;
 use core::time::Duration;
 
 use thiserror::Error;
 
 use crate::policy::jitter::Jitter;
 use crate::policy::ratio::Ratio;
+use crate::time::Told;
 
 /// Why a policy is refused: what is wrong, and what would be right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -30,7 +32,8 @@ pub enum PolicyError {
     },
     /// A decorrelated law draws between its base and the cap.
     #[error(
-        "backoff: the decorrelated base {base:?} must be at least min ({min:?}) and below cap ({cap:?})"
+        "backoff: the decorrelated base {} must be at least min ({}) and below cap ({})",
+        Told(*base), Told(*min), Told(*cap)
     )]
     DecorrelatedBase {
         /// The base.
@@ -42,7 +45,8 @@ pub enum PolicyError {
     },
     /// A phase ladder begins at zero and ends at the cap.
     #[error(
-        "backoff: a phase ladder needs a spread ({spread:?}) of at most cap ({cap:?}), and a min of zero (it is {min:?})"
+        "backoff: a phase ladder needs a spread ({}) of at most cap ({}), and a min of zero (it is {})",
+        Told(*spread), Told(*cap), Told(*min)
     )]
     Ladder {
         /// The wider spread.
@@ -53,7 +57,7 @@ pub enum PolicyError {
         cap: Duration,
     },
     /// The least wait is above the longest.
-    #[error("pace: min is {min:?}, which is above cap ({cap:?})")]
+    #[error("pace: min is {}, which is above cap ({})", Told(*min), Told(*cap))]
     MinAboveCap {
         /// The least wait.
         min: Duration,
@@ -61,7 +65,7 @@ pub enum PolicyError {
         cap: Duration,
     },
     /// The least wait is longer than any wait can be.
-    #[error("pace: min is {min:?}, but no wait is longer than 2⁶⁴ nanoseconds (584 years)")]
+    #[error("pace: min is {}, but no wait is longer than 2⁶⁴ nanoseconds (584 years)", Told(*min))]
     MinTooLong {
         /// The least wait.
         min: Duration,
@@ -74,7 +78,9 @@ pub enum PolicyError {
     },
     /// The jitter does not fit between the least and the longest wait.
     #[error(
-        "jitter: {jitter:?} has no room between min ({min:?}) and cap ({cap:?}): raise cap, lower min, or take less jitter"
+        "jitter: {} has no room between min ({}) and cap ({}): raise cap, lower min, or take less jitter",
+        Spelt(*jitter),
+        Told(*min), Told(*cap)
     )]
     NoRoomForJitter {
         /// The jitter.
@@ -86,7 +92,9 @@ pub enum PolicyError {
     },
     /// Nothing is left of the jitter: every client would wait exactly min.
     #[error(
-        "jitter: of {jitter:?} over waits of {wait:?} nothing lies above min ({min:?}), so that all clients would wait alike: lower min, or wait longer"
+        "jitter: of {} over waits of {} nothing lies above min ({}), so that all clients would wait alike: lower min, or wait longer",
+        Spelt(*jitter),
+        Told(*wait), Told(*min)
     )]
     MinSwallowsJitter {
         /// The jitter.
@@ -97,7 +105,7 @@ pub enum PolicyError {
         min: Duration,
     },
     /// The first wait is above the longest.
-    #[error("pace: first is {first:?}, which is above cap ({cap:?})")]
+    #[error("pace: first is {}, which is above cap ({})", Told(*first), Told(*cap))]
     FirstAboveCap {
         /// The first wait.
         first: Duration,
@@ -144,7 +152,8 @@ pub enum PolicyError {
     ZeroFailback,
     /// An age without room.
     #[error(
-        "max_age: the age ({age:?}) must be above zero, and the spread ({spread:?}) at most the age"
+        "max_age: the age ({}) must be above zero, and the spread ({}) at most the age",
+        Told(*age), Told(*spread)
     )]
     MaxAge {
         /// The age.
@@ -154,7 +163,8 @@ pub enum PolicyError {
     },
     /// A resume window without a pause between its dials.
     #[error(
-        "resume: the wait between two dials ({every:?}) must be at least a millisecond, and the window ({window:?}) above zero"
+        "resume: the wait between two dials ({}) must be at least a millisecond, and the window ({}) above zero",
+        Told(*every), Told(*window)
     )]
     Resume {
         /// The window.
@@ -163,7 +173,7 @@ pub enum PolicyError {
         every: Duration,
     },
     /// A dial without time.
-    #[error("deadline: {deadline:?} is below a millisecond: give a dial at least that")]
+    #[error("deadline: {} is below a millisecond: give a dial at least that", Told(*deadline))]
     ZeroDeadline {
         /// The deadline.
         deadline: Duration,
@@ -171,4 +181,22 @@ pub enum PolicyError {
     /// A turn without time.
     #[error("turn_deadline: it is below a millisecond: give a turn at least that")]
     ZeroTurnDeadline,
+}
+
+/// A jitter as it is written.
+struct Spelt(Jitter);
+
+impl fmt::Display for Spelt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Jitter::None => f.write_str("none"),
+            Jitter::Full => f.write_str("full"),
+            Jitter::Equal => f.write_str("equal"),
+            Jitter::UpTo(width) => Told(width).fmt(f),
+            Jitter::Proportional(p) => match (p.ppm() / 10_000, p.ppm() % 10_000) {
+                (percent, 0) => write!(f, "{percent}%"),
+                (percent, rest) => write!(f, "{percent}.{rest:04}%"),
+            },
+        }
+    }
 }

@@ -5,6 +5,7 @@ use core::time::Duration;
 use thiserror::Error;
 
 use crate::race::trainer::Trainer;
+use crate::time::Told;
 
 /// The least fixed stagger: 10 ms. RFC 8305 forbids less, because many starts on a network that
 /// loses packets make it lose more.
@@ -153,7 +154,7 @@ pub enum RaceError {
     #[error("race: most is 0, it must be at least 1 (1 = no race)")]
     NobodyRuns,
     /// The stagger, or its lower bound, is too short.
-    #[error("race: the stagger is {stagger:?}, it must be at least {least:?}")]
+    #[error("race: the stagger is {}, it must be at least {least:?}", Told(*stagger))]
     TooShort {
         /// The stagger.
         stagger: Duration,

@@ -175,6 +175,7 @@ fn check_routes(
 ) -> Result<(), DeployError> {
     for route in (0..).take(endpoint.routes().len()) {
         let target = Target::new(Arc::clone(endpoint), route);
+        check_path(&target)?;
         if let Err(source) = registry.check(&target) {
             return Err(DeployError::Route {
                 endpoint: endpoint.name().to_string(),
@@ -183,6 +184,26 @@ fn check_routes(
         }
     }
     Ok(())
+}
+
+/// A stream of bytes has no path: whoever writes one means WebSocket.
+fn check_path(to: &Target) -> Result<(), DeployError> {
+    let url = to.url();
+    let upgraded = match url.scheme() {
+        "tcp" => "ws",
+        "tls" => "wss",
+        _ => return Ok(()),
+    };
+    // Without a host it is the dialer that says what is wrong.
+    if url.host().is_empty() || matches!(url.rest(), "" | "/") {
+        return Ok(());
+    }
+    Err(DeployError::Path {
+        endpoint: to.endpoint().name().to_string(),
+        url: url.to_string(),
+        scheme: url.scheme().to_string(),
+        upgraded,
+    })
 }
 
 fn defaults_of(deployment: &Deployment<Tables>) -> Tables {

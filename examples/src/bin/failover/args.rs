@@ -9,7 +9,7 @@ use failover_core::policy::{Jitter, Limit, Ratio};
 use crate::Form;
 use crate::probe::ProbeArguments;
 use crate::servers::TrustArguments;
-use crate::values::{above_zero, duration, file, file_or_uri, jitter, limit};
+use crate::values::{above_nothing, above_zero, duration, file, file_or_uri, jitter, limit, whole};
 
 /// Stay connected to one of several servers, over tcp, tls, ws, wss or a Unix socket.
 #[derive(Debug, Parser)]
@@ -111,10 +111,10 @@ Examples:
   failover demo --seed 7 --json | jq 'select(.event == \"summary\")'")]
 pub(crate) struct DemoArguments {
     /// The seed of jitter and data [default: a random one, which is shown]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
     pub(crate) seed: Option<u64>,
     /// Keep this many connections warm on other servers, and show how soon one is promoted
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=3))]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u8>(0..=3))]
     pub(crate) standby: u8,
     /// Write what the client's flight recorder kept to this file, for `failover simulate --replay FILE`
     #[arg(long, value_parser = file(), value_name = "FILE")]
@@ -156,13 +156,13 @@ pub(crate) struct SimulateArguments {
     #[arg(long, value_parser = file(), value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
     /// Another seed than the scenario's
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
     pub(crate) seed: Option<u64>,
     /// Another number of clients than the scenario's
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=u64::from(u32::MAX)))]
     pub(crate) clients: Option<u32>,
     /// Tell the life of this client, from 0 [default: of the only one; of many, figures]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(0..=u64::MAX))]
     pub(crate) client: Option<usize>,
     /// Draw the client's life into this file
     #[arg(long, value_parser = file(), value_name = "FILE.svg")]
@@ -214,13 +214,13 @@ pub(crate) struct HerdArguments {
 #[derive(Args, Debug)]
 pub(crate) struct HerdWorld {
     /// Another number of clients than the scenario's
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=u64::from(u32::MAX)))]
     pub(crate) clients: Option<u32>,
     /// Another seed than the scenario's
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
     pub(crate) seed: Option<u64>,
     /// How many herds are played at a time; the results do not depend on it
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u8>(1..=64))]
     pub(crate) jobs: u8,
 }
 
@@ -247,10 +247,10 @@ pub(crate) struct TuneArguments {
     pub(crate) within: Duration,
     /// Once the world has healed, no server is to be dialled more often than this in a second (in any
     /// tenth of one)
-    #[arg(long, value_name = "DIALS")]
+    #[arg(long, value_name = "DIALS", value_parser = above_nothing)]
     pub(crate) peak: Option<f64>,
     /// How many policies to print
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = whole::<u16>(1..=u64::from(u16::MAX)))]
     pub(crate) best: u16,
     /// Write a line of JSON for each policy that was tried, the best first
     #[arg(long)]
@@ -270,7 +270,7 @@ pub(crate) struct ExplainArguments {
     #[command(flatten)]
     pub(crate) which: WhichPolicy,
     /// For a client of this many endpoints [default: as many as FILE lists, or 3]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, value_name = "N", value_parser = whole::<u8>(1..=64))]
     pub(crate) endpoints: Option<u8>,
     /// Draw the delay before each attempt into this file
     #[arg(long, value_parser = file(), value_name = "FILE.svg")]
@@ -308,10 +308,10 @@ pub(crate) struct VerifyArguments {
     #[command(flatten)]
     pub(crate) which: WhichPolicy,
     /// In how many worlds
-    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = whole::<u32>(1..=u64::from(u32::MAX)))]
     pub(crate) worlds: u32,
     /// The seed of the first world
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u64>(0..=u64::MAX))]
     pub(crate) seed: u64,
     /// Demand that the client is connected again after an outage of this length
     #[arg(long, value_name = "TIME", value_parser = duration)]

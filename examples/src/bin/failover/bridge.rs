@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use clap::Args;
 use examples::bridge::{Ask, Bounds, Bridge, Ended, Journal, Local, Place, Source, Told};
+use examples::plural::counted;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::deployed::changes;
-use crate::values::{at_least_one, duration, file};
+use crate::values::{at_least_one, duration, file, socket};
 use crate::{Problem, runtime, style};
 
 /// For programs that cannot be changed: carries local connections to the servers of a deployment, over
@@ -47,7 +48,7 @@ pub(crate) struct BridgeArguments {
     #[arg(long, value_name = "ADDRESS", required_unless_present = "check")]
     listen: Option<Place>,
     /// Where the page, /health and /metrics are: 127.0.0.1:8222 [default: nowhere]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_parser = socket, value_name = "ADDRESS")]
     status: Option<SocketAddr>,
     /// Only check the file, and what it names
     #[arg(long, conflicts_with_all = ["listen", "status"])]
@@ -55,10 +56,10 @@ pub(crate) struct BridgeArguments {
 
     /// How many programs may be connected at once; others wait until one ends. Each takes two
     /// descriptors
-    #[arg(long, value_parser = at_least_one::<NonZeroUsize>, value_name = "N", default_value = "500")]
+    #[arg(long, value_parser = at_least_one(), value_name = "N", default_value = "500")]
     max_connections: NonZeroUsize,
     /// How many dials may be in flight at once, over all programs
-    #[arg(long, value_parser = at_least_one::<NonZeroUsize>, value_name = "N", default_value = "64")]
+    #[arg(long, value_parser = at_least_one(), value_name = "N", default_value = "64")]
     max_dials: NonZeroUsize,
     /// How long a program waits for a server, where the file's limits do not say it
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
@@ -156,10 +157,7 @@ async fn carry(arguments: &BridgeArguments, source: Source) -> Result<Option<u8>
     let servers = loaded.servers();
     let file = arguments.config.display().to_string();
     let Some(listen) = &arguments.listen else {
-        let text = match servers {
-            1 => format!("{file}: 1 server, nothing is wrong"),
-            _ => format!("{file}: {servers} servers, nothing is wrong"),
-        };
+        let text = format!("{file}: {}, nothing is wrong", counted(servers, "server"));
         journal.good("checked", &text, json!({"file": file, "servers": servers}));
         journal.finish();
         return Ok(None);
@@ -173,7 +171,11 @@ async fn carry(arguments: &BridgeArguments, source: Source) -> Result<Option<u8>
         Some(address) => Some(status(address, &journal).await?),
         None => None,
     };
-    let text = format!("{}, for {servers} servers of {file}", local.name());
+    let text = format!(
+        "{}, for {} of {file}",
+        local.name(),
+        counted(servers, "server")
+    );
     let fields = json!({"address": local.name(), "file": file, "servers": servers});
     journal.good("listening", &text, fields);
     if !local.is_local() {

@@ -14,6 +14,7 @@ use transport_tcp::{ByteStream, TokioClock};
 use crate::args::{CatArguments, OrderArgument};
 use crate::deployed::{Deployed, wrong_in};
 use crate::record::{Record, recorded};
+use crate::values::typed;
 use crate::{Problem, runtime, style};
 
 pub(crate) fn run(arguments: &CatArguments) -> Result<(), Problem> {
@@ -115,7 +116,9 @@ fn policy(arguments: &CatArguments) -> Result<Policy, Problem> {
     let (wait, cap) = (arguments.wait, arguments.cap);
     if wait > cap {
         return Err(Problem::BadInput(format!(
-            "--wait {wait:?} is above --cap {cap:?}: raise --cap or lower --wait"
+            "--wait {} is above --cap {}: raise --cap or lower --wait",
+            typed(wait),
+            typed(cap)
         )));
     }
     let walk = match arguments.order {
@@ -158,28 +161,34 @@ fn by_flags(error: &PolicyError, arguments: &CatArguments) -> String {
             format!("--factor {factor} would make each wait shorter: use at least 1")
         }
         PolicyError::MinAboveCap { min, cap } => {
-            format!("--min {min:?} is above --cap {cap:?}: raise --cap or lower --min")
+            let (min, cap) = (typed(*min), typed(*cap));
+            format!("--min {min} is above --cap {cap}: raise --cap or lower --min")
         }
         PolicyError::MinTooLong { min } => {
-            format!("--min {min:?}: no wait is longer than 584 years")
+            format!("--min {}: no wait is longer than 584 years", typed(*min))
         }
         PolicyError::Proportion { p } => format!(
             "{} is more than the whole wait: use at most 100%",
             flag(&Jitter::Proportional(*p))
         ),
         PolicyError::NoRoomForJitter { jitter, min, cap } => format!(
-            "{} has no room between --min {min:?} and --cap {cap:?}: raise --cap, lower --min, or take less jitter",
-            flag(jitter)
+            "{} has no room between --min {} and --cap {}: raise --cap, lower --min, or take less jitter",
+            flag(jitter),
+            typed(*min),
+            typed(*cap)
         ),
         PolicyError::MinSwallowsJitter { jitter, wait, min } => format!(
-            "of {} over waits of {wait:?} nothing lies above --min {min:?}, so that all clients would wait alike: lower --min, or wait longer",
-            flag(jitter)
+            "of {} over waits of {} nothing lies above --min {}, so that all clients would wait alike: lower --min, or wait longer",
+            flag(jitter),
+            typed(*wait),
+            typed(*min)
         ),
         PolicyError::ZeroStartUpLimit { .. } => {
             "--start-sweeps 0 would give up before the first try: use at least 1".to_string()
         }
         PolicyError::ZeroDeadline { deadline } => {
-            format!("--deadline {deadline:?} is below a millisecond: give a try at least that")
+            let deadline = typed(*deadline);
+            format!("--deadline {deadline} is below a millisecond: give a try at least that")
         }
         other => other.to_string(),
     }
@@ -191,7 +200,7 @@ fn spelt(jitter: &Jitter) -> String {
         Jitter::None => "none".to_string(),
         Jitter::Full => "full".to_string(),
         Jitter::Equal => "equal".to_string(),
-        Jitter::UpTo(width) => format!("{width:?}"),
+        Jitter::UpTo(width) => typed(*width),
         Jitter::Proportional(p) => format!("{}%", p.ppm() / 10_000),
         other => format!("{other:?}"),
     }

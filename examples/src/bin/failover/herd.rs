@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use examples::herd::tune::{Found, Goal, search};
 use examples::herd::{self, Contestant, Herd};
+use examples::plural::counted;
 use examples::scenario::Scenario;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -164,8 +165,9 @@ fn print(scenario: &Scenario, herds: &[Herd]) {
         "" => String::new(),
         about => format!("{about}\n"),
     };
-    let (clients, seed) = (scenario.clients, scenario.seed.get());
-    said(&format!("{about}{clients} clients, seed {seed}\n"));
+    let clients = counted(scenario.clients, "client");
+    let seed = scenario.seed.get();
+    said(&format!("{about}{clients}, seed {seed}\n"));
     match herds {
         [only] => {
             said(&only.to_string());
@@ -231,9 +233,10 @@ fn write_all(
 }
 
 fn picture(scenario: &Scenario, herds: &[Herd]) -> Result<String, Box<dyn Error>> {
+    let clients = counted(scenario.clients, "client");
     let title = match scenario.about.as_str() {
-        "" => format!("{} clients", scenario.clients),
-        about => format!("{about} ({} clients)", scenario.clients),
+        "" => clients,
+        about => format!("{about} ({clients})"),
     };
     Ok(herd::page(&title, herds)?)
 }

@@ -22,16 +22,18 @@ mod values;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use examples::timeline::{Style, chain};
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{Arguments, Command};
-use crate::values::without_passwords;
+use crate::values::{with_negative_numbers, without_passwords};
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let known = with_negative_numbers(Arguments::command());
+    let read = known.try_get_matches();
+    let arguments = match read.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
         Err(error) => return refused(&error),
     };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use examples::timeline::chain;
 use failover_core::dial::Dial;
-use failover_core::directory::Endpoint;
+use failover_core::directory::{Endpoint, Url};
 use failover_core::drive::{Connector, Events};
 use failover_core::link::{AtLoss, Bounds, LinkPolicy, Outbox, Overflow, Refusal, Refused};
 use failover_core::messaging::{Inbox, Link, LoggedIn, Login, News, Protocol, Wire, open};
@@ -16,6 +16,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use transport_tcp::TokioClock;
 use transport_tls::{Pem, Roots, TlsClient, TlsConfig};
 
+use crate::servers::refuse_path_of_bytes;
 use crate::values::file;
 use crate::{Problem, runtime, style};
 
@@ -60,8 +61,12 @@ impl MessageArguments {
 }
 
 pub(crate) fn endpoints(urls: &[String]) -> Result<Vec<Endpoint>, Problem> {
-    let endpoints: Result<_, _> = urls.iter().map(|url| Endpoint::parse(url)).collect();
-    endpoints.map_err(|error| Problem::bad(&error))
+    let endpoint = |text: &String| {
+        let url: Url = text.parse().map_err(|error| Problem::bad(&error))?;
+        refuse_path_of_bytes(&url)?;
+        Ok(Endpoint::new(url))
+    };
+    urls.iter().map(endpoint).collect()
 }
 
 /// Who sends faster than the server reads waits for room, and who waits stays through a loss.

@@ -15,7 +15,7 @@ use transport_tcp::{ByteStream, TokioClock};
 
 use crate::Problem;
 use crate::messages::{self, MessageArguments};
-use crate::values::{at_least_one, duration};
+use crate::values::{duration, whole};
 
 /// Publish to and subscribe at MQTT 3.1.1 brokers (mosquitto, RabbitMQ, …), failing over while it runs.
 ///
@@ -50,10 +50,10 @@ pub(crate) struct MqttArguments {
     #[arg(long, value_name = "ID", global = true)]
     client_id: Option<String>,
     /// A broker that is silent for so many seconds is asked, and left after twice as many; 0 is never
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, global = true)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = whole::<u16>(0..=u64::from(u16::MAX)), global = true)]
     keep_alive: u16,
     /// Quality of service: 0 is at most once, 1 is at least once
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1), global = true)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u8>(0..=1), global = true)]
     qos: u8,
     #[command(flatten)]
     pub(crate) common: MessageArguments,
@@ -68,7 +68,7 @@ enum MqttCommand {
         /// The topic filter; it may hold + and #
         filter: String,
         /// End after so many messages [default: never]
-        #[arg(long, value_name = "N", value_parser = at_least_one::<u64>)]
+        #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=u64::MAX))]
         count: Option<u64>,
     },
     /// Publish a message, or each line of the standard input

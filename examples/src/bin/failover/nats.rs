@@ -14,7 +14,7 @@ use transport_tcp::TokioClock;
 
 use crate::Problem;
 use crate::messages::{self, MessageArguments, messages_were};
-use crate::values::{at_least_one, duration};
+use crate::values::{duration, whole};
 
 /// Publish to, subscribe to and ask NATS servers, failing over while it runs.
 ///
@@ -54,7 +54,7 @@ enum NatsCommand {
         /// The subject; it may hold * and >
         subject: String,
         /// End after so many messages [default: never]
-        #[arg(long, value_name = "N", value_parser = at_least_one::<u64>)]
+        #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=u64::MAX))]
         count: Option<u64>,
     },
     /// Publish a message, or each line of the standard input

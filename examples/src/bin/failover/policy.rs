@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use examples::explain;
+use examples::plural::counted;
 use examples::policy_file::PolicyFile;
 use examples::verify::{Verdict, Verify};
 use failover_core::config::{nearest, print_duration};
@@ -60,8 +61,10 @@ pub(crate) fn verify(arguments: &VerifyArguments) -> Result<(), Problem> {
                 ),
             };
             said(&format!(
-                "{}: every law holds in {} worlds, {steps} steps of the machine{cut}",
-                policy.name, arguments.worlds
+                "{}: every law holds in {}, {} of the machine{cut}",
+                policy.name,
+                counted(arguments.worlds, "world"),
+                counted(steps, "step"),
             ));
             Ok(())
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::values::{duration, file};
+use crate::values::{duration, file, typed, whole};
 use clap::{ArgGroup, Args};
 use examples::probe::{Probe, Report, Verdict, table};
 use failover_core::directory::{Endpoint, Target};
@@ -53,7 +53,7 @@ pub(crate) struct ProbeArguments {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     listen: Option<Duration>,
     /// Warn of certificates that are good for no more than so many days
-    #[arg(long, value_name = "DAYS", default_value_t = Probe::EXPIRING)]
+    #[arg(long, value_name = "DAYS", value_parser = whole::<u32>(0..=u64::from(u32::MAX)), default_value_t = Probe::EXPIRING)]
     expiring: u32,
     #[command(flatten)]
     trust: TrustArguments,
@@ -66,7 +66,8 @@ pub(crate) fn run(arguments: &ProbeArguments) -> Result<(), Problem> {
     let least = Duration::from_millis(1);
     if let Some(deadline) = arguments.deadline.filter(|deadline| *deadline < least) {
         return Err(Problem::BadInput(format!(
-            "--deadline {deadline:?} is below a millisecond: give a dial at least that"
+            "--deadline {} is below a millisecond: give a dial at least that",
+            typed(deadline)
         )));
     }
     let (probe, endpoints) = match &arguments.config {

@@ -94,10 +94,10 @@ impl TrustArguments {
 }
 
 /// A stream of bytes has no path: whoever writes one means WebSocket.
-fn refuse_path_of_bytes(url: &Url) -> Result<(), Problem> {
+pub(crate) fn refuse_path_of_bytes(url: &Url) -> Result<(), Problem> {
     let upgraded = match url.scheme() {
-        "tcp" => "ws",
-        "tls" => "wss",
+        "tcp" | "nats" | "stomp" | "mqtt" => "ws",
+        "tls" | "tls-first" | "ssl" | "mqtts" => "wss",
         _ => return Ok(()),
     };
     if url.host().is_empty() || matches!(url.rest(), "" | "/") {
@@ -105,7 +105,7 @@ fn refuse_path_of_bytes(url: &Url) -> Result<(), Problem> {
     }
     let (scheme, authority) = (url.scheme(), url.authority());
     Err(Problem::BadInput(format!(
-        "`{url}` has a path, which {scheme} cannot ask for: write `{scheme}://{authority}`, or `{upgraded}://…` for WebSocket"
+        "`{url}` has a path or query, which {scheme} cannot ask for: write `{scheme}://{authority}`, or `{upgraded}://…` for WebSocket"
     )))
 }
 

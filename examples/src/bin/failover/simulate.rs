@@ -175,8 +175,8 @@ fn read(path: &Path) -> Result<Scenario, Problem> {
 fn client(arguments: &SimulateArguments, scenario: &Scenario) -> Result<Option<usize>, Problem> {
     match arguments.client {
         Some(client) if client >= scenario.clients => Err(Problem::BadInput(format!(
-            "--client {client}: clients are numbered from 0, and there are {}",
-            scenario.clients
+            "--client {client}: clients are numbered from 0, up to {}",
+            scenario.clients - 1
         ))),
         Some(client) => Ok(Some(client)),
         None => Ok((scenario.clients == 1).then_some(0)),

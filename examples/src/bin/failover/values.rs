@@ -1,9 +1,12 @@
 //! Values on the command line, read as in a file.
 
-use std::num::NonZeroU64;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Command;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use failover_core::config::{Bound, SpreadText, parse_duration};
 use failover_core::directory::Url;
@@ -41,11 +44,66 @@ pub(crate) fn limit(text: &str) -> Result<Limit, String> {
     read.map(|bound| bound.0).map_err(|error| error.to_string())
 }
 
-/// A number of things that none of would make no sense.
-pub(crate) fn at_least_one<N: TryFrom<NonZeroU64>>(text: &str) -> Result<N, String> {
-    let number = text.parse::<u64>().map_err(|error| error.to_string())?;
-    let number = NonZeroU64::new(number).ok_or("it must be at least 1")?;
-    N::try_from(number).map_err(|_| "number too large to fit in target type".to_string())
+/// As it was typed, or nearly so.
+pub(crate) fn typed(duration: Duration) -> String {
+    match duration {
+        Duration::ZERO => "0s".to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Reads a whole number that is not out of these bounds.
+pub(crate) fn whole<N: TryFrom<u64>>(
+    bounds: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<N, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let number = text.parse().ok().filter(|number| bounds.contains(number));
+        let read = number.and_then(|number| N::try_from(number).ok());
+        read.ok_or_else(|| match bounds.clone().into_inner() {
+            (least, u64::MAX) => format!("it must be a whole number, {least} or more"),
+            (least, most) if most == least + 1 => format!("it must be {least} or {most}"),
+            (least, most) => format!("it must be a whole number from {least} to {most}"),
+        })
+    }
+}
+
+/// Reads a number of things that none of would make no sense.
+pub(crate) fn at_least_one()
+-> impl Fn(&str) -> Result<NonZeroUsize, String> + Clone + Send + Sync + 'static {
+    let whole = whole::<usize>(1..=u64::MAX);
+    move |text| {
+        let number = whole(text)?;
+        NonZeroUsize::new(number).ok_or_else(|| "it must be at least 1".to_string())
+    }
+}
+
+/// An address and a port of this machine.
+pub(crate) fn socket(text: &str) -> Result<SocketAddr, String> {
+    let read = text.parse();
+    read.map_err(|_| "write an address and a port such as `127.0.0.1:8222`".to_string())
+}
+
+/// A number that need not be whole, and is more than nothing.
+pub(crate) fn above_nothing(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok();
+    let above = number.filter(|number: &f64| number.is_finite() && *number > 0.0);
+    above.ok_or_else(|| "it must be a number above 0, such as 2000".to_string())
+}
+
+/// The same arguments, with a negative number after a flag taken as its value: so that the flag says
+/// what is wrong with it, and not that there is no flag of that name.
+pub(crate) fn with_negative_numbers(command: Command) -> Command {
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|sub| sub.get_name().to_string())
+        .collect();
+    let command = command.mut_args(|argument| {
+        let takes_one = argument.get_action().takes_values() && !argument.is_positional();
+        argument.allow_negative_numbers(takes_one)
+    });
+    names.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, with_negative_numbers)
+    })
 }
 
 /// The path of a file. A URL in its place is a mistake, and may hold a password.

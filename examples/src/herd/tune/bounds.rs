@@ -9,6 +9,7 @@ use failover_core::time::Time;
 use super::Goal;
 use crate::herd::count::float;
 use crate::herd::healing::{healed, still_down};
+use crate::plural::counted;
 use crate::scenario::{Scenario, What};
 use crate::timeline::short;
 
@@ -30,9 +31,14 @@ impl Goal {
         if let Some(held) = held(scenario)
             && held < count(needed)
         {
+            let who = match servers {
+                1 => "the only server holds",
+                _ => "the servers together hold",
+            };
             return Some(format!(
-                "the servers hold {held} connections together, and {} % of {} clients are {needed}",
-                self.share, scenario.clients
+                "{who} {}, and {} would be {needed}",
+                counted(held, "connection"),
+                self.of(scenario)
             ));
         }
         if !all_away_until_healed(scenario) {
@@ -43,22 +49,36 @@ impl Goal {
         if let Some(peak) = self.peak
             && each > peak
         {
+            let whom = match servers {
+                1 => "the only server".to_string(),
+                _ => format!("each of {servers} servers"),
+            };
             return Some(format!(
-                "{} % of {} clients within {} are {each:.0} connections a second at each of {servers} servers, and {peak:.0} are allowed",
-                self.share,
-                scenario.clients,
+                "{} within {} would be {} a second at {whom}, and {peak:.0} would be allowed",
+                self.of(scenario),
                 short(self.within),
+                counted(each.round(), "connection"),
             ));
         }
         let most = taken_in_a_second(scenario)?;
         (rate > most).then(|| {
+            let whom = match servers {
+                1 => "the only server has with each lets it take",
+                _ => "the servers have with each lets them together take",
+            };
             format!(
-                "{} % of {} clients within {} are {rate:.0} connections a second, and the work that the servers have with each lets them take {most:.0} together",
-                self.share,
-                scenario.clients,
+                "{} within {} would be {} a second, and the work that {whom} {most:.0}",
+                self.of(scenario),
                 short(self.within),
+                counted(rate.round(), "connection"),
             )
         })
+    }
+
+    /// `99 % of 500 clients`.
+    fn of(&self, scenario: &Scenario) -> String {
+        let clients = counted(scenario.clients, "client");
+        format!("{} % of {clients}", self.share)
     }
 }
 

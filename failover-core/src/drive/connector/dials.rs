@@ -82,6 +82,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             let late = DeadlinePassed {
                 after: dial.order.deadline.since(dial.began),
                 phase: dial.trail.phase(),
+                awaited: dial.trail.awaited(),
             };
             dial.future = None;
             let error = DialError::new(late);

@@ -17,8 +17,9 @@ use transport_tcp::TokioClock;
 
 use crate::Problem;
 use crate::messages::{self, MessageArguments};
+use crate::servers::refuse_path_of_bytes;
 use crate::stomp::talk::{refused, talk};
-use crate::values::{at_least_one, duration};
+use crate::values::{duration, whole};
 
 /// Send to and subscribe at STOMP 1.2 brokers (RabbitMQ, ActiveMQ, …), failing over while it runs.
 ///
@@ -89,7 +90,7 @@ enum StompCommand {
         #[arg(long, value_name = "NAME:VALUE", value_parser = header)]
         header: Vec<(String, String)>,
         /// End after so many messages [default: never]
-        #[arg(long, value_name = "N", value_parser = at_least_one::<u64>)]
+        #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=u64::MAX))]
         count: Option<u64>,
     },
 }
@@ -165,6 +166,7 @@ fn deployment(servers: &[String]) -> Result<(Vec<Endpoint>, Policy), Problem> {
         && uri.starts_with("failover:")
     {
         let uri: FailoverUri = uri.parse().map_err(|error| Problem::bad(&error))?;
+        uri.servers().iter().try_for_each(refuse_path_of_bytes)?;
         let endpoints = uri.servers().iter().cloned().map(Endpoint::new).collect();
         return Ok((endpoints, of_uri(&uri)?));
     }

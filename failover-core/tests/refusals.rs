@@ -207,6 +207,11 @@ fn a_greatest_age_is_above_zero_and_spread_over_no_more_than_itself() {
         let max_age = MaxAge::new(age).spread(spread);
         standing(Standing::default().max_age(max_age))
     };
+    assert_eq!(
+        MaxAge::new(10 * SECOND).spread,
+        SECOND,
+        "if nothing is said"
+    );
     taken(of(SECOND, SECOND));
     for (age, spread) in [(SECOND, SECOND + NANO), (Duration::ZERO, Duration::ZERO)] {
         refused(of(age, spread), PolicyError::MaxAge { age, spread });

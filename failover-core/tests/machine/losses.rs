@@ -132,3 +132,14 @@ fn a_reaction_may_be_written_for_a_kind_of_failure() {
     stage.lose(RESET);
     assert_eq!(stage.refuse_with(3, RESET), "0@5000 0@15000 0@35000");
 }
+
+#[test]
+fn a_reaction_may_be_written_for_how_far_a_failure_reaches() {
+    let reactions = Reactions::default().on(On::scope(Scope::Endpoint), Reaction::Stop);
+    let mut stage = Stage::new(2, policy().reactions(reactions));
+    stage.start();
+    stage.fail(0, REFUSED);
+    assert_eq!(stage.closed(), None);
+    stage.fail(1, AUTH);
+    assert_eq!(stage.closed(), Some(CloseReason::Fatal(AUTH)));
+}

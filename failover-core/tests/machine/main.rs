@@ -8,6 +8,7 @@
     missing_docs
 )]
 
+mod delay_hook;
 mod forced_reconnects;
 mod limits;
 mod losses;

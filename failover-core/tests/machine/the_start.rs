@@ -35,3 +35,12 @@ fn one_that_may_come_back_keeps_the_start_alive() {
     stage.until_a_dial();
     assert_eq!(stage.dials(), "0 1 1@1000");
 }
+
+#[test]
+fn refusals_that_rest_nobody_do_not_end_the_start() {
+    let health = Health::default().initial(Duration::ZERO);
+    let mut stage = Stage::new(2, policy().health(health));
+    stage.start();
+    assert_eq!(stage.refuse_with(4, AUTH), "0 1 0@1000 1@1000");
+    assert_eq!(stage.closed(), None);
+}

@@ -67,6 +67,15 @@ fn a_choice_hook_reaches_neither_a_resting_server_nor_a_second_one_at_start_up()
 }
 
 #[test]
+fn a_choice_hook_does_not_reach_a_server_that_is_switched_off() {
+    let mut play = Play::new(2, policy());
+    play.hooks = Box::new(Choosy(vec![Choice::Endpoint(EndpointId::new(0))]));
+    play.change(Change::Off(EndpointId::new(0)));
+    play.start();
+    assert!(play.take().ends_with("dial 1"));
+}
+
+#[test]
 fn the_first_wait_after_a_loss_is_for_whom_the_delay_hook_was_not_asked() {
     let pace = Pace::new(Backoff::Constant(SECOND))
         .every(Every::Endpoint)

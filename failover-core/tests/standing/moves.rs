@@ -107,3 +107,20 @@ fn a_stale_drain_hint_changes_nothing() {
     );
     play.says("");
 }
+
+#[test]
+fn a_draining_server_is_left_within_the_spread_that_the_policy_says() {
+    let drained = |spread| {
+        let standing = Standing::default().drain_spread(spread);
+        let mut play = Play::new(2, policy().standing(standing));
+        let attempt = play.connect("0");
+        play.input(Input::Drain { attempt });
+        play
+    };
+    let mut at_once = drained(Duration::ZERO);
+    assert!(at_once.take().ends_with("switching; dial 1"));
+    let mut within_the_hour = drained(3600 * SECOND);
+    within_the_hour.until_something_happens();
+    assert!(within_the_hour.elapsed() > 5 * SECOND);
+    assert!(within_the_hour.take().ends_with("switching; dial 1"));
+}

@@ -44,3 +44,15 @@ fn refusals_that_rest_nobody_do_not_end_the_start() {
     assert_eq!(stage.refuse_with(4, AUTH), "0 1 0@1000 1@1000");
     assert_eq!(stage.closed(), None);
 }
+
+#[test]
+fn a_server_that_is_added_before_the_first_dial_has_no_wait_of_a_loss() {
+    let pace = Pace::new(Backoff::Constant(SECOND)).first(3 * SECOND);
+    let mut stage = Stage::new(1, policy().pace(pace));
+    let until = stage.now + 60 * SECOND;
+    let endpoint = EndpointId::new(0);
+    stage.input(Input::Rests { endpoint, until });
+    stage.start();
+    stage.input(Input::Change(Change::Add(traits(1))));
+    assert_eq!(stage.dials(), "1");
+}

@@ -76,3 +76,18 @@ fn that_is_unbounded_is_obeyed_beyond_the_cap_and_spread_like_a_wait_at_it() {
     let exactly = wait(policy, DelayAnswer::Exactly(60 * SECOND));
     assert_eq!(exactly, 60 * SECOND);
 }
+
+#[test]
+fn is_told_of_a_loss_too() {
+    let (heard, asked) = mpsc::channel();
+    let pace = Pace::new(Backoff::Constant(SECOND)).custom(CustomDelay::Bounded);
+    let mut stage = Stage::new(1, policy().pace(pace));
+    stage.hooks = Box::new(DelayHook(move |asked: &DelayAsked| {
+        heard.send(asked.failure).unwrap();
+        DelayAnswer::AsSuggested
+    }));
+    stage.connect(0);
+    stage.lose(RESET);
+    stage.until_a_dial();
+    assert_eq!(asked.try_iter().collect::<Vec<_>>(), [Some(RESET)]);
+}

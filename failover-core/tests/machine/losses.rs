@@ -143,3 +143,24 @@ fn a_reaction_may_be_written_for_how_far_a_failure_reaches() {
     stage.fail(1, AUTH);
     assert_eq!(stage.closed(), Some(CloseReason::Fatal(AUTH)));
 }
+
+#[test]
+fn every_dial_says_what_it_is_for() {
+    let mut stage = Stage::new(2, policy());
+    stage.start();
+    stage.fail(0, REFUSED);
+    stage.accept(1);
+    stage.pass(20 * SECOND);
+    stage.lose(RESET);
+    stage.fail(0, REFUSED);
+    stage.until_a_dial();
+    assert_eq!(
+        stage.purposes,
+        [
+            (0, Purpose::First),
+            (1, Purpose::First),
+            (0, Purpose::Failover),
+            (1, Purpose::Reconnect),
+        ]
+    );
+}

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use failover_core::attempt::AttemptId;
+use failover_core::attempt::{AttemptId, Purpose};
 use failover_core::endpoint::{EndpointId, Security, Traits};
 use failover_core::failure::{Failure, Kind, Scope};
 use failover_core::machine::{
@@ -54,6 +54,7 @@ struct Stage {
     since: Time,
     in_flight: BTreeMap<AttemptId, (u32, u8)>,
     dialled: Vec<String>,
+    purposes: Vec<(u32, Purpose)>,
     events: Vec<Event>,
 }
 
@@ -72,6 +73,7 @@ impl Stage {
             since: Time::ZERO,
             in_flight: BTreeMap::new(),
             dialled: Vec::new(),
+            purposes: Vec::new(),
             events: Vec::new(),
         }
     }
@@ -107,6 +109,7 @@ impl Stage {
                         words += &format!("@{at}");
                     }
                     self.dialled.push(words);
+                    self.purposes.push((id, order.purpose));
                     self.in_flight.insert(order.attempt, (id, route));
                 }
                 Output::Cancel(attempt) => drop(self.in_flight.remove(&attempt)),

@@ -61,3 +61,13 @@ fn a_route_that_turned_out_to_be_tls_is_not_followed_by_plain() {
     stage.input(Input::Learned { attempt, security });
     assert_eq!(stage.refuse(2), "0 1");
 }
+
+#[test]
+fn a_failure_that_is_fatal_ends_the_turn_at_its_first_route() {
+    let fatal = REFUSED.scope(Scope::Fatal);
+    let mut stage = Stage::of(vec![wss_tls_tcp()], policy());
+    stage.start();
+    stage.fail(0, fatal);
+    assert_eq!(stage.dials(), "0");
+    assert_eq!(stage.closed(), Some(CloseReason::Fatal(fatal)));
+}

@@ -72,3 +72,29 @@ fn a_failed_probe_starts_the_count_anew() {
     }
     assert_eq!(play.status(), "connected 1");
 }
+
+#[test]
+fn it_moves_up_no_sooner_than_the_preferred_server_has_settled() {
+    let failback = Failback::default()
+        .every(10 * SECOND)
+        .good_probes(1)
+        .settle(60 * SECOND);
+    let endpoints = [0_u8, 1].map(|n| traits(u32::from(n)).tier(n));
+    let standing = Standing::default().failback(failback);
+    let mut play = Play::of(endpoints.to_vec(), policy().standing(standing));
+    play.start();
+    play.fail("0", REFUSED);
+    play.connected("1");
+    play.until_something_happens();
+    play.connected("0");
+    let first_good = play.now;
+    while play.status() == "connected 1" {
+        play.until_something_happens();
+        play.connected("0");
+    }
+    let settled = play.now.since(first_good);
+    assert!(
+        (60 * SECOND..=70 * SECOND).contains(&settled),
+        "{settled:?}"
+    );
+}

@@ -33,9 +33,10 @@ use failover_core::policy::{
     Overlap, Pace, Policy, PolicyBuilder, Ratio, Reaction, Reactions, Resume, Seed, Standing,
     Start, Walk,
 };
-use failover_core::race::{Race, Stagger};
+use failover_core::race::{Lap, Race, Stagger, Trainer};
 use failover_core::time::Time;
 
+const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const REFUSED: Failure = Failure::new(Kind::Refused);
 const RESET: Failure = Failure::new(Kind::Reset);

@@ -54,3 +54,42 @@ fn an_addition_is_dialled_in_the_running_sweep() {
     play.fail("0", REFUSED);
     play.says("attempt 0 refused; dial 1");
 }
+
+#[test]
+fn the_connection_to_an_endpoint_that_is_switched_on_again_stays() {
+    let mut play = Play::new(2, policy());
+    play.connect("0");
+    play.change(Change::Off(EndpointId::new(0)));
+    play.take();
+    play.change(Change::On(EndpointId::new(0)));
+    play.says("cancel 1; attempt 1 cancelled");
+    assert_eq!(play.status(), "connected 0");
+    assert_eq!(play.wake(), None);
+}
+
+#[test]
+fn a_connection_that_was_to_be_left_anyway_is_left_though_its_endpoint_is_switched_on_again() {
+    let leaves: [fn(AttemptId) -> Input; 2] = [
+        |attempt| Input::Drain { attempt },
+        |_| Input::Reconnect(Whither::Any),
+    ];
+    for leave in leaves {
+        for is_told_first in [true, false] {
+            let mut play = Play::new(2, policy());
+            let connection = play.connect("0");
+            let off = Input::Change(Change::Off(EndpointId::new(0)));
+            let [first, second] = match is_told_first {
+                true => [leave(connection), off],
+                false => [off, leave(connection)],
+            };
+            play.input(first);
+            play.input(second);
+            play.change(Change::On(EndpointId::new(0)));
+            while play.in_flight.is_empty() {
+                play.until_something_happens();
+            }
+            play.connected("1");
+            assert_eq!(play.status(), "connected 1", "{first:?}, {second:?}");
+        }
+    }
+}

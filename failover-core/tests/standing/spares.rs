@@ -120,3 +120,41 @@ fn close_hangs_up_on_spares_too() {
     play.input(Input::Close);
     play.says("disconnected 0; hang up 0; hang up 1; closed");
 }
+
+#[test]
+fn a_spare_on_a_server_that_leaves_is_hung_up_and_another_is_made() {
+    for leaves in [Change::Off, Change::Remove] {
+        let mut play = with_spare(3);
+        play.connect("0");
+        play.connected("1");
+        play.take();
+        play.change(leaves(EndpointId::new(1)));
+        play.says("hang up 1");
+        play.until_something_happens();
+        play.says("dial 2");
+        assert_eq!(play.elapsed(), Duration::ZERO);
+    }
+}
+
+#[test]
+fn a_spare_that_had_nowhere_to_go_is_made_as_soon_as_a_server_is_added() {
+    let mut play = with_spare(1);
+    play.connect("0");
+    play.change(Change::Add(traits(1)));
+    play.says("dial 1");
+}
+
+#[test]
+fn a_spare_whose_server_others_found_to_be_back_is_made_within_a_small_spread() {
+    let mut play = with_spare(2);
+    let endpoint = EndpointId::new(1);
+    let until = play.now + 3600 * SECOND;
+    play.input(Input::Rests { endpoint, until });
+    play.connect("0");
+    play.input(Input::Wake);
+    play.says("");
+    play.input(Input::Recovered { endpoint });
+    play.until_something_happens();
+    play.says("dial 1");
+    assert!(play.elapsed() <= SECOND / 2, "{:?}", play.elapsed());
+}

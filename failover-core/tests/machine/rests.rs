@@ -46,3 +46,27 @@ fn a_connection_from_before_a_suspension_does_not_end_it_when_it_is_lost() {
     stage.until_a_dial();
     assert_eq!(stage.dials(), "0 0@30000");
 }
+
+#[test]
+fn a_suspension_is_told_and_neither_a_mark_nor_an_ordinary_failure_is() {
+    let told = |reaction, dials| {
+        let reactions = Reactions::default().on(On::ANY, reaction);
+        let health = Health::default().retries(1).retry_delay(SECOND);
+        let mut stage = Stage::new(1, policy().reactions(reactions).health(health));
+        stage.connect(0);
+        stage.lose(RESET);
+        stage.refuse(dials);
+        let suspended = |event: &&Event| matches!(event, Event::Suspended { .. });
+        stage.events.iter().filter(suspended).count()
+    };
+    assert_eq!(told(Reaction::Next, 3), 0);
+    // The loss marks, the dial after it suspends, and so does each probe.
+    assert_eq!(
+        [0, 1, 2, 3].map(|dials| told(Reaction::Mark, dials)),
+        [0, 0, 1, 2]
+    );
+    assert_eq!(
+        [0, 1, 2].map(|dials| told(Reaction::Suspend, dials)),
+        [1, 1, 2]
+    );
+}

@@ -114,3 +114,13 @@ fn a_lower_tier_is_tried_before_a_higher_one_whatever_the_walk() {
     play.fail("2", REFUSED);
     play.says("dial 1; attempt 1 refused; dial 2; attempt 2 refused; dial 0");
 }
+
+#[test]
+fn a_dial_that_runs_into_its_deadline_is_cancelled_and_the_next_is_dialled() {
+    let mut play = Play::new(2, policy().deadline(2 * SECOND));
+    play.start();
+    play.says("dial 0");
+    play.until_something_happens();
+    play.says("cancel 0; attempt 0 timeout; dial 1");
+    assert_eq!(play.elapsed(), 2 * SECOND);
+}

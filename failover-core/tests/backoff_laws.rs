@@ -144,6 +144,19 @@ fn an_affine_law_of_centuries_grows_to_its_cap() {
     assert_eq!(backoff.wait(1, SECOND), SECOND);
 }
 
+#[test]
+fn a_phase_ladder_of_a_nanosecond_climbs_to_its_cap_too() {
+    let backoff = Backoff::PhaseLadder {
+        spread: NANO,
+        tls_spread: NANO,
+    };
+    let pace = Pace::new(backoff).cap(SECOND);
+    let policy = Policy::builder().pace(pace).build().unwrap();
+    let mut waits = policy.waits(Seed::new(0), Security::Plain);
+    // 2³⁰ ns are more than a second.
+    assert_eq!(waits.nth(31), Some(SECOND));
+}
+
 /// What the waits depend on.
 #[derive(Clone, Copy, Debug)]
 struct Parts {

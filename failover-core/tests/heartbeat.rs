@@ -9,7 +9,8 @@
 use std::time::Duration;
 
 use failover_core::heartbeat::{
-    Action, Agreed, Heartbeat, HeartbeatBuilder, HeartbeatError, Monitor, Offer, Stale, negotiate,
+    Action, Agreed, Heartbeat, HeartbeatBuilder, HeartbeatError, LEAST_PERIOD, Monitor, Offer,
+    Stale, negotiate,
 };
 use failover_core::time::Time;
 use proptest::prelude::*;
@@ -222,6 +223,25 @@ fn a_write_pending_over_a_sleep_gets_one_more_deadline() {
     assert_eq!(due(&mut monitor, at(HOURS)), []);
     assert_eq!(monitor.next_wake(), Some(at(HOURS + 30)));
     assert_eq!(due(&mut monitor, at(2 * HOURS)), [STUCK]);
+}
+
+#[test]
+fn a_write_that_is_seen_late_by_its_whole_deadline_is_no_sleep() {
+    let mut monitor = monitor(Heartbeat::builder().write_deadline(seconds_of(30)));
+    monitor.handle_writing(at(0));
+    assert_eq!(due(&mut monitor, at(60)), [STUCK]);
+}
+
+#[test]
+fn an_agreement_on_less_than_a_millisecond_is_kept_once_a_millisecond() {
+    let hasty = Some(Duration::from_micros(100));
+    let offer = Offer {
+        sends: hasty,
+        wants: hasty,
+    };
+    let heartbeat = negotiate(offer, offer).heartbeat().unwrap();
+    assert_eq!(heartbeat.beat(), Some(LEAST_PERIOD));
+    assert_eq!(heartbeat.bound(), Some(LEAST_PERIOD));
 }
 
 #[test]

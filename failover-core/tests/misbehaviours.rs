@@ -12,7 +12,7 @@
 //! * a jitter chosen by the server lost (NATS): L6, in `laws.rs` and `dialled.rs`, also where the
 //!   dial itself learns that the server demands TLS;
 //! * a dead spare that blocks its replacement (ActiveMQ): `spares.rs`, where its keeper notices; many
-//!   clients on the endpoint whose rest is over (Synapse): one probe at a time, `standing.rs`.
+//!   clients on the endpoint whose rest is over (Synapse): one probe at a time, `standing/health.rs`.
 //!
 //! Not here, because they are about messages: buffered publishes beyond their bound, bytes lost in a
 //! write buffer (NATS), a call that loops over ignored codes while it holds its message (Synapse; its

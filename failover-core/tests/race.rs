@@ -171,6 +171,55 @@ fn time_that_runs_backwards_stands_still() {
 }
 
 #[test]
+fn a_trainer_estimates_as_rfc_6298_does() {
+    let mut trainer = Trainer::new();
+    let stagger = |trainer: &Trainer| trainer.stagger(Duration::ZERO, Duration::MAX).as_micros();
+    // (the lap; the smoothed time and four times the smoothed deviation), in microseconds.
+    let laps = [
+        (100_000, 100_000 + 4 * 50_000),
+        (100_000, 100_000 + 4 * 37_500),
+        (180_000, 110_000 + 4 * 48_125),
+        (30_000, 100_000 + 4 * 56_093),
+    ];
+    for (lap, estimate) in laps {
+        trainer.learn(Lap::new(Duration::from_micros(lap)));
+        assert_eq!(stagger(&trainer), estimate);
+    }
+}
+
+#[test]
+fn a_dial_that_took_no_time_teaches_the_tick_of_a_timer() {
+    let mut trainer = Trainer::new();
+    trainer.learn(Lap::new(Duration::ZERO));
+    let stagger = trainer.stagger(Duration::ZERO, Duration::MAX);
+    assert_eq!(stagger, Duration::from_micros(1001));
+}
+
+#[test]
+fn a_needless_start_raises_patience_by_a_quarter_and_a_win_lowers_it_by_a_thousandth() {
+    let mut trainer = Trainer::new();
+    let lap = Lap::new(Duration::from_millis(10));
+    let needless = {
+        let mut lap = lap;
+        lap.hedges = 1;
+        lap
+    };
+    // Where the bound is above the estimate, it is the bound that is stretched.
+    let stretched = |trainer: &Trainer| trainer.stagger(Duration::from_secs(1), Duration::MAX);
+    trainer.learn(lap);
+    assert_eq!(stretched(&trainer), Duration::from_secs(1), "never below 1");
+    trainer.learn(needless);
+    assert_eq!(stretched(&trainer), Duration::from_millis(1250));
+    trainer.learn(lap);
+    let lowered = 1.25 * 1023.0 / 1024.0 - stretched(&trainer).as_secs_f64();
+    assert!(lowered.abs() < 1e-6, "{lowered}");
+    for _ in 0..10 {
+        trainer.learn(needless);
+    }
+    assert_eq!(stretched(&trainer), Duration::from_secs(4), "never above 4");
+}
+
+#[test]
 fn a_trainer_is_a_few_bytes() {
     assert_eq!(size_of::<Trainer>(), 12);
 }

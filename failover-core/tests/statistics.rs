@@ -138,6 +138,14 @@ mod drawn_laws {
     }
 
     #[test]
+    fn the_first_decorrelated_wait_differs_between_clients_up_to_thrice_the_base() {
+        let policy = paced(Backoff::Decorrelated { base: SECOND }, Jitter::None);
+        let first = |seed| policy.waits(Seed::new(seed), Security::Plain).next_wait();
+        let firsts: Vec<f64> = (0..10_000).map(|seed| first(seed).as_secs_f64()).collect();
+        check_uniform(&firsts, 1.0, 3.0);
+    }
+
+    #[test]
     fn decorrelated_clients_do_not_meet_at_the_cap() {
         let policy = paced(Backoff::Decorrelated { base: SECOND }, Jitter::None);
         let client = |seed| {

@@ -273,8 +273,10 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::endpoint::{EndpointId, Security, Traits};
+    use crate::failure::{Failure, Kind};
     use crate::machine::{Input, Outbox};
-    use crate::policy::{NoHooks, Seed};
+    use crate::policy::{NoHooks, Policy, Seed};
     use crate::testing::strategy;
     use proptest::prelude::*;
 
@@ -308,6 +310,33 @@ mod tests {
                     others.drain();
                 }
             }
+        }
+    }
+
+    #[test]
+    fn whoever_does_one_thing_at_a_time_rests_and_only_with_the_shared_list() {
+        let endpoint = |n| Traits::new(EndpointId::new(n)).route(Security::Plain);
+        let [list, others] = [0, 1].map(|n| Endpoints::from(alloc::vec![endpoint(n)]));
+        let policy = Arc::new(Policy::default());
+        let mut machine = Machine::new(policy, list.clone(), Seed::new(1));
+        let (mut out, mut slots) = (Outbox::default(), [Slot::new(0)]);
+        let attempt = AttemptId::new(1);
+        let lost = Input::Lost {
+            attempt,
+            failure: Failure::new(Kind::Reset),
+            verdict: Verdict::AsPolicy,
+        };
+        for input in [
+            Input::Start,
+            Input::Connected { attempt },
+            lost,
+            Input::Pause,
+        ] {
+            machine.handle(input, &mut NoHooks, &mut out, Time::ZERO);
+            out.drain();
+            assert!(machine.rest(&others, &mut slots).is_none(), "{input:?}");
+            let mut rest = machine.rest(&list, &mut slots).unwrap();
+            machine.rise(&mut rest, &mut slots, Time::ZERO);
         }
     }
 

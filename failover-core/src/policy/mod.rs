@@ -614,6 +614,22 @@ mod tests {
     }
 
     #[test]
+    fn recovery_takes_two_deadlines_an_endpoint_the_dial_in_flight_and_the_waits_between() {
+        let bound = |every| {
+            let pace = Pace::default().every(every).cap(Duration::from_secs(8));
+            let policy = Policy::builder()
+                .pace(pace)
+                .deadline(Duration::from_secs(5));
+            policy.build().unwrap().recovery_bound(3).as_millis()
+        };
+        let (dials, wait) = (7 * 5001, 8001);
+        assert_eq!(bound(Every::Sweep), dials + 2 * wait);
+        for every in [Every::Attempt, Every::Endpoint, Every::Return] {
+            assert_eq!(bound(every), dials + 6 * wait);
+        }
+    }
+
+    #[test]
     fn no_field_overflows_at_its_extremes() {
         for every in [Every::Sweep, Every::Attempt, Every::Endpoint, Every::Return] {
             let default = Policy::builder().pace(Pace::default().every(every));

@@ -64,3 +64,67 @@ impl Pool {
         SlotIndex::try_from(self.slots().len()).unwrap_or(SlotIndex::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::Xoshiro256PlusPlus;
+
+    use super::*;
+    use crate::endpoint::{EndpointId, Security};
+
+    #[test]
+    fn what_no_pool_could_have_written_is_refused() {
+        assert!(reads(2, |_| {}));
+        assert!(reads(LONGEST, |_| {}));
+        assert!(!reads(LONGEST, |memory| {
+            memory.list.push(traits(LONGEST));
+            memory.slots.push(Slot::new(LONGEST));
+        }));
+        assert!(!reads(2, |memory| memory.slots.truncate(1)));
+        assert!(!reads(2, |memory| memory.list.truncate(1)));
+        assert!(!reads(2, |memory| memory.list[1] = traits(0)), "twice");
+        assert!(!reads(2, |memory| memory.list.swap(0, 1)), "downwards");
+        assert!(!reads(2, |memory| memory.slots[1].at_place = 0), "no walk");
+        assert!(!reads(2, |memory| memory.outage = 0), "from 1");
+    }
+
+    #[test]
+    fn a_route_and_a_place_that_are_not_there_are_refused() {
+        for slot in [0, 1] {
+            assert!(!reads(2, |memory| memory.slots[slot].route = 1), "{slot}");
+        }
+        assert!(reads(2, |memory| memory.place = 2), "one behind the end");
+        assert!(!reads(2, |memory| memory.place = 3));
+    }
+
+    #[test]
+    fn an_endpoint_that_no_builder_makes_is_refused() {
+        let text = |weight| {
+            let pool = pool(2).memory().unwrap();
+            let text = serde_json::to_string(&pool).unwrap();
+            let edited = text.replacen("\"weight\":1", weight, 1);
+            let memory = serde_json::from_str(&edited).unwrap();
+            Pool::remembering(memory, Walk::Listed).is_some()
+        };
+        assert!(text("\"weight\":2"));
+        assert!(!text("\"weight\":0"));
+    }
+
+    /// Whether a pool of so many endpoints is read again after this edit.
+    fn reads(len: usize, edit: impl FnOnce(&mut PoolMemory)) -> bool {
+        let mut memory = pool(len).memory().unwrap();
+        edit(&mut memory);
+        Pool::remembering(memory, Walk::Listed).is_some()
+    }
+
+    fn pool(len: usize) -> Pool {
+        let list: Vec<Traits> = (0..len).map(traits).collect();
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        Pool::new(list.into(), Walk::Listed, &mut rng)
+    }
+
+    fn traits(n: usize) -> Traits {
+        Traits::new(EndpointId::new(n as u32)).route(Security::Plain)
+    }
+}

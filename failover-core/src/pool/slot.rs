@@ -435,6 +435,14 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_that_is_booked_for_a_retired_endpoint_does_not_bring_it_back() {
+        let mut slot = Slot::new(0);
+        slot.retire(1);
+        slot.pace(5, Time::ZERO + SECOND);
+        assert_eq!(slot.condition(1), Condition::Retired);
+    }
+
+    #[test]
     fn a_retired_endpoint_comes_back_in_the_next_outage_with_a_clean_slate() {
         let mut slot = Slot::new(0);
         slot.failed(1);

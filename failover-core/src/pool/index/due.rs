@@ -121,3 +121,20 @@ impl Line {
         self.0.iter().copied().fold(NEVER, u64::min)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn place_by_place_it_grows_no_higher_than_its_places_need() {
+        let mut due = Due::new();
+        for len in 1..=1000 {
+            due.grow(len);
+            due.set(len - 1, 1000 - len as u64);
+            assert_eq!(due.soonest(), 1000 - len as u64);
+        }
+        let lines: Vec<usize> = due.levels.iter().map(Vec::len).collect();
+        assert_eq!(lines, [125, 16, 2, 1]);
+    }
+}

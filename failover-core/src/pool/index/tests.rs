@@ -235,7 +235,7 @@ fn nobody_is_next_in_an_empty_list() {
         assert_eq!(index.pick(Among::Fresh, 3, &mut rng, Time::MAX), None);
         assert_eq!(index.soonest(), None);
         index.set_ready(0, Some(Time::ZERO));
-        index.take_turn(7);
+        assert!(!index.take_turn(7) && !index.give_turn(7));
         index.remove(7);
         assert!(!index.any_ready(Time::ZERO));
         assert_eq!(index.push(0, 1, &mut rng), 0);
@@ -263,6 +263,16 @@ fn a_draw_ends_whatever_the_generator_says() {
         let mut rng = Stuck(word);
         let mut index = Index::new(IndexWalk::Weighted, &[(0, 5), (0, 3), (0, 0)], &mut rng);
         assert!(index.pick(Among::Fresh, 0, &mut rng, Time::ZERO).is_some());
+    }
+}
+
+#[test]
+fn the_last_tier_and_no_weight_are_visited_too() {
+    for walk in WALKS {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(12);
+        let mut index = Index::new(walk, &[(255, 0)], &mut rng);
+        let found = index.pick(Among::Fresh, 0, &mut rng, Time::ZERO);
+        assert_eq!(found, Some(0), "{walk:?}");
     }
 }
 
@@ -299,6 +309,27 @@ fn looking_ahead_changes_nothing_until_the_time_comes() {
         assert_eq!(index.pick(Among::Fresh, 0, &mut rng, at(999)), None);
         assert_eq!(index.soonest(), before.soonest());
         assert_eq!(index.pick(Among::Fresh, 0, &mut rng, at(1_000)).unwrap(), 0);
+    }
+}
+
+#[test]
+fn one_more_slot_wakes_nobody_who_was_looked_ahead_to() {
+    for (walk, seed) in WALKS
+        .iter()
+        .flat_map(|&walk| (0..9).map(move |seed| (walk, seed)))
+    {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut index = Index::new(walk, &[(0, 1); 100], &mut rng);
+        let later = Time::from_nanos(1_000);
+        (0..100).for_each(|slot| index.set_ready(slot, Some(later)));
+        let ahead = index.pick_ahead(Among::Fresh, 0, &mut rng, later);
+        assert!(ahead.is_some());
+        let more = index.push(0, 1, &mut rng);
+        let found = index.pick(Among::All, 0, &mut rng, Time::ZERO);
+        assert_eq!(found, Some(more), "{walk:?}");
+        index.set_ready(more, None);
+        assert!(!index.any_ready(Time::ZERO), "{walk:?}");
+        assert_eq!(index.soonest(), Some(later), "{walk:?}");
     }
 }
 

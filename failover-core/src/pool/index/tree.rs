@@ -365,3 +365,17 @@ impl<K: Key, const FAN: usize> Group<K, FAN> {
         Some(from + nodes.iter().position(|&node| node == word)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::key::Tier;
+    use super::*;
+
+    #[test]
+    fn place_by_place_it_grows_no_higher_than_its_places_need() {
+        let mut tree = Tree::<Tier, 4, 3>::new(0);
+        (0..100).for_each(|_| tree.push(Tier::new(0)));
+        let groups: Vec<usize> = tree.levels.iter().map(Vec::len).collect();
+        assert_eq!((tree.leaves.len(), &groups[..]), (25, &[9, 3, 1][..]));
+    }
+}

@@ -1,0 +1,100 @@
+use super::*;
+
+fn tiered() -> Play {
+    let failback = Failback::default()
+        .every(10 * SECOND)
+        .good_probes(2)
+        .settle(SECOND);
+    let policy = policy()
+        .standing(Standing::default().failback(failback))
+        .stable_after(Duration::ZERO);
+    let endpoints = [0_u8, 1].map(|n| traits(u32::from(n)).tier(n));
+    Play::of(endpoints.to_vec(), policy)
+}
+
+#[test]
+fn it_moves_up_only_after_enough_good_probes() {
+    let mut play = tiered();
+    play.start();
+    play.fail("0", REFUSED);
+    play.connected("1");
+    play.take();
+    for _ in 0..2 {
+        play.until_something_happens();
+        play.says("dial 0");
+        play.fail("0", REFUSED);
+        play.says("attempt 0 refused");
+    }
+    play.until_something_happens();
+    play.says("dial 0");
+    play.connected("0");
+    play.says("attempt 0 ok; hang up 0");
+    play.until_something_happens();
+    play.says("dial 0");
+    play.connected("0");
+    play.says("attempt 0 ok; switching; moved 1 to 0; hang up 1");
+    assert_eq!(play.wake(), None, "nothing is above the first tier");
+}
+
+#[test]
+fn a_spare_at_the_preferred_server_does_not_stand_in_its_way() {
+    let failback = Failback::default().every(SECOND).good_probes(1);
+    let standing = Standing::default().spares(1);
+    let standing = standing.failback(failback.settle(Duration::ZERO));
+    let endpoints = [0_u8, 1].map(|n| traits(u32::from(n)).tier(n));
+    let mut play = Play::of(endpoints.to_vec(), policy().standing(standing));
+    play.start();
+    play.fail("0", REFUSED);
+    play.connected("1");
+    play.until_something_happens();
+    play.connected("0");
+    play.take();
+    play.until_something_happens();
+    play.says("dial 0");
+    play.connected("0");
+    play.says("attempt 0 ok; switching; moved 1 to 0; hang up 1; hang up 0");
+    play.until_something_happens();
+    play.says("dial 1");
+}
+
+#[test]
+fn a_failed_probe_starts_the_count_anew() {
+    let mut play = tiered();
+    play.start();
+    play.fail("0", REFUSED);
+    play.connected("1");
+    for outcome in [true, false, true] {
+        play.until_something_happens();
+        match outcome {
+            true => drop(play.connected("0")),
+            false => play.fail("0", REFUSED),
+        }
+    }
+    assert_eq!(play.status(), "connected 1");
+}
+
+#[test]
+fn it_moves_up_no_sooner_than_the_preferred_server_has_settled() {
+    let failback = Failback::default()
+        .every(10 * SECOND)
+        .good_probes(1)
+        .settle(60 * SECOND);
+    let endpoints = [0_u8, 1].map(|n| traits(u32::from(n)).tier(n));
+    let standing = Standing::default().failback(failback);
+    let mut play = Play::of(endpoints.to_vec(), policy().standing(standing));
+    play.start();
+    play.fail("0", REFUSED);
+    play.connected("1");
+    play.until_something_happens();
+    play.connected("0");
+    let first_good = play.now;
+    while play.status() == "connected 1" {
+        play.until_something_happens();
+        play.connected("0");
+    }
+    let settled = play.now.since(first_good);
+    assert!(
+        (60 * SECOND..=70 * SECOND).contains(&settled),
+        "{settled:?}"
+    );
+}

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 const KEPT: usize = 16;
 
 /// Values under rising numbers, in their order. To add one at the end costs what a queue costs, to find one a
-/// halving search, to remove one no more on average, wherever it is.
+/// halving search, to remove one no more on average, wherever it is. To add one elsewhere moves others.
 #[derive(Clone, Debug)]
 pub(crate) struct Numbered<N, V> {
     /// Who was removed leaves its place until it is at an end or most places are empty. Those at the ends
@@ -44,6 +44,11 @@ impl<N: Copy + Ord, V> Numbered<N, V> {
 
     /// Adds one; it replaces an earlier one of this number.
     pub(crate) fn insert(&mut self, number: N, value: V) {
+        if self.places.back().is_none_or(|(last, _)| *last < number) {
+            self.places.push_back((number, Some(value)));
+            self.len += 1;
+            return;
+        }
         let before = match self.find(number) {
             Ok(at) => self.places[at].1.replace(value),
             Err(at) => {
@@ -152,6 +157,10 @@ mod tests {
                         let taken: Vec<_> =
                             core::mem::replace(&mut map, rest).into_keys().collect();
                         assert_eq!(ours.take_before(Some(number)), taken);
+                        let all: Vec<_> = map.keys().copied().collect();
+                        assert_eq!(ours.clone().take_before(None), all);
+                        let reversed = ours.iter().rev().map(|(number, _)| number);
+                        assert!(reversed.eq(map.keys().rev().copied()));
                     }
                     _ => assert_eq!(ours.get_mut(number), map.get_mut(&number)),
                 }

@@ -138,7 +138,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for EndpointForm<T> {
                     && name_without_login(name) != name.as_str()
                 {
                     return Err(de::Error::custom(
-                        "the endpoint's `name` holds a login, and names are shown everywhere: write one such as \"primary\"",
+                        "the endpoint's `name` holds a login or a query, and names are shown everywhere: write one such as \"primary\"",
                     ));
                 }
                 match server.url {

@@ -84,23 +84,26 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// Whether the text of an error may hold a login: an at sign that stands behind no hidden one. For
-/// readers of one's own, whose errors repeat what was written.
+/// Whether the text of an error may hold a login or a token: an at sign, plain or percent-encoded, or the query
+/// of a URL, unless `***` stands in their place. For readers of one's own, whose errors repeat what was written.
 ///
 /// ```
 /// use failover_core::config::may_tell_a_login;
 ///
 /// assert!(may_tell_a_login("invalid type: string \"tcp://joe:secret@a\", expected a list"));
+/// assert!(may_tell_a_login("invalid type: string \"wss://a/?token=secret\", expected a list"));
 /// assert!(!may_tell_a_login("`tcp://***@a:x` is not an endpoint's URL"));
 /// ```
 #[must_use]
 pub fn may_tell_a_login(text: &str) -> bool {
-    text.replace("://***@", "").contains('@')
+    let open = text.replace("://***@", "://").replace("?***", "");
+    let url = open.split_once("://").map_or("", |(_, behind)| behind);
+    open.contains('@') || open.contains("%40") || url.contains('?')
 }
 
 /// A text for an error message: short, and nothing that may hold credentials.
 pub(crate) fn shown(text: &str) -> String {
-    if text.contains('@') {
+    if may_tell_a_login(text) {
         return "***".to_string();
     }
     match text.char_indices().nth(40) {

@@ -58,7 +58,8 @@ impl Endpoint {
     }
 
     /// The same with another name: unique in a list, used in events, errors and metrics. Of a name that
-    /// is a URL, the login and the query are hidden.
+    /// is a URL or holds a login (`user:password@`), the login and the query are hidden, and it is known by
+    /// what is left.
     ///
     /// ```
     /// use failover_core::directory::Endpoint;

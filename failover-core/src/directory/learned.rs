@@ -275,21 +275,23 @@ impl Directory {
 
 /// A learned endpoint with what it inherits from the one that taught it.
 fn heir(endpoint: Endpoint, teacher: &Target) -> Endpoint {
-    let is_address = |host: &str| host.parse::<std::net::IpAddr>().is_ok();
-    let bare = is_address(endpoint.routes()[0].host());
-    let name = teacher.url().host();
     let own = endpoint.routes()[0].host().to_string();
+    let name = teacher.url().host();
     let endpoint = endpoint.with_options_of(teacher.endpoint());
-    match bare {
-        true if !is_address(name) => endpoint.with(CertificateName(name.to_string())),
-        // From an address that has its name from another: that goes on ...
-        true => endpoint,
-        // ... to other addresses, not to what has a name of its own.
-        false if teacher.option::<CertificateName>().is_some() => {
-            endpoint.with(CertificateName(own))
-        }
-        false => endpoint,
+    match (is_address(&own), teacher.option::<CertificateName>()) {
+        // What the teacher has from another goes on to addresses ...
+        (true, Some(_)) => endpoint,
+        // ... and not to what has a name of its own.
+        (false, Some(_)) => endpoint.with(CertificateName(own)),
+        (true, None) if !is_address(name) => endpoint.with(CertificateName(name.to_string())),
+        (_, None) => endpoint,
     }
+}
+
+/// Whether this host is an address, perhaps with a zone (`fe80::1%eth0`).
+fn is_address(host: &str) -> bool {
+    let address = host.split('%').next().unwrap_or(host);
+    address.parse::<std::net::IpAddr>().is_ok()
 }
 
 #[cfg(test)]
@@ -403,10 +405,11 @@ mod tests {
         );
 
         // What that one names: an address has the first name, a name has its own.
-        let list = ["10.0.0.3:443".to_string(), "n4.example:443".to_string()];
+        let list = ["10.0.0.3:443", "[fe80::3%eth0]:443", "n4.example:443"].map(String::from);
         directory.learn(&learned, &list, &Learner::default(), tls, &mut NoHooks);
         for (named, certified) in [
             ("10.0.0.3:443", "seed.example"),
+            ("[fe80::3%eth0]:443", "seed.example"),
             ("n4.example:443", "n4.example"),
         ] {
             let id = directory.find(named).unwrap();

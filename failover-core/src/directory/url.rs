@@ -379,7 +379,8 @@ fn parse_port(text: &str) -> Result<Option<u16>, UrlProblem> {
     }
 }
 
-/// A name that somebody gave a server, without the login in it, should it be a URL.
+/// A name that somebody gave a server, without login and query, should it be a URL or hold a login
+/// (`user:password@`). One that hides them already stays.
 pub(crate) fn name_without_login(name: &str) -> Cow<'_, str> {
     let colon = name.find(':');
     let at = name.rfind('@').max(name.rfind("%40"));
@@ -404,10 +405,17 @@ fn without_login(input: &str) -> String {
         (None, _) => rest.to_string(),
     };
     let visible = match visible.find('?') {
+        Some(at) if is_hidden(&visible[at + 1..]) => visible,
         Some(at) => format!("{}?***", &visible[..at]),
         None => visible,
     };
     format!("{scheme}{visible}")
+}
+
+/// Whether this query is hidden, perhaps with a number behind it: of two URLs that look alike.
+fn is_hidden(query: &str) -> bool {
+    let behind = query.strip_prefix(HIDDEN);
+    behind.is_some_and(|behind| behind.is_empty() || behind.starts_with(" ("))
 }
 
 /// The same for an error, which is short.
@@ -472,6 +480,8 @@ mod tests {
             ("tcp://***@a:1 (2)", "tcp://***@a:1 (2)"),
             ("tcp://joe:secret@a:1", "tcp://***@a:1"),
             ("wss://a/?token=secret", "wss://a/?***"),
+            ("wss://a/?*** (2)", "wss://a/?*** (2)"),
+            ("wss://a/?***secret", "wss://a/?***"),
             ("joe:secret@a", "***@a"),
             ("joe:secret%40a", "***%40a"),
         ] {

@@ -14,18 +14,29 @@ const IDLE: Duration = Duration::from_secs(20);
 const PROGRAMS: [&str; 3] = ["idle_ours", "idle_async_nats", "idle_bare"];
 /// How often each is started.
 const ROUNDS: usize = 5;
-/// Which pages of a program's file are mapped depends on which the system happens to have in memory, and in pieces
-/// of which size: writing this to it empties that memory.
-const FORGET: (&str, &str) = ("/proc/sys/vm/drop_caches", "3");
+/// Writing `3` to it empties the system's memory of files.
+const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
+
+/// Which pages of a program's file are mapped depends on which the system has in memory, and in pieces of
+/// which size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Files {
+    AsTheyAre,
+    /// Read anew by each program, as after a start of the computer. Takes root.
+    Forgotten,
+}
 
 /// One after the other, and the median of each.
-pub(crate) fn measure(cluster: &mut Cluster) -> Outcome {
+pub(crate) fn measure(cluster: &mut Cluster, files: Files) -> Outcome {
     cluster.start_all()?;
     let server = cluster.addresses()[0];
     let mut all: [Vec<Memory>; 3] = Default::default();
     for _ in 0..ROUNDS {
         for (program, rounds) in PROGRAMS.into_iter().zip(&mut all) {
-            forget();
+            if files == Files::Forgotten {
+                rustix::fs::sync();
+                fs::write(DROP_CACHES, "3").map_err(|error| format!("{DROP_CACHES}: {error}"))?;
+            }
             rounds.push(pss(program, server)?);
         }
     }
@@ -46,15 +57,6 @@ fn tell(what: &str, all: &[Vec<Memory>; 3], of: fn(&Memory) -> u64) {
     let verdict = goal("≤ async-nats", ours <= async_nats);
     let figures = [ours, async_nats, bare].map(|memory| format!("{memory} KiB"));
     row(what, figures.each_ref().map(String::as_str), Some(verdict));
-}
-
-/// Has each program read its file anew, as after a start of the computer. Says so if it may not.
-fn forget() {
-    rustix::fs::sync();
-    let (file, all) = FORGET;
-    if let Err(error) = fs::write(file, all) {
-        eprintln!("{file}: {error}: the programs' pages are those that the system has in memory");
-    }
 }
 
 /// In KiB.

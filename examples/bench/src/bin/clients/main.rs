@@ -16,23 +16,26 @@ use crate::cluster::Cluster;
 const HELP: &str = "\
 Measures our NATS client (examples::nats over failover_core::messaging) beside async-nats and a loop over
 bare sockets, on one cluster of three nats-servers that it starts on loopback, and prints a Markdown table.
-Takes about six minutes. Linux only; nats-server must be on the path or in /usr/sbin.
+Takes about eleven minutes. Linux only; nats-server must be on the path or in /usr/sbin.
 
 Usage: cargo build --release && target/release/clients [PART]...
 
-Parts (default: all):
+Parts (default: all but the last):
   young    SIGKILL of the connected node to the next message, connections of 0.1 s
   old      the same, connections of 1.5 s
   frozen   SIGSTOP of the connected node to the next message, heartbeat 1 s
   dark     all nodes killed for 5 to 7 s, one comes back
   publish  messages of 128 B a second
   memory   an idle client, PSS: a program of its own each (idle_ours, idle_async_nats, idle_bare beside this one)
+  memory-cold
+           the same, the system's memory of all files emptied before each start; as root
 
 Exit code 0: measured, whether or not the goals were met; the table says that. 1: not measured.";
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const PARTS: &[&str] = &["young", "old", "frozen", "dark", "publish", "memory"];
+const COLD: &str = "memory-cold";
 
 fn main() -> Outcome {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,8 +43,12 @@ fn main() -> Outcome {
     match words[..] {
         ["--help" | "-h"] => println!("{HELP}"),
         _ => {
-            if let Some(unknown) = words.iter().find(|word| !PARTS.contains(word)) {
-                return Err(format!("no part `{unknown}`; there are: {}", PARTS.join(" ")).into());
+            if let Some(unknown) = words
+                .iter()
+                .find(|word| **word != COLD && !PARTS.contains(word))
+            {
+                let known = PARTS.join(" ");
+                return Err(format!("no part `{unknown}`; there are: {known} {COLD}").into());
             }
             let parts = if words.is_empty() { PARTS } else { &words[..] };
             let mut cluster = Cluster::start()?;
@@ -62,7 +69,8 @@ fn measure(part: &str, cluster: &mut Cluster) -> Outcome {
         "frozen" => kill::measure(cluster, kill::End::Frozen, Duration::from_millis(300), 5),
         "dark" => dark::measure(cluster),
         "publish" => publish::measure(cluster),
-        _ => idle::measure(cluster),
+        COLD => idle::measure(cluster, idle::Files::Forgotten),
+        _ => idle::measure(cluster, idle::Files::AsTheyAre),
     }
 }
 

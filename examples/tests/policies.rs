@@ -7,7 +7,8 @@ use examples::explain::explain;
 use examples::policy_file::PolicyFile;
 use examples::scenario::Scenario;
 use examples::simulate;
-use examples::verify::{Verdict, Verify};
+use examples::verify::{Verdict, Verify, in_step};
+use failover_core::endpoint::Security;
 use failover_core::policy::{Limits, MaxAge, Policy, Standing};
 use failover_core::testing::Case;
 
@@ -174,6 +175,21 @@ fn every_law_holds_of_every_preset() {
             matches!(verdict, Verdict::Holds { .. }),
             "{name}: {verdict:?}"
         );
+    }
+}
+
+#[test]
+fn who_knocks_in_step_is_told() {
+    for (name, over) in [
+        ("default", vec![]),
+        ("nats", vec![]),
+        ("diffusion_failover", vec![]),
+        ("stompit", vec![Security::Plain, Security::Tls]),
+        ("activemq", vec![Security::Plain, Security::Tls]),
+    ] {
+        let found = in_step(&preset(name).preset.policy);
+        let found: Vec<Security> = found.into_iter().map(|(security, _)| security).collect();
+        assert_eq!(found, over, "{name}");
     }
 }
 

@@ -47,6 +47,9 @@ pub enum Unconfirmed {
     SentAgain,
 }
 
+/// After so long without a connection it says that it still tries.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// What is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
@@ -168,6 +171,9 @@ impl Notes<'_> {
         &mut self,
         connector: &mut Connector<D, C>,
     ) -> Result<Established<D::Conn>, GiveUp> {
+        let patience = tokio::time::sleep(PATIENCE);
+        tokio::pin!(patience);
+        let mut is_told = self.cat.told == Told::Everything;
         loop {
             // A `connect` that is dropped goes on at the next call.
             let event = tokio::select! {
@@ -176,6 +182,11 @@ impl Notes<'_> {
                 connected = connector.connect() => {
                     self.tell_events();
                     return connected;
+                }
+                () = &mut patience, if !is_told => {
+                    is_told = true;
+                    self.waits();
+                    continue;
                 }
             };
             match event {
@@ -195,6 +206,20 @@ impl Notes<'_> {
         if let (Told::Everything, Some(line)) = (self.cat.told, line) {
             self.write(&line);
         }
+    }
+
+    /// Nobody is to wonder whether it hangs.
+    fn waits(&mut self) {
+        let line = match self.cat.style {
+            Style::Json => json!({"event": "waits", "for_ms": PATIENCE.as_millis()}).to_string(),
+            Style::Plain | Style::Coloured => {
+                format!(
+                    "failover: no server after {} s; still trying (-v tells each try)",
+                    PATIENCE.as_secs()
+                )
+            }
+        };
+        self.write(&line);
     }
 
     fn lost(&mut self, server: &str, reason: &str, input: &Unsettled, done: bool) {

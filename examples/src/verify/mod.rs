@@ -19,6 +19,9 @@ use crate::timeline::short;
 /// The most things that may happen in one world.
 const MOST: u64 = 50_000;
 
+/// By this wait a law has reached its cap.
+const AT_CAP: u32 = 100;
+
 /// What to ask, and how often.
 #[derive(Clone, Copy, Debug)]
 pub struct Verify {
@@ -102,6 +105,34 @@ impl Verify {
         }
         Ok(Verdict::Holds { steps, cut })
     }
+}
+
+/// Where the spread at the cap (L3) does not hold: clients that lost the same server at the same moment come
+/// back at the same moments. Not a fault of a policy that asks for no jitter, as some source systems do.
+#[must_use]
+pub fn in_step(policy: &Policy) -> Vec<(Security, Violation)> {
+    let broken = |security| {
+        let clients = |seed| {
+            let mut waits = policy.waits(Seed::new(seed), security);
+            let mut since = Duration::ZERO;
+            move |_| {
+                let wait = waits.next_wait();
+                since += wait;
+                match policy.pace().backoff {
+                    // Each client waits its own phase once: its times are spread, its waits are not.
+                    Backoff::PhaseLadder { .. } => since,
+                    _ => wait,
+                }
+            }
+        };
+        let at_cap = laws::at_attempt(AT_CAP, clients);
+        let violation = laws::l03_spread(&at_cap, Duration::from_millis(1)).err()?;
+        Some((security, violation))
+    };
+    [Security::Plain, Security::Tls]
+        .into_iter()
+        .filter_map(broken)
+        .collect()
 }
 
 /// The laws of the waits alone: total, within their bounds, growing to the cap.

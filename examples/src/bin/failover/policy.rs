@@ -7,8 +7,9 @@ use std::time::Duration;
 use examples::explain;
 use examples::plural::counted;
 use examples::policy_file::PolicyFile;
-use examples::verify::{Verdict, Verify};
+use examples::verify::{Verdict, Verify, in_step};
 use failover_core::config::{nearest, print_duration};
+use failover_core::endpoint::Security;
 use failover_core::preset::PresetName;
 
 use crate::Problem;
@@ -66,6 +67,16 @@ pub(crate) fn verify(arguments: &VerifyArguments) -> Result<(), Problem> {
                 counted(arguments.worlds, "world"),
                 counted(steps, "step"),
             ));
+            for (security, violation) in in_step(&policy.preset.policy) {
+                let over = match security {
+                    Security::Plain => "plain",
+                    Security::Tls => "TLS",
+                };
+                said(&format!(
+                    "note: {} does not hold over {over}: {}: clients that lost one server together knock together, jitter would spread them",
+                    violation.law, violation.what
+                ));
+            }
             Ok(())
         }
         Verdict::Broken {

@@ -25,3 +25,13 @@ fn a_failback_in_the_middle_of_another_move_is_announced_once() {
         Status::Connected { link, .. } if link.endpoint.number() == 0
     ));
 }
+
+#[test]
+fn the_dial_of_a_move_says_whether_it_leads_to_the_same_server_again() {
+    for (endpoints, purpose) in [(1, Purpose::Reconnect), (2, Purpose::Failover)] {
+        let mut stage = Stage::new(endpoints, policy());
+        stage.connect(0);
+        stage.input(Input::Reconnect(Whither::Any));
+        assert_eq!(stage.purposes.last(), Some(&(endpoints - 1, purpose)));
+    }
+}

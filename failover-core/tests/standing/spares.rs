@@ -221,6 +221,16 @@ fn a_policy_without_waits_makes_the_next_spare_a_millisecond_later() {
     assert_eq!(lost.elapsed(), MS);
 }
 
+#[test]
+fn a_server_for_a_spare_is_looked_for_after_the_wait_and_never_in_a_busy_loop() {
+    for (wait, looks_after) in [(SECOND, SECOND), (Duration::ZERO, MS)] {
+        let mut play = paced(1, Backoff::Constant(wait));
+        play.start();
+        play.connected("0");
+        assert_eq!(play.wake(), Some(play.now + looks_after));
+    }
+}
+
 const DOUBLING: Backoff = Backoff::Exponential {
     base: SECOND,
     factor: Ratio::TWO,

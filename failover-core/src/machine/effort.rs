@@ -150,7 +150,10 @@ impl Extras {
             .chain(self.routes.iter().map(|plan| plan.slot))
             .chain(self.turns.iter().map(|(slot, _)| *slot))
             .chain(self.ended_spares.iter().map(|(slot, _)| *slot));
-        let mut dials = self.spares.iter().map(|spare| spare.attempt);
+        let of_spares = self.spares.iter().map(|spare| spare.attempt);
+        let mut dials = of_spares
+            .chain(self.efforts.iter().filter_map(|effort| effort.in_flight))
+            .chain(self.held.iter().map(|(dial, _)| *dial));
         named.all(|slot| slot < slots)
             && dials.all(|dial| dial.number() <= last)
             && self.trainer.is_sound()

@@ -95,16 +95,122 @@ impl Machine {
         };
         let dialled = self.attempts.iter().map(|dial| dial.slot);
         let mut named = dialled.chain(in_state).chain(in_stage);
-        let mut dials = self.attempts.iter().map(|dial| dial.id.number());
+        let connected = self.state.live().map(|live| live.attempt);
+        let mut dials = self.attempts.iter().map(|dial| dial.id).chain(connected);
         // A number that is never used twice needs room above, and so does a time: its end means never.
         last < u64::MAX / 2
             && self.latest < Time::FAR
             && named.all(|slot| slot < slots)
-            && dials.all(|dial| dial <= last)
+            && dials.all(|dial| dial.number() <= last)
             && self
                 .extras
                 .as_ref()
                 .is_none_or(|extras| extras.is_sound(slots, last))
+    }
+}
+
+/// One place of the text is edited at a time.
+#[cfg(test)]
+mod edited {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::attempt::AttemptId;
+    use crate::endpoint::{EndpointId, Security, Traits};
+    use crate::machine::{Input, Outbox};
+    use crate::policy::{NoHooks, Seed, Standing};
+
+    const LAST_SLOT: u64 = 1;
+    const LAST_DIAL: u64 = 2;
+
+    #[test]
+    fn a_slot_that_the_list_does_not_have_is_refused_wherever_it_is_named() {
+        let plan = |slot| json!({"at": 0, "slot": slot, "route": 0});
+        check("/attempts/0/slot", LAST_SLOT, |slot| json!(slot));
+        check("/state/connected/slot", LAST_SLOT, |slot| json!(slot));
+        check("/state", LAST_SLOT, |slot| json!({"waiting": plan(slot)}));
+        check("/stage/after/lost", LAST_SLOT, |slot| json!(slot));
+        check(
+            "/stage",
+            LAST_SLOT,
+            |slot| json!({"start-up": {"pinned": slot}}),
+        );
+        check(
+            "/extras/good",
+            LAST_SLOT,
+            |slot| json!({"slot": slot, "probes": 1, "since": 0}),
+        );
+        check("/extras/efforts", LAST_SLOT, |slot| {
+            let goal = json!({"move": {"why": "forced", "wanted": slot}});
+            json!([{"goal": goal, "at": 0, "wait": 0, "dials": 0, "in_flight": null}])
+        });
+        check("/extras/spares", LAST_SLOT, |slot| {
+            json!([live(1, 0), live(1, slot)])
+        });
+        check("/extras/routes", LAST_SLOT, |slot| {
+            json!([plan(0), plan(slot)])
+        });
+        check("/extras/turns", LAST_SLOT, |slot| {
+            json!([[0, 0], [slot, 0]])
+        });
+        check("/extras/ended_spares", LAST_SLOT, |slot| {
+            json!([[0, 0], [slot, 0]])
+        });
+    }
+
+    #[test]
+    fn a_dial_that_was_never_made_is_refused_wherever_it_is_named() {
+        check("/attempts/0/id", LAST_DIAL, |dial| json!(dial));
+        check("/state/connected/attempt", LAST_DIAL, |dial| json!(dial));
+        check("/extras/spares", LAST_DIAL, |dial| {
+            json!([live(1, 0), live(dial, 0)])
+        });
+        check("/extras/efforts/0/in_flight", LAST_DIAL, |dial| json!(dial));
+        check("/extras/held", LAST_DIAL, |dial| json!([[1, 0], [dial, 0]]));
+    }
+
+    #[test]
+    fn a_number_and_a_time_that_leave_no_room_above_are_refused() {
+        let most = u64::MAX / 2 - 1;
+        check("/last_attempt", most, |number| json!(number));
+        check("/latest", most, |time| json!(time));
+    }
+
+    #[test]
+    fn a_patience_that_no_race_teaches_is_refused() {
+        let (least, most) = (1_u64 << 16, 4 << 16);
+        check("/extras/trainer/patience", most, |patience| json!(patience));
+        assert!(reads("/extras/trainer/patience", json!(least)));
+        assert!(!reads("/extras/trainer/patience", json!(least - 1)));
+    }
+
+    /// The text is accepted with this number in this place, and refused with the next one.
+    fn check(place: &str, most: u64, with: impl Fn(u64) -> Value) {
+        assert!(reads(place, with(most)), "{place}: {most}");
+        assert!(!reads(place, with(most + 1)), "{place}: {most} + 1");
+    }
+
+    /// Whether a machine of two endpoints, with a connection and the dial of a spare, is read again
+    /// with this in this place.
+    fn reads(place: &str, value: Value) -> bool {
+        let standing = Standing::default().spares(1);
+        let policy = Arc::new(Policy::builder().standing(standing).build().unwrap());
+        let list: Vec<Traits> = [0, 1]
+            .map(|n| Traits::new(EndpointId::new(n)).route(Security::Plain))
+            .into();
+        let mut machine = Machine::new(Arc::clone(&policy), list, Seed::new(1));
+        let attempt = AttemptId::new(1);
+        for input in [Input::Start, Input::Connected { attempt }] {
+            machine.handle(input, &mut NoHooks, &mut Outbox::default(), Time::ZERO);
+        }
+        let mut text = serde_json::to_value(machine.memory().unwrap()).unwrap();
+        *text.pointer_mut(place).unwrap() = value;
+        let memory: Memory = serde_json::from_value(text).unwrap();
+        Machine::remembering(policy, memory).is_ok()
+    }
+
+    fn live(dial: u64, slot: u64) -> Value {
+        json!({"attempt": dial, "since": 0, "slot": slot, "route": 0})
     }
 }
 

@@ -25,3 +25,42 @@ fn a_failback_in_the_middle_of_another_move_is_announced_once() {
         Status::Connected { link, .. } if link.endpoint.number() == 0
     ));
 }
+
+#[test]
+fn the_dial_of_a_move_says_whether_it_leads_to_the_same_server_again() {
+    for (endpoints, purpose) in [(1, Purpose::Reconnect), (2, Purpose::Failover)] {
+        let mut stage = Stage::new(endpoints, policy());
+        stage.connect(0);
+        stage.input(Input::Reconnect(Whither::Any));
+        assert_eq!(stage.purposes.last(), Some(&(endpoints - 1, purpose)));
+    }
+}
+
+#[test]
+fn the_dials_of_a_move_are_numbered_from_one() {
+    let mut stage = Stage::new(3, policy());
+    stage.connect(0);
+    stage.input(Input::Reconnect(Whither::Any));
+    for endpoint in [1, 2, 1] {
+        stage.until_next(endpoint);
+        stage.fail(endpoint, REFUSED);
+    }
+    let number = |event: &Event| match event {
+        Event::Attempt(ended) => Some(ended.order.number),
+        _ => None,
+    };
+    let numbers: Vec<u32> = stage.events.iter().filter_map(number).collect();
+    assert_eq!(numbers, [1, 2, 3]);
+}
+
+#[test]
+fn a_move_that_waits_for_its_next_dial_is_hurried_by_another_reconnect() {
+    let mut stage = Stage::new(3, policy());
+    stage.connect(0);
+    stage.input(Input::Reconnect(Whither::Any));
+    stage.pass(MS);
+    stage.fail(1, REFUSED);
+    stage.pass(MS);
+    stage.input(Input::Reconnect(Whither::Any));
+    assert_eq!(stage.dials(), "1 2@2");
+}

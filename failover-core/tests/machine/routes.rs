@@ -71,3 +71,58 @@ fn a_failure_that_is_fatal_ends_the_turn_at_its_first_route() {
     assert_eq!(stage.dials(), "0");
     assert_eq!(stage.closed(), Some(CloseReason::Fatal(fatal)));
 }
+
+#[test]
+fn the_routes_of_a_turn_share_its_time_though_rivals_start_meanwhile() {
+    let mut stage = raced(3, 3);
+    stage.start();
+    stage.until_next(1);
+    stage.until_next(2);
+    stage.pass(100 * MS);
+    stage.fail(0, REFUSED);
+    assert_eq!(stage.dials(), "0 1@250 2@500 0/1@600");
+    assert_eq!(ends(&mut stage, 0), 1000 * MS);
+}
+
+#[test]
+fn a_route_that_the_floor_holds_up_has_the_rest_of_its_turn() {
+    let mut stage = raced(2, 2);
+    stage.start();
+    stage.until_next(1);
+    stage.fail(1, REFUSED);
+    stage.fail(0, REFUSED);
+    stage.until_next(1);
+    assert_eq!(stage.dials(), "0 1@250 0/1@250 1/1@251");
+    assert_eq!(ends(&mut stage, 1), 1250 * MS);
+}
+
+#[test]
+fn a_route_that_is_woken_when_its_turn_is_over_has_a_turn_of_its_own() {
+    for slept in [1000 * MS, 1500 * MS] {
+        let mut stage = raced(2, 2);
+        stage.start();
+        stage.until_next(1);
+        stage.fail(1, REFUSED);
+        stage.pass(slept);
+        stage.input(Input::Wake);
+        assert_eq!(ends(&mut stage, 1), 250 * MS + slept + SECOND);
+    }
+}
+
+/// Endpoints of two routes, of which so many race, a quarter of a second apart, and each turn may
+/// last a second.
+fn raced(endpoints: u32, most: u8) -> Stage {
+    let race = Race::new(most, Stagger::Fixed(SECOND / 4)).unwrap();
+    let policy = policy().race(race).turn_deadline(SECOND);
+    let of = |n| traits(n).route(Security::Plain);
+    Stage::of((0..endpoints).map(of).collect(), policy)
+}
+
+/// When the dial of this endpoint is given up.
+fn ends(stage: &mut Stage, endpoint: u32) -> Duration {
+    while stage.in_flight.values().any(|(id, _)| *id == endpoint) {
+        stage.now = stage.now.max(stage.machine.next_wake().unwrap());
+        stage.input(Input::Wake);
+    }
+    stage.now.since(stage.since)
+}

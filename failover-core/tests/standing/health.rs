@@ -81,3 +81,50 @@ fn a_judge_may_think_better_of_a_failure() {
     play.says("dial 0; attempt 0 auth");
     assert_eq!(play.condition(0), Condition::Active);
 }
+
+#[test]
+fn a_turn_goes_on_with_no_other_route_once_its_server_was_suspended_and_those_of_others_do() {
+    let mut play = suspended_while_dialled(3);
+    play.lose(RESET);
+    play.says("disconnected 0");
+    play.pass(MS);
+    play.fail("1", REFUSED);
+    play.says("attempt 1 refused");
+    play.fail("2", REFUSED);
+    play.says("attempt 2 refused; dial 2");
+}
+
+#[test]
+fn the_turn_after_one_that_a_suspension_ended_has_all_its_routes_again() {
+    let mut play = suspended_while_dialled(2);
+    play.pass(SECOND);
+    play.lose(RESET.scope(Scope::Endpoint));
+    play.says("disconnected 0; suspended 0");
+    play.pass(MS);
+    play.fail("1", REFUSED);
+    play.says("attempt 1 refused");
+    play.until_something_happens();
+    play.says("dial 1");
+    play.pass(MS);
+    play.fail("1", REFUSED);
+    play.says("attempt 1 refused; dial 1");
+}
+
+/// Connected to 0, with a move to 1 in flight and spares to all; each server has two routes. The spare
+/// to 1 failed so that 1 is suspended.
+fn suspended_while_dialled(endpoints: u32) -> Play {
+    let standing = Standing::default().spares(endpoints as u8 - 1);
+    let of = |n| traits(n).route(Security::Plain);
+    let mut play = Play::of(
+        (0..endpoints).map(of).collect(),
+        policy().standing(standing),
+    );
+    play.connect("0");
+    let (attempt, _) = play.dial_of("1");
+    play.input(Input::Reconnect(Whither::This(EndpointId::new(1))));
+    play.says("switching; dial 1");
+    let failure = REFUSED.scope(Scope::Endpoint);
+    play.input(Input::Failed { attempt, failure });
+    play.says("attempt 1 refused; suspended 1");
+    play
+}

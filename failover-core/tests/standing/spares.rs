@@ -158,3 +158,95 @@ fn a_spare_whose_server_others_found_to_be_back_is_made_within_a_small_spread() 
     play.says("dial 1");
     assert!(play.elapsed() <= SECOND / 2, "{:?}", play.elapsed());
 }
+
+#[test]
+fn a_server_whose_failure_ends_a_spare_rests() {
+    let mut play = with_spare(3);
+    play.connect("0");
+    let attempt = play.connected("1");
+    play.take();
+    lose_spare(&mut play, attempt, RESET.scope(Scope::Endpoint));
+    play.says("spare lost 1; suspended 1");
+    assert_eq!(play.condition(1), Condition::Suspended);
+}
+
+#[test]
+fn the_wait_for_the_next_spare_grows_until_one_lives_as_long_as_a_stable_connection() {
+    let mut play = paced(2, DOUBLING);
+    play.connect("0");
+    for (lives, waits) in [(0, 1), (0, 2), (9, 4), (10, 1), (0, 2)] {
+        let attempt = play.connected("1");
+        play.pass(lives * SECOND);
+        let lost = play.now;
+        lose_spare(&mut play, attempt, RESET);
+        play.take();
+        play.until_something_happens();
+        play.says("dial 1");
+        assert_eq!(play.now.since(lost), waits * SECOND);
+    }
+}
+
+#[test]
+fn a_spare_that_is_refused_again_and_again_is_dialled_ever_more_slowly() {
+    let mut play = paced(4, DOUBLING);
+    play.connect("0");
+    for (refuses, waits) in [("1", 1), ("2", 2), ("3", 4)] {
+        let failed = play.now;
+        play.fail(refuses, REFUSED);
+        play.take();
+        play.until_something_happens();
+        assert!(play.take().starts_with("dial "));
+        assert_eq!(play.now.since(failed), waits * SECOND);
+    }
+}
+
+#[test]
+fn a_policy_without_waits_makes_the_next_spare_a_millisecond_later() {
+    let mut refused = paced(3, Backoff::Constant(Duration::ZERO));
+    refused.connect("0");
+    refused.fail("1", REFUSED);
+    refused.says("attempt 1 refused");
+    refused.until_something_happens();
+    refused.says("dial 2");
+    assert_eq!(refused.elapsed(), MS);
+
+    let mut lost = paced(3, Backoff::Constant(Duration::ZERO));
+    lost.connect("0");
+    let attempt = lost.connected("1");
+    lost.take();
+    lose_spare(&mut lost, attempt, RESET);
+    lost.says("spare lost 1");
+    lost.until_something_happens();
+    lost.says("dial 2");
+    assert_eq!(lost.elapsed(), MS);
+}
+
+#[test]
+fn a_server_for_a_spare_is_looked_for_after_the_wait_and_never_in_a_busy_loop() {
+    for (wait, looks_after) in [(SECOND, SECOND), (Duration::ZERO, MS)] {
+        let mut play = paced(1, Backoff::Constant(wait));
+        play.start();
+        play.connected("0");
+        assert_eq!(play.wake(), Some(play.now + looks_after));
+    }
+}
+
+const DOUBLING: Backoff = Backoff::Exponential {
+    base: SECOND,
+    factor: Ratio::TWO,
+};
+
+fn paced(endpoints: u32, backoff: Backoff) -> Play {
+    let standing = Standing::default().spares(1);
+    let policy = policy().pace(Pace::new(backoff)).standing(standing);
+    Play::new(endpoints, policy)
+}
+
+fn lose_spare(play: &mut Play, attempt: AttemptId, failure: Failure) {
+    let verdict = Verdict::AsPolicy;
+    play.input(Input::Lost {
+        attempt,
+        failure,
+        verdict,
+    });
+}

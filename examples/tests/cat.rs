@@ -137,6 +137,20 @@ async fn giving_up_lists_the_last_error_of_every_server() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_finds_no_server_for_three_seconds_is_told_once_that_it_still_tries() {
+    for (sweeps, told) in [(1, 0), (20, 1)] {
+        let mut notes = Vec::new();
+        let nobody = Memory(Mutex::default());
+        let connector = giving_up_after(sweeps, nobody);
+        let cat = Run::of(b"").cat;
+        let ended = cat.run(connector, &b""[..], Vec::new(), &mut notes).await;
+        ended.unwrap_err();
+        let notes = String::from_utf8(notes).unwrap();
+        assert_eq!(notes.matches("still trying").count(), told, "{notes}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn output_that_cannot_be_written_ends_it() {
     let (conn, mut peer) = pair();
     tokio::spawn(async move {
@@ -444,8 +458,15 @@ fn connector(conns: VecDeque<Conn>) -> Connector<Memory, TokioClock> {
 }
 
 fn build<D: Dial<Conn = Conn> + 'static>(dialer: D) -> Connector<D, TokioClock> {
-    let three = Limits::UNLIMITED.sweeps(Limit::AtMost(3));
-    let policy = Policy::builder().start_up_limits(three);
+    giving_up_after(3, dialer)
+}
+
+fn giving_up_after<D: Dial<Conn = Conn> + 'static>(
+    sweeps: u32,
+    dialer: D,
+) -> Connector<D, TokioClock> {
+    let sweeps = Limits::UNLIMITED.sweeps(Limit::AtMost(sweeps));
+    let policy = Policy::builder().start_up_limits(sweeps);
     Connector::builder(dialer, TokioClock::new())
         .endpoints(["m://a:1", "m://b:1"].map(|url| Endpoint::parse(url).unwrap()))
         .policy(policy.build().unwrap())

@@ -118,10 +118,10 @@ pub fn in_step(policy: &Policy) -> Vec<(Security, Violation)> {
             move |_| {
                 let wait = waits.next_wait();
                 since += wait;
-                match policy.pace().backoff {
-                    // Each client waits its own phase once: its times are spread, its waits are not.
-                    Backoff::PhaseLadder { .. } => since,
-                    _ => wait,
+                // On a ladder each client has a phase of its own: its times are spread, its waits are not.
+                match matches!(policy.pace().backoff, Backoff::PhaseLadder { .. }) {
+                    true => since,
+                    false => wait,
                 }
             }
         };

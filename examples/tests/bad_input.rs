@@ -82,7 +82,10 @@ const SCENARIOS: [(&str, &str); 29] = [
         "until = \"9s\"\nuntil = \"9s\"",
         "file.toml:3: until: duplicate key\n",
     ),
-    ("until = 1979-05-27", "file.toml:2: until: it is a date"),
+    (
+        "until = 1979-05-27",
+        "file.toml:2: until: it is a date, it must be a text: a time",
+    ),
     (
         "until = \"9s\"\nseed = 99999999999999999999",
         "file.toml:3: seed: it is 99999999999999999999, it must be a whole number from 0 to 18446744073709551615",
@@ -482,7 +485,7 @@ fn a_path_that_nobody_would_ask_for_is_refused_and_one_of_websocket_is_not() {
             "nats -s nats://joe:secret@a/x?token=secret pub s t",
             "`nats://***@a/x?***` has a path or query, which nats cannot ask for: write `nats://a`, or `ws://…`",
         ),
-        ("nats -s tls-first://a?x pub s t", "or `wss://…`"),
+        ("nats -s tls-first://a/x pub s t", "or `wss://…`"),
         (
             "mqtt -s mqtts://a/mqtt pub s t",
             "which mqtts cannot ask for",

@@ -188,8 +188,8 @@ fn bad_arguments_are_named_and_exit_with_2() {
             "--jitter 3s has no room between --min 0s and --cap 2s",
         ),
         (
-            "tcp://h:1 --jitter 12.5% --wait 1500ms --min 1900ms",
-            "of --jitter 12.5% over waits of 1500ms nothing lies above --min 1900ms",
+            "tcp://h:1 --jitter 12.5% --min 1500ms --cap 1500ms",
+            "--jitter 12.5% has no room between --min 1500ms and --cap 1500ms",
         ),
         (
             "tcp://h:1 --tls-jitter 200%",

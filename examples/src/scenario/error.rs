@@ -87,6 +87,11 @@ impl Source<'_> {
         if path.is_empty() {
             return self.wrong(at, &self.key_at(at), what);
         }
+        let is_date = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+        let what = match what.strip_prefix("it is a table") {
+            Some(must) if self.text.get(at..).is_some_and(is_date) => format!("it is a date{must}"),
+            _ => what,
+        };
         let is_time = TIMES.contains(&path.rsplit('.').next().unwrap_or(""));
         let hint = match is_time && what.ends_with("it must be a text") {
             true => ": a time with its unit, such as \"10s\"",

@@ -466,6 +466,17 @@ fn a_password_in_the_wrong_place_is_not_told() {
         "{ \"Authorization: Bearer secret\" = 3 }",
     );
     let file = folder.write(headers.as_bytes());
+    let unknown = headers
+        .replace("headers = { ", "")
+        .replace(" = 3 }", " = 3");
+    let beside = Folder::new("beside");
+    let other = beside.write(unknown.as_bytes());
+    let said = "transport.ws: unknown key `***`: the keys here are";
+    not_told(
+        &tool(&["cat", "--config", &other]),
+        said,
+        "no header's name",
+    );
     for arguments in [
         &["cat", "--config", &file][..],
         &["cat", "--json", "--config", &file],

@@ -230,6 +230,15 @@ fn known_part(path: &str) -> &str {
 
 /// What the readers of TOML and of values say, in the words of people who write such files.
 pub(crate) fn plain(message: &str) -> String {
+    let said = in_words(message);
+    match word_of(&said).filter(|_| said.starts_with("unknown key ")) {
+        // No key of ours is like that: it may be a header with its value.
+        Some(key) if key.contains([' ', ':', '=', '/']) => said.replacen(key, "***", 1),
+        _ => said,
+    }
+}
+
+fn in_words(message: &str) -> String {
     let message = message.trim().replace('\n', ", ");
     if may_tell_a_login(&message) {
         // The words of a value of the wrong kind are repeated in the error.

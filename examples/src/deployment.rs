@@ -5,6 +5,7 @@ use toml::{Table, Value};
 use transport_ws::deploy::Tables;
 
 use crate::scenario::{ScenarioError, Source, plain};
+use crate::url_path;
 
 /// Variables of the environment that begin so change a deployment: `FAILOVER__POLICY__DEADLINE=3s` is
 /// `policy.deadline = "3s"`.
@@ -104,8 +105,9 @@ impl Change {
 /// is checked, files that it names included, when the transports are made of it.
 ///
 /// # Errors
-/// The first thing that makes no sense: with its line and key if it is the file's, with the flag or
-/// variable if a change brought it.
+/// The first thing that makes no sense: with its line and key if it is the file's own, with the flag or
+/// variable if a change does not fit in, with its table alone if the changed file as a whole makes no
+/// sense.
 pub fn read(
     file: &str,
     text: &str,
@@ -114,10 +116,14 @@ pub fn read(
     let source = Source { file, text };
     let read: Deployment<Tables> =
         toml::from_str(text).map_err(|error| source.unreadable(&error))?;
-    if changes.is_empty() {
-        source.check(&read)?;
-        return Ok(read);
-    }
+    let checked = |deployment: &Deployment<Tables>| {
+        source.check(deployment)?;
+        refuse_paths(&source, deployment)
+    };
+    let wrong_in_file = match (checked(&read), changes) {
+        (checked, []) => return checked.map(|()| read),
+        (checked, _) => checked.err(),
+    };
     let mut table: Table = text.parse().map_err(|error| source.unreadable(&error))?;
     let mut changed = read;
     for change in changes {
@@ -135,7 +141,29 @@ pub fn read(
                 wrong(format!("{}: {told}", change.said))
             })?;
     }
-    Ok(changed)
+    match checked(&changed) {
+        // Nothing that was changed has to do with it.
+        Err(error) if wrong_in_file.as_ref() == Some(&error) => Err(error),
+        Err(error) => Err(ScenarioError {
+            line: None,
+            ..error
+        }),
+        Ok(()) => Ok(changed),
+    }
+}
+
+/// Refuses what no stream of bytes can ask for. Schemes of one's own are not read from files here.
+fn refuse_paths(source: &Source<'_>, deployment: &Deployment<Tables>) -> Result<(), ScenarioError> {
+    for form in deployment.endpoints.iter().flatten() {
+        let endpoint = form.endpoint();
+        let endpoint =
+            endpoint.map_err(|error| source.wrong_in("endpoints", &error.to_string()))?;
+        if let Some(told) = endpoint.routes().iter().find_map(url_path::refused) {
+            let what = format!("endpoint `{}`: {told}", endpoint.name());
+            return Err(source.wrong_in("endpoints", &what));
+        }
+    }
+    Ok(())
 }
 
 fn value_of(text: &str) -> Value {

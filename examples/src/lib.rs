@@ -28,6 +28,7 @@ pub mod scenario;
 pub mod simulate;
 pub mod stomp;
 pub mod timeline;
+pub mod url_path;
 mod userinfo;
 pub mod verify;
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 /// A scenario that makes no sense, from its second line on, and what is said of it.
-const SCENARIOS: [(&str, &str); 23] = [
+const SCENARIOS: [(&str, &str); 29] = [
     ("untill = \"10s\"", "did you mean `until`?"),
     ("until = \"10\"", "file.toml:2: until: "),
     (
@@ -62,7 +62,33 @@ const SCENARIOS: [(&str, &str); 23] = [
     ),
     (
         "until = \"9s\"\nservers = { \"a:1\" = {\n  latency = 3 } }",
-        "file.toml:4: servers.a:1.latency: it is 3, it must be a text: a time",
+        "file.toml:4: servers: it is 3, it must be a text: a time",
+    ),
+    // Keys that users make up may hold a password.
+    (
+        "until = \"9s\"\nservers = { \"tcp://joe:secret@a:1\" = { latency = 3 } }",
+        "file.toml:3: servers: it is 3, it must be a text: a time",
+    ),
+    (
+        "until = \"9s\"\n[servers.\"10.0.0.1:1\"]\nlatency = 3",
+        "file.toml:4: servers: it is 3, it must be a text: a time",
+    ),
+    // A time is wanted only where a text is.
+    (
+        "until = \"9s\"\n[servers]\nwork = 3",
+        "file.toml:4: servers.work: it is 3, it must be a table\n",
+    ),
+    (
+        "until = \"9s\"\nuntil = \"9s\"",
+        "file.toml:3: until: duplicate key\n",
+    ),
+    (
+        "until = 1979-05-27",
+        "file.toml:2: until: it is a date, it must be a text: a time",
+    ),
+    (
+        "until = \"9s\"\nseed = 99999999999999999999",
+        "file.toml:3: seed: it is 99999999999999999999, it must be a whole number from 0 to 18446744073709551615",
     ),
     (
         "until = \"9s\"\n[servers]\na = 3",
@@ -176,7 +202,7 @@ fn a_policy_that_makes_no_sense_is_refused_by_explain_and_by_verify() {
 }
 
 /// The second line and what follows, and what is said of it, whoever reads the file.
-const VALUES: [(&str, &str); 15] = [
+const VALUES: [(&str, &str); 16] = [
     (
         "[[endpoints]]\nurl = \"tcp://a:1\"\n\ntier = 300",
         "file.toml:5: endpoints.tier: it is 300, it must be a whole number from 0 to 255",
@@ -204,6 +230,10 @@ const VALUES: [(&str, &str); 15] = [
     (
         "endpoints = 99999999999999999999",
         "file.toml:2: endpoints: it is 99999999999999999999, it must be a list",
+    ),
+    (
+        "endpoints = [1979-05-27]",
+        "file.toml:2: endpoints: it is a date, which nothing here is: write a text in quotes",
     ),
     // What is wrong as a whole only.
     (
@@ -332,6 +362,8 @@ fn a_herd_that_cannot_be_is_refused_before_it_starts() {
         refused(&tool(&["tune", &file, "--within", "9s"]), said, "tune");
     }
     let file = folder.write(text("", "").as_bytes());
+    let said = "--client 1: there is one client, number 0";
+    refused(&tool(&["simulate", &file, "--client", "1"]), said, said);
     for command in ["herd", "simulate"] {
         let out = tool(&[command, &file, "--clients", "4294967295"]);
         refused(&out, " MB are free: at most ", command);
@@ -429,6 +461,32 @@ fn a_password_in_the_wrong_place_is_not_told() {
     let file = folder.write(headers.as_bytes());
     let out = tool(&["cat", "--config", &file]);
     not_told(&out, "headers = { Authorization = { env =", "headers");
+    let headers = headers.replace(
+        "\"Bearer secret\"",
+        "{ \"Authorization: Bearer secret\" = 3 }",
+    );
+    let file = folder.write(headers.as_bytes());
+    let unknown = headers
+        .replace("headers = { ", "")
+        .replace(" = 3 }", " = 3");
+    let beside = Folder::new("beside");
+    let other = beside.write(unknown.as_bytes());
+    let said = "transport.ws: unknown key `***`: the keys here are";
+    not_told(
+        &tool(&["cat", "--config", &other]),
+        said,
+        "no header's name",
+    );
+    for arguments in [
+        &["cat", "--config", &file][..],
+        &["cat", "--json", "--config", &file],
+    ] {
+        not_told(
+            &tool(arguments),
+            "file.toml:5: transport.ws.headers: it is 3",
+            "a header's name",
+        );
+    }
 }
 
 #[test]
@@ -438,7 +496,7 @@ fn a_path_that_nobody_would_ask_for_is_refused_and_one_of_websocket_is_not() {
             "nats -s nats://joe:secret@a/x?token=secret pub s t",
             "`nats://***@a/x?***` has a path or query, which nats cannot ask for: write `nats://a`, or `ws://…`",
         ),
-        ("nats -s tls-first://a?x pub s t", "or `wss://…`"),
+        ("nats -s tls-first://a/x pub s t", "or `wss://…`"),
         (
             "mqtt -s mqtts://a/mqtt pub s t",
             "which mqtts cannot ask for",
@@ -448,8 +506,8 @@ fn a_path_that_nobody_would_ask_for_is_refused_and_one_of_websocket_is_not() {
             "which stomp cannot ask for",
         ),
         (
-            "stomp -s failover:(tcp://a:1?wireFormat.x=1) send /q t",
-            "which tcp cannot ask for",
+            "stomp -s tcp://a:1?wireFormat.x=1 send /q t",
+            "which tcp cannot ask for: write `tcp://a:1`\n",
         ),
     ] {
         let arguments: Vec<&str> = arguments.split(' ').collect();
@@ -460,11 +518,51 @@ fn a_path_that_nobody_would_ask_for_is_refused_and_one_of_websocket_is_not() {
         let file = folder.write(format!("version = 1\nendpoints = [\"{url}\"]\n").as_bytes());
         tool(&["bridge", "--check", "--config", &file])
     };
-    let said = "endpoint `a:1`: `tls://a:1/feed` has a path or query, which tls cannot ask for: \
-                leave it out, or write `wss://…` for WebSocket";
+    let said = "file.toml:2: endpoints: endpoint `a:1`: `tls://a:1/feed` has a path or query, which tls \
+                cannot ask for: write `tls://a:1`, or `wss://…` for WebSocket";
     refused(&check("tls://a:1/feed"), said, "tls");
     assert_eq!(check("ws://a:1/feed").status.code(), Some(0));
     assert_eq!(check("tcp://a:1/").status.code(), Some(0));
+}
+
+#[test]
+fn options_of_a_broker_s_own_in_a_failover_uri_are_noted_and_left_out() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = port.local_addr().unwrap();
+    drop(port);
+    let uri = format!(
+        "failover:(tcp://joe:secret@{closed}?wireFormat.maxInactivityDuration=30000)?startupMaxReconnectAttempts=1"
+    );
+    let note = format!("{closed}: path and query have no meaning over tcp");
+    for flags in [&["--json"][..], &[]] {
+        let arguments = [&["stomp", "-s", &uri], flags, &["send", "/q", "t"]].concat();
+        let out = tool(&arguments);
+        let error = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(
+            out.status.code(),
+            Some(1),
+            "the broker was dialled: {error}"
+        );
+        let first = error.lines().next().unwrap();
+        match flags {
+            [] => assert_eq!(first, format!("failover: no equal: {note}")),
+            _ => assert_eq!(first, format!(r#"{{"event":"no-equal","text":"{note}"}}"#)),
+        }
+        assert!(!error.contains("secret"), "{error}");
+    }
+}
+
+#[test]
+fn what_the_command_line_does_not_change_keeps_its_line() {
+    let folder = Folder::new("changed");
+    let text =
+        "version = 1\nendpoints = [\"tcp://a:1\"]\n[policy.pace]\nmin = \"2s\"\ncap = \"1s\"\n";
+    let file = folder.write(text.as_bytes());
+    let cat = |set: &str| tool(&["cat", "--config", &file, "--set", set]);
+    let said = "file.toml:3: policy: pace: min is 2s, which is above cap (1s)";
+    refused(&cat("policy.deadline=3s"), said, "the file's own mistake");
+    let said = "file.toml: policy: pace: min is 3s, which is above cap (1s)";
+    refused(&cat("policy.pace.min=3s"), said, "the flag's mistake");
 }
 
 #[test]
@@ -501,6 +599,18 @@ fn none_of_what_must_be_there_is_refused() {
         (
             "verify --preset nats --seed x",
             "it must be a whole number, 0 or more",
+        ),
+        (
+            "verify --preset nats --seed 18446744073709551616",
+            "it must be a whole number from 0 to 18446744073709551615",
+        ),
+        (
+            "cat --wait -1s tcp://a:1",
+            "'-1s' for '--wait <TIME>': `-1s` is not a duration",
+        ),
+        (
+            "cat --jitter -1s tcp://a:1",
+            "'-1s' for '--jitter <JITTER>'",
         ),
         ("cat --wait -1 tcp://a:1", "'-1' for '--wait <TIME>'"),
         ("cat --max-reconnects -1 tcp://a:1", "is not a limit"),

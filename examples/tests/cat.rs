@@ -202,6 +202,10 @@ fn bad_arguments_are_named_and_exit_with_2() {
             "--jitter 3s has no room between --min 0s and --cap 2s",
         ),
         (
+            "tcp://h:1 --jitter 12.5% --min 1500ms --cap 1500ms",
+            "--jitter 12.5% has no room between --min 1500ms and --cap 1500ms",
+        ),
+        (
             "tcp://h:1 --tls-jitter 200%",
             "--tls-jitter 200% is more than the whole wait",
         ),
@@ -209,7 +213,7 @@ fn bad_arguments_are_named_and_exit_with_2() {
             "tcp://h:1/feed",
             "`tcp://h:1/feed` has a path or query, which tcp cannot ask for: write `tcp://h:1`, or `ws://…`",
         ),
-        ("tls://h:1?q", "write `tls://h:1`, or `wss://…`"),
+        ("tls://h:1?q", "write `tls://h:1`\n"),
         (
             "tcp://h:1 --server-name a.example",
             "--server-name says whose certificate is good, but no URL has one",

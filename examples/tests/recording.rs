@@ -144,7 +144,7 @@ fn a_record_that_was_cut_or_edited_or_is_of_another_version_is_refused_with_its_
         ),
         (
             good.replacen("\"tls\":1", "\"tls\":1,\"tsl\":2", 1),
-            "standard input:3: unknown field `tsl`",
+            "standard input:3: unknown key `tsl`: did you mean `tls`?",
         ),
         (String::new(), "standard input:1: the record ends here"),
         ("not a record".to_string(), "standard input:1: "),

@@ -292,7 +292,7 @@ const SENSELESS: [(&str, &str, &str); 28] = [
     (
         "",
         "[[command]]\nat = \"4s\"\ndo = \"pause\"\nclient = 1",
-        "clients are numbered from 0, up to 0",
+        "there is one client, number 0",
     ),
 ];
 

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 pub use self::measure::{Measured, Spread};
 pub use self::risks::{Risk, risks};
+pub use self::words::print_jitter;
 use crate::picture::Unplotted;
 use crate::timeline::{Table, millis, short};
 

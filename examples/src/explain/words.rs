@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use failover_core::config::{SpreadText, print_duration as short};
+use failover_core::config::print_duration as short;
 use failover_core::endpoint::Security;
 use failover_core::policy::{
     Backoff, CustomDelay, Every, Health, Jitter, Limit, Limits, Lost, NobodyReady, Overlap,
@@ -187,6 +187,19 @@ fn first_rung(key: &str, spread: Duration, cap: Duration) -> (String, String) {
     }
 }
 
+/// A jitter as it is written in a file and after a flag.
+#[must_use]
+pub fn print_jitter(jitter: Jitter) -> String {
+    match jitter {
+        Jitter::None => "none".to_string(),
+        Jitter::Full => "full".to_string(),
+        Jitter::Equal => "equal".to_string(),
+        Jitter::UpTo(width) => short(width),
+        Jitter::Proportional(p) => format!("{}%", f64::from(p.ppm()) / 10_000.0),
+        other => format!("{other:?}"),
+    }
+}
+
 fn jitter(policy: &Policy) -> Option<String> {
     let law = policy.pace().backoff;
     if matches!(law, Backoff::Constant(Duration::ZERO)) {
@@ -201,8 +214,7 @@ fn jitter(policy: &Policy) -> Option<String> {
         Jitter::Equal => "drawn from half of that up to that".to_string(),
         Jitter::UpTo(width) => format!("that and up to {} more", short(width)),
         other @ (Jitter::Proportional(_) | _) => {
-            let text = serde_json::to_value(SpreadText(other)).unwrap_or_default();
-            format!("that, give or take {}", text.as_str().unwrap_or_default())
+            format!("that, give or take {}", print_jitter(other))
         }
     };
     let plain = words(policy.jitter(Security::Plain));

@@ -24,6 +24,7 @@ pub use self::told::Told;
 use self::told::What;
 use crate::explain;
 use crate::plural::counted;
+use crate::scenario::plain;
 use crate::simulate::{Names, Said};
 use crate::timeline::{millis_at, short};
 
@@ -54,8 +55,8 @@ pub fn read(name: &str, from: impl BufRead) -> Result<Recording, RecordError> {
 fn of_one_line(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.split_once(" at line 1 column ") {
-        Some((what, column)) => format!("{what} (column {column})"),
-        None => text,
+        Some((what, column)) => format!("{} (column {column})", plain(what)),
+        None => plain(&text),
     }
 }
 

@@ -35,6 +35,15 @@ const WORDS: &[(&str, Needs)] = &[
     ("close", Needs::Nothing(Word::Close)),
 ];
 
+/// Which numbers this many clients have.
+#[must_use]
+pub fn numbered(clients: usize) -> String {
+    match clients {
+        1 => "there is one client, number 0".to_string(),
+        _ => format!("clients are numbered from 0, up to {}", clients - 1),
+    }
+}
+
 impl Reader<'_> {
     pub(super) fn commands(
         &self,
@@ -104,7 +113,7 @@ impl Reader<'_> {
         };
         let number = usize::try_from(*client.get_ref()).unwrap_or(usize::MAX);
         if number >= clients {
-            let what = format!("clients are numbered from 0, up to {}", clients - 1);
+            let what = numbered(clients);
             let place = client.span().start;
             return Err(self.source.wrong(place, "command.client", what));
         }

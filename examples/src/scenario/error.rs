@@ -68,30 +68,36 @@ impl Source<'_> {
     /// An error of the reader of TOML: at the key that it speaks of, if that can be found.
     pub(crate) fn unreadable(&self, error: &toml::de::Error) -> ScenarioError {
         let at = error.span().map_or(0, |span| span.start);
-        let table = path_of(error);
+        let path = path_of(error);
+        let table = known_part(&path);
         let what = plain(error.message());
         if error.message().starts_with(MISSING) {
-            return self.missing(at, &table, what);
+            return self.missing(at, table, what);
         }
         if let Some(key) = word_of(&what).filter(|_| what.starts_with("unknown key ")) {
             let place = place_of(self.text, at, key).unwrap_or(at);
-            return self.wrong(place, &table, what);
+            return self.wrong(place, table, what);
         }
         if let Some(key) = word_of(&what).filter(|_| what.starts_with("the value of ")) {
             let place = place_of(self.text, at, key).unwrap_or(at);
-            let whole = [table.as_str(), key].join(".");
+            let whole = [table, key].join(".");
             let what = what.replace(&format!("the value of `{key}` is"), "it is");
             return self.wrong(place, whole.trim_start_matches('.'), what);
         }
-        let key = match table.is_empty() {
-            true => self.key_at(at),
-            false => table,
+        if path.is_empty() {
+            return self.wrong(at, &self.key_at(at), what);
+        }
+        let is_date = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+        let what = match what.strip_prefix("it is a table") {
+            Some(must) if self.text.get(at..).is_some_and(is_date) => format!("it is a date{must}"),
+            _ => what,
         };
-        let hint = match TIMES.contains(&key.rsplit('.').next().unwrap_or("")) {
+        let is_time = TIMES.contains(&path.rsplit('.').next().unwrap_or(""));
+        let hint = match is_time && what.ends_with("it must be a text") {
             true => ": a time with its unit, such as \"10s\"",
             false => "",
         };
-        self.wrong(at, &key, what + hint)
+        self.wrong(at, table, what + hint)
     }
 
     /// A key is missing in the table that begins at this byte; without a name it is the file.
@@ -115,12 +121,7 @@ impl Source<'_> {
 
     /// What both policies of this deployment are, and whether its endpoints go together, if it has some.
     pub(crate) fn check<T>(&self, deployment: &Deployment<T>) -> Result<Preset, ScenarioError> {
-        let tables = DeTable::parse(self.text).map_err(|error| self.unreadable(&error))?;
-        let wrong = |table: &str, error: &ConfigError| {
-            let at = tables.get_ref().get(table);
-            let at = at.map_or(0, |value| value.span().start);
-            self.in_table(at, table, &error.to_string())
-        };
+        let wrong = |table: &str, error: &ConfigError| self.wrong_in(table, &error.to_string());
         let policy = deployment.policy();
         let link = deployment.link();
         let preset = Preset {
@@ -132,6 +133,15 @@ impl Source<'_> {
             checked.map_err(|error| wrong("endpoints", &error))?;
         }
         Ok(preset)
+    }
+
+    /// An error of this table of the file: at the line of its key, or where the table begins.
+    pub(crate) fn wrong_in(&self, table: &str, what: &str) -> ScenarioError {
+        let tables = DeTable::parse(self.text).ok();
+        let value = tables
+            .as_ref()
+            .and_then(|tables| tables.get_ref().get(table));
+        self.in_table(value.map_or(0, |value| value.span().start), table, what)
     }
 
     /// An error of a table that begins at this byte: at the line of its key, if that is there.
@@ -175,6 +185,9 @@ impl Source<'_> {
 /// How serde begins to tell of a key that is not there.
 const MISSING: &str = "missing field ";
 
+/// How the reader of TOML tells of a date: as of a table with this key.
+const DATE: &str = "$__toml_private_datetime";
+
 /// The keys of a scenario whose value is a time, though serde only knows that it is a text.
 const TIMES: [&str; 11] = [
     "until",
@@ -203,12 +216,36 @@ fn path_of(error: &toml::de::Error) -> String {
     path.unwrap_or_default().to_string()
 }
 
+/// A path of keys up to the first that the user may have made up, such as the name of a server or of a
+/// header, in which a password may stand.
+fn known_part(path: &str) -> &str {
+    let is_ours = |key: &&str| {
+        let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        key.starts_with(|c: char| c.is_ascii_alphabetic()) && key.chars().all(known)
+    };
+    let keys = path.split('.').take_while(is_ours);
+    let length: usize = keys.map(|key| key.len() + 1).sum();
+    path.get(..length.saturating_sub(1)).unwrap_or("")
+}
+
 /// What the readers of TOML and of values say, in the words of people who write such files.
 pub(crate) fn plain(message: &str) -> String {
+    let said = in_words(message);
+    match word_of(&said).filter(|_| said.starts_with("unknown key ")) {
+        // No key of ours is like that: it may be a header with its value.
+        Some(key) if key.contains([' ', ':', '=', '/']) => said.replacen(key, "***", 1),
+        _ => said,
+    }
+}
+
+fn in_words(message: &str) -> String {
     let message = message.trim().replace('\n', ", ");
     if may_tell_a_login(&message) {
         // The words of a value of the wrong kind are repeated in the error.
         return "it is wrong, and no more is told, because it may hold a password".to_string();
+    }
+    if message.contains(DATE) {
+        return "it is a date, which nothing here is: write a text in quotes".to_string();
     }
     if let Some(key) = message.strip_prefix(MISSING) {
         return format!("the key {key} is missing");
@@ -225,7 +262,17 @@ pub(crate) fn plain(message: &str) -> String {
     let wrong = ["invalid type: ", "invalid value: "];
     let wrong = wrong.iter().find_map(|words| message.strip_prefix(words));
     match wrong.and_then(|said| said.rsplit_once(", expected ")) {
-        Some((is, must)) => format!("it is {}, it must be {}", found(is), wanted(must)),
+        Some((is, must)) => {
+            let is = found(is);
+            let must = match must {
+                // It is whole and not below zero: it must be too large.
+                "u64" | "usize" if is.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    format!("a whole number from 0 to {}", u64::MAX)
+                }
+                _ => wanted(must),
+            };
+            format!("it is {is}, it must be {must}")
+        }
         None => message,
     }
 }

@@ -21,6 +21,7 @@ use failover_core::sim::{Capacity, Deed, Fleet, Meets, Server, Whom, Word};
 use failover_core::time::Time;
 use toml::Spanned;
 
+pub use self::command::numbered;
 pub use self::error::ScenarioError;
 use self::error::told;
 pub(crate) use self::error::{Source, plain};

@@ -30,20 +30,6 @@ pub enum DeployError {
         /// Why.
         source: RegistryError,
     },
-    /// A path or a query in a URL whose transport carries bytes alone: nobody would ask for it.
-    #[error(
-        "endpoint `{endpoint}`: `{url}` has a path or query, which {scheme} cannot ask for: leave it out, or write `{upgraded}://…` for WebSocket"
-    )]
-    Path {
-        /// Its name.
-        endpoint: String,
-        /// The URL, without credentials.
-        url: String,
-        /// Its scheme.
-        scheme: String,
-        /// The scheme that has paths.
-        upgraded: &'static str,
-    },
     /// A reload names a class that the running policy does not have.
     #[error(
         "endpoint `{endpoint}`: the running policy has {classes} classes, no class {class}: a new policy takes a restart"

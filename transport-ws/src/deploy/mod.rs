@@ -120,6 +120,8 @@ pub fn registry_over(tcp: Tcp, tls: Tls<Tcp>, ws: WsConfig) -> Registry<ByteStre
 ///
 /// Everything is checked: the [`Deployment`], the default tables, each endpoint's table, and each of
 /// its routes with the registry's dialer. The files and variables that the tables name are read.
+/// What path and query of a URL mean is the dialer's affair: the `tcp` and `tls` of [`registry`] ignore
+/// them, one of your own under the same scheme may use them.
 ///
 /// # Errors
 /// The first thing that is wrong, and where.
@@ -175,7 +177,6 @@ fn check_routes(
 ) -> Result<(), DeployError> {
     for route in (0..).take(endpoint.routes().len()) {
         let target = Target::new(Arc::clone(endpoint), route);
-        check_path(&target)?;
         if let Err(source) = registry.check(&target) {
             return Err(DeployError::Route {
                 endpoint: endpoint.name().to_string(),
@@ -184,26 +185,6 @@ fn check_routes(
         }
     }
     Ok(())
-}
-
-/// A stream of bytes has no path: whoever writes one means WebSocket.
-fn check_path(to: &Target) -> Result<(), DeployError> {
-    let url = to.url();
-    let upgraded = match url.scheme() {
-        "tcp" => "ws",
-        "tls" => "wss",
-        _ => return Ok(()),
-    };
-    // Without a host it is the dialer that says what is wrong.
-    if url.host().is_empty() || matches!(url.rest(), "" | "/") {
-        return Ok(());
-    }
-    Err(DeployError::Path {
-        endpoint: to.endpoint().name().to_string(),
-        url: url.to_string(),
-        scheme: url.scheme().to_string(),
-        upgraded,
-    })
 }
 
 fn defaults_of(deployment: &Deployment<Tables>) -> Tables {

@@ -174,6 +174,34 @@ async fn a_cascade_comes_down_to_plain_tcp_only_if_it_may_and_goes_on_where_it_w
     }
 }
 
+#[tokio::test]
+async fn a_path_over_tcp_is_ignored_unless_the_user_s_own_dialer_means_something_by_it() {
+    let (tcp, _) = mute().await;
+    let deployment =
+        parse(&json!({ "version": 1, "endpoints": [format!("tcp://{tcp}/feed?a=b")] }));
+    let registry = deploy::registry(&deployment).unwrap();
+    let endpoint = deploy::endpoints(&deployment, &registry).unwrap().remove(0);
+    dial(&registry, endpoint).await.unwrap();
+
+    let own = registry.with("tcp", OnlyFeeds(Tcp::new()).map(ByteStream::new));
+    let endpoint = deploy::endpoints(&deployment, &own).unwrap().remove(0);
+    dial(&own, endpoint).await.unwrap();
+}
+
+/// To whom a path over TCP means something.
+struct OnlyFeeds(Tcp);
+
+impl Dial for OnlyFeeds {
+    type Conn = <Tcp as Dial>::Conn;
+    type Error = Failure;
+
+    async fn dial(&self, to: &Target, cx: &DialContext) -> Result<Self::Conn, Failure> {
+        assert_eq!(to.url().rest(), "/feed?a=b");
+        let dialled = self.0.dial(to, cx).await;
+        dialled.map_err(|_| Failure::new(Kind::Refused))
+    }
+}
+
 async fn dial(
     registry: &Registry<ByteStream>,
     endpoint: Endpoint,

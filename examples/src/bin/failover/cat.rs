@@ -4,7 +4,9 @@ use std::io;
 use std::path::Path;
 
 use examples::cat::{Cat, CatError, Told, Unconfirmed};
+use examples::explain::print_jitter;
 use examples::registry;
+use failover_core::config::print_duration;
 use failover_core::drive::Connector;
 use failover_core::policy::{
     Backoff, Jitter, Limits, Order, Pace, Policy, PolicyError, Shuffle, Walk,
@@ -14,7 +16,6 @@ use transport_tcp::{ByteStream, TokioClock};
 use crate::args::{CatArguments, OrderArgument};
 use crate::deployed::{Deployed, wrong_in};
 use crate::record::{Record, recorded};
-use crate::values::typed;
 use crate::{Problem, runtime, style};
 
 pub(crate) fn run(arguments: &CatArguments) -> Result<(), Problem> {
@@ -117,8 +118,8 @@ fn policy(arguments: &CatArguments) -> Result<Policy, Problem> {
     if wait > cap {
         return Err(Problem::BadInput(format!(
             "--wait {} is above --cap {}: raise --cap or lower --wait",
-            typed(wait),
-            typed(cap)
+            print_duration(wait),
+            print_duration(cap)
         )));
     }
     let walk = match arguments.order {
@@ -145,8 +146,8 @@ fn policy(arguments: &CatArguments) -> Result<Policy, Problem> {
 /// The policy's refusal in the words of the flags.
 fn by_flags(error: &PolicyError, arguments: &CatArguments) -> String {
     let flag = |jitter: &Jitter| match *jitter == arguments.jitter {
-        true => format!("--jitter {}", spelt(jitter)),
-        false => format!("--tls-jitter {}", spelt(jitter)),
+        true => format!("--jitter {}", print_jitter(*jitter)),
+        false => format!("--tls-jitter {}", print_jitter(*jitter)),
     };
     #[expect(
         clippy::wildcard_enum_match_arm,
@@ -161,11 +162,14 @@ fn by_flags(error: &PolicyError, arguments: &CatArguments) -> String {
             format!("--factor {factor} would make each wait shorter: use at least 1")
         }
         PolicyError::MinAboveCap { min, cap } => {
-            let (min, cap) = (typed(*min), typed(*cap));
+            let (min, cap) = (print_duration(*min), print_duration(*cap));
             format!("--min {min} is above --cap {cap}: raise --cap or lower --min")
         }
         PolicyError::MinTooLong { min } => {
-            format!("--min {}: no wait is longer than 584 years", typed(*min))
+            format!(
+                "--min {}: no wait is longer than 584 years",
+                print_duration(*min)
+            )
         }
         PolicyError::Proportion { p } => format!(
             "{} is more than the whole wait: use at most 100%",
@@ -174,34 +178,22 @@ fn by_flags(error: &PolicyError, arguments: &CatArguments) -> String {
         PolicyError::NoRoomForJitter { jitter, min, cap } => format!(
             "{} has no room between --min {} and --cap {}: raise --cap, lower --min, or take less jitter",
             flag(jitter),
-            typed(*min),
-            typed(*cap)
+            print_duration(*min),
+            print_duration(*cap)
         ),
         PolicyError::MinSwallowsJitter { jitter, wait, min } => format!(
             "of {} over waits of {} nothing lies above --min {}, so that all clients would wait alike: lower --min, or wait longer",
             flag(jitter),
-            typed(*wait),
-            typed(*min)
+            print_duration(*wait),
+            print_duration(*min)
         ),
         PolicyError::ZeroStartUpLimit { .. } => {
             "--start-sweeps 0 would give up before the first try: use at least 1".to_string()
         }
         PolicyError::ZeroDeadline { deadline } => {
-            let deadline = typed(*deadline);
+            let deadline = print_duration(*deadline);
             format!("--deadline {deadline} is below a millisecond: give a try at least that")
         }
         other => other.to_string(),
-    }
-}
-
-/// As it is written after a flag.
-fn spelt(jitter: &Jitter) -> String {
-    match jitter {
-        Jitter::None => "none".to_string(),
-        Jitter::Full => "full".to_string(),
-        Jitter::Equal => "equal".to_string(),
-        Jitter::UpTo(width) => typed(*width),
-        Jitter::Proportional(p) => format!("{}%", p.ppm() / 10_000),
-        other => format!("{other:?}"),
     }
 }

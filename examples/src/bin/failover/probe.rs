@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::values::{duration, file, typed, whole};
+use crate::values::{duration, file, whole};
 use clap::{ArgGroup, Args};
 use examples::probe::{Probe, Report, Verdict, table};
+use failover_core::config::print_duration;
 use failover_core::directory::{Endpoint, Target};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
@@ -67,7 +68,7 @@ pub(crate) fn run(arguments: &ProbeArguments) -> Result<(), Problem> {
     if let Some(deadline) = arguments.deadline.filter(|deadline| *deadline < least) {
         return Err(Problem::BadInput(format!(
             "--deadline {} is below a millisecond: give a dial at least that",
-            typed(deadline)
+            print_duration(deadline)
         )));
     }
     let (probe, endpoints) = match &arguments.config {

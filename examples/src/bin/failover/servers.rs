@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use examples::url_path;
 use failover_core::directory::{Endpoint, Url};
 use transport_tls::rustls::crypto::ring;
 use transport_tls::rustls::{ClientConfig, RootCertStore};
@@ -95,18 +96,7 @@ impl TrustArguments {
 
 /// A stream of bytes has no path: whoever writes one means WebSocket.
 pub(crate) fn refuse_path_of_bytes(url: &Url) -> Result<(), Problem> {
-    let upgraded = match url.scheme() {
-        "tcp" | "nats" | "stomp" | "mqtt" => "ws",
-        "tls" | "tls-first" | "ssl" | "mqtts" => "wss",
-        _ => return Ok(()),
-    };
-    if url.host().is_empty() || matches!(url.rest(), "" | "/") {
-        return Ok(());
-    }
-    let (scheme, authority) = (url.scheme(), url.authority());
-    Err(Problem::BadInput(format!(
-        "`{url}` has a path or query, which {scheme} cannot ask for: write `{scheme}://{authority}`, or `{upgraded}://…` for WebSocket"
-    )))
+    url_path::refused(url).map_or(Ok(()), |told| Err(Problem::BadInput(told)))
 }
 
 fn any_tls(endpoints: &[Endpoint]) -> bool {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use examples::herd;
 use examples::recording;
-use examples::scenario::{Command, Scenario};
+use examples::scenario::{Command, Scenario, numbered};
 use examples::simulate::{self, Line};
 use examples::timeline::Style;
 use failover_core::drive::Recording;
@@ -175,8 +175,8 @@ fn read(path: &Path) -> Result<Scenario, Problem> {
 fn client(arguments: &SimulateArguments, scenario: &Scenario) -> Result<Option<usize>, Problem> {
     match arguments.client {
         Some(client) if client >= scenario.clients => Err(Problem::BadInput(format!(
-            "--client {client}: clients are numbered from 0, up to {}",
-            scenario.clients - 1
+            "--client {client}: {}",
+            numbered(scenario.clients)
         ))),
         Some(client) => Ok(Some(client)),
         None => Ok((scenario.clients == 1).then_some(0)),

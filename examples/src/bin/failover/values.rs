@@ -1,5 +1,6 @@
 //! Values on the command line, read as in a file.
 
+use std::any::TypeId;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -44,14 +45,6 @@ pub(crate) fn limit(text: &str) -> Result<Limit, String> {
     read.map(|bound| bound.0).map_err(|error| error.to_string())
 }
 
-/// As it was typed, or nearly so.
-pub(crate) fn typed(duration: Duration) -> String {
-    match duration {
-        Duration::ZERO => "0s".to_string(),
-        other => format!("{other:?}"),
-    }
-}
-
 /// Reads a whole number that is not out of these bounds.
 pub(crate) fn whole<N: TryFrom<u64>>(
     bounds: RangeInclusive<u64>,
@@ -59,7 +52,12 @@ pub(crate) fn whole<N: TryFrom<u64>>(
     move |text| {
         let number = text.parse().ok().filter(|number| bounds.contains(number));
         let read = number.and_then(|number| N::try_from(number).ok());
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let too_large = digits && text.parse::<u64>().is_err();
         read.ok_or_else(|| match bounds.clone().into_inner() {
+            (least, most) if too_large => {
+                format!("it must be a whole number from {least} to {most}")
+            }
             (least, u64::MAX) => format!("it must be a whole number, {least} or more"),
             (least, most) if most == least + 1 => format!("it must be {least} or {most}"),
             (least, most) => format!("it must be a whole number from {least} to {most}"),
@@ -90,8 +88,8 @@ pub(crate) fn above_nothing(text: &str) -> Result<f64, String> {
     above.ok_or_else(|| "it must be a number above 0, such as 2000".to_string())
 }
 
-/// The same arguments, with a negative number after a flag taken as its value: so that the flag says
-/// what is wrong with it, and not that there is no flag of that name.
+/// The same arguments, with a negative number or time after a flag taken as its value: so that the flag
+/// says what is wrong with it, and not that there is no flag of that name.
 pub(crate) fn with_negative_numbers(command: Command) -> Command {
     let names: Vec<String> = command
         .get_subcommands()
@@ -99,7 +97,11 @@ pub(crate) fn with_negative_numbers(command: Command) -> Command {
         .collect();
     let command = command.mut_args(|argument| {
         let takes_one = argument.get_action().takes_values() && !argument.is_positional();
-        argument.allow_negative_numbers(takes_one)
+        let value = argument.get_value_parser().type_id();
+        let is_time = value == TypeId::of::<Duration>() || value == TypeId::of::<Jitter>();
+        argument
+            .allow_negative_numbers(takes_one)
+            .allow_hyphen_values(takes_one && is_time)
     });
     names.into_iter().fold(command, |command, name| {
         command.mut_subcommand(name, with_negative_numbers)

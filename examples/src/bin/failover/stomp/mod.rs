@@ -2,10 +2,12 @@
 
 mod talk;
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use examples::stomp::{AckMode, Credentials, Stomp, dialer};
+use examples::url_path;
 use failover_core::config::FailoverUri;
 use failover_core::directory::Endpoint;
 use failover_core::drive::Connector;
@@ -13,13 +15,13 @@ use failover_core::heartbeat::Heartbeat;
 use failover_core::link::{Late, LinkPolicy, Replay, Reply};
 use failover_core::messaging::Login;
 use failover_core::policy::{Limit, Limits, Policy, Reactions};
+use serde_json::json;
 use transport_tcp::TokioClock;
 
-use crate::Problem;
 use crate::messages::{self, MessageArguments};
-use crate::servers::refuse_path_of_bytes;
 use crate::stomp::talk::{refused, talk};
 use crate::values::{duration, whole};
+use crate::{Form, Problem};
 
 /// Send to and subscribe at STOMP 1.2 brokers (RabbitMQ, ActiveMQ, …), failing over while it runs.
 ///
@@ -127,7 +129,11 @@ fn header(text: &str) -> Result<(String, String), String> {
 }
 
 pub(crate) fn run(arguments: &StompArguments) -> Result<(), Problem> {
-    let (endpoints, policy) = deployment(&arguments.server)?;
+    let form = match arguments.common.json {
+        true => Form::Json,
+        false => Form::Text,
+    };
+    let (endpoints, policy) = deployment(&arguments.server, form)?;
     let credentials = arguments.login.as_ref().map(|login| Credentials {
         login: login.clone(),
         passcode: std::env::var("STOMP_PASSCODE").unwrap_or_default(),
@@ -161,14 +167,28 @@ pub(crate) fn run(arguments: &StompArguments) -> Result<(), Problem> {
 
 /// The brokers, and the policy: of a failover URI as it says, otherwise ours, which gives up at the start
 /// when nobody was there three times.
-fn deployment(servers: &[String]) -> Result<(Vec<Endpoint>, Policy), Problem> {
+fn deployment(servers: &[String], form: Form) -> Result<(Vec<Endpoint>, Policy), Problem> {
     if let [uri] = servers
         && uri.starts_with("failover:")
     {
         let uri: FailoverUri = uri.parse().map_err(|error| Problem::bad(&error))?;
-        uri.servers().iter().try_for_each(refuse_path_of_bytes)?;
-        let endpoints = uri.servers().iter().cloned().map(Endpoint::new).collect();
-        return Ok((endpoints, of_uri(&uri)?));
+        let mut notes = Vec::new();
+        let servers = uri.servers().iter().map(|url| {
+            let (url, note) = url_path::dropped(url).map_err(|error| Problem::bad(&error))?;
+            notes.extend(note);
+            Ok(Endpoint::new(url))
+        });
+        let endpoints = servers.collect::<Result<_, Problem>>()?;
+        let policy = of_uri(&uri)?;
+        let _ = notes.iter().try_for_each(|note| match form {
+            Form::Text => writeln!(io::stderr(), "failover: no equal: {note}"),
+            Form::Json => writeln!(
+                io::stderr(),
+                "{}",
+                json!({"event": "no-equal", "text": note})
+            ),
+        });
+        return Ok((endpoints, policy));
     }
     let start_up = Limits::UNLIMITED.sweeps(Limit::AtMost(3));
     let policy = Policy::builder().start_up_limits(start_up).build();

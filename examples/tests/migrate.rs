@@ -215,7 +215,8 @@ fn natss_options() {
     assert_eq!(deployment.directory().unwrap().iter().count(), 2);
     assert_eq!(policy.limits().per_endpoint, Limit::Unlimited);
     assert_eq!(policy.pace().cap, Duration::from_millis(1_500));
-    assert_eq!(notes.len(), 2);
+    assert_eq!(notes.len(), 3);
+    assert!(notes.iter().any(|note| note.starts_with("tls://")));
 }
 
 #[test]

@@ -170,6 +170,9 @@ pub(super) fn nats(text: &str) -> Result<Draft, MigrateError> {
             "ReconnectJitterMax: never existed in nats.go; here it bounds both jitters".into(),
         );
     }
+    if servers.iter().any(|server| server.scheme() == "tls") {
+        notes.push("tls://: a NATS server begins TLS after its first line; only a NATS client can dial it so, `cat`, `probe` and `bridge` cannot".into());
+    }
     if to.retry_on_failed_connect {
         notes.push("RetryOnFailedConnect: the connector goes on with the first connect; it hands out no connection meanwhile".into());
     }

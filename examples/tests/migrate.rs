@@ -158,13 +158,65 @@ fn activemqs_preferred_servers_are_a_tier() {
 }
 
 #[test]
+fn a_servers_own_timeout_is_its_deadline() {
+    let servers = |from, uri| {
+        let (deployment, _, notes) = read(from, uri);
+        let directory = deployment.directory().unwrap();
+        let servers: Vec<(String, Option<Duration>)> = directory
+            .iter()
+            .map(|(_, server)| (server.routes()[0].expose(), server.overrides().deadline))
+            .collect();
+        (servers, notes)
+    };
+    let secs = |secs| Some(Duration::from_secs(secs));
+    let nested =
+        "failover:(tcp://a:1?connectionTimeout=5000,tcp://b:2)?nested.connectionTimeout=2000";
+    let (two, notes) = servers(System::ActiveMq, nested);
+    let expected = [("tcp://a:1".into(), secs(5)), ("tcp://b:2".into(), secs(2))];
+    assert_eq!((two.as_slice(), notes.len()), (expected.as_slice(), 0));
+
+    let among = "failover:(ws://a:1/x?v=1&connectionTimeout=4000)";
+    let (one, _) = servers(System::ActiveMq, among);
+    assert_eq!(one, [("ws://a:1/x?v=1".into(), secs(4))]);
+
+    let (one, notes) = servers(System::ActiveMq, "failover:(tcp://a:1?connectionTimeout=0)");
+    assert_eq!(one, [("tcp://a:1".into(), None)]);
+    assert!(notes[0].contains("every dial has a deadline"), "{notes:?}");
+
+    let error = refused(
+        System::ActiveMq,
+        "failover:(tcp://a:1?connectionTimeout=5s)",
+    );
+    assert!(error.contains("milliseconds"), "{error}");
+}
+
+#[test]
+fn natss_pings_at_zero_and_below() {
+    let heartbeat = |options: &str| {
+        let (deployment, ..) = read(System::Nats, &format!("Servers=nats://a\n{options}"));
+        deployment.link().unwrap().heartbeat
+    };
+    for off in ["0", "0s", "-1", "-1s"] {
+        assert_eq!(heartbeat(&format!("PingInterval={off}")), None, "{off}");
+    }
+    assert_eq!(heartbeat("MaxPingsOut=0"), heartbeat(""));
+    assert_ne!(heartbeat("MaxPingsOut=1"), heartbeat(""));
+    let error = refused(System::Nats, "Servers=nats://a\nMaxPingsOut=-1");
+    assert!(
+        error.contains("takes every connection for stale"),
+        "{error}"
+    );
+}
+
+#[test]
 fn natss_options() {
     let text = "# ours\nServers = nats://a:4222, tls://b:4223\nMaxReconnect=-1\nReconnectWait=1s\nReconnectJitterMax=500ms\nDrainTimeout=30s\n";
     let (deployment, policy, notes) = read(System::Nats, text);
     assert_eq!(deployment.directory().unwrap().iter().count(), 2);
     assert_eq!(policy.limits().per_endpoint, Limit::Unlimited);
     assert_eq!(policy.pace().cap, Duration::from_millis(1_500));
-    assert_eq!(notes.len(), 2);
+    assert_eq!(notes.len(), 3);
+    assert!(notes.iter().any(|note| note.starts_with("tls://")));
 }
 
 #[test]

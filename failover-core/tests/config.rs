@@ -626,6 +626,35 @@ mod the_reference {
         }
     }
 
+    /// The words of a text that are spelt like a law's function.
+    fn checkers(text: &str) -> std::collections::BTreeSet<&str> {
+        let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+        words
+            .filter(|word| {
+                let number = word.strip_prefix('l').and_then(|rest| rest.get(..3));
+                number.is_some_and(|number| {
+                    number[..2].parse::<u8>().is_ok() && number.ends_with('_')
+                })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_page_of_the_laws_has_every_checker_and_says_which_are_in_all() {
+        let page = include_str!("../../docs/laws.md");
+        let code = include_str!("../src/testing/laws/mod.rs");
+        let (reexports, rest) = code.split_once("pub const ALL").unwrap();
+        let reexports = reexports.split_once("pub use").unwrap().1;
+        assert_eq!(checkers(page), checkers(reexports));
+
+        let rows = page.lines().filter(|line| line.contains("| `l"));
+        let in_all = rows.filter(|row| row.split('|').rev().nth(2) == Some(" yes "));
+        let in_all: std::collections::BTreeSet<&str> = in_all.flat_map(checkers).collect();
+        let all = checkers(rest.split_once("];").unwrap().0);
+        assert_eq!(all.len(), laws::ALL.len());
+        assert_eq!(in_all, all);
+    }
+
     #[test]
     fn the_pages_name_no_key_that_is_not_there() {
         let known = |table: &str| match table {

@@ -1,13 +1,14 @@
 //! Other systems' options as our TOML, and what has no equal.
 
 mod options;
+mod server;
 mod synapse;
 
 use std::fmt;
 
 use failover_core::config::{
     ConfigError, Deployment, EndpointForm, FailoverUri, LinkForm, PolicyForm, ServerForm, UriError,
-    UrlText, VERSION, Worded,
+    VERSION, Worded,
 };
 use failover_core::directory::{Url, UrlError};
 use failover_core::policy::PolicyError;
@@ -170,51 +171,6 @@ impl Draft {
         if !self.notes.contains(&note) {
             self.notes.push(note);
         }
-    }
-
-    /// Adds a server, with its scheme as one of ours.
-    fn server(&mut self, url: &Url) -> Result<&mut ServerForm<IgnoredTable>, MigrateError> {
-        let (scheme, port) = match url.scheme() {
-            "nats" => ("tcp", Some(4222)),
-            "http" => ("tcp", Some(80)),
-            "https" => ("tls", Some(443)),
-            "stomp" => ("tcp", Some(61_613)),
-            "ssl" | "stomp+ssl" | "nio+ssl" => ("tls", None),
-            "nio" | "auto" => ("tcp", None),
-            ours @ ("tcp" | "tls" | "ws" | "wss") => (ours, None),
-            other => {
-                let problem = format!("there is no transport for `{other}`");
-                return Err(MigrateError::input(url, problem));
-            }
-        };
-        let port = url.port().or(port).map(|port| format!(":{port}"));
-        let host = url.clone().without_userinfo();
-        let host = match (host.host().contains(':'), host.host()) {
-            (true, host) => format!("[{host}]"),
-            (false, host) => host.to_string(),
-        };
-        let user = url.userinfo().map(|user| format!("{}@", user.expose()));
-        let rest = match scheme {
-            "ws" | "wss" => url.rest(),
-            _ if url.rest().is_empty() => "",
-            _ => {
-                self.note(format!(
-                    "{}: path and query have no meaning over {scheme}",
-                    url.authority()
-                ));
-                ""
-            }
-        };
-        let text = format!(
-            "{scheme}://{}{host}{}{rest}",
-            user.unwrap_or_default(),
-            port.unwrap_or_default()
-        );
-        let mut server = ServerForm::default();
-        server.url = Some(UrlText(text.parse()?));
-        self.servers.push(server);
-        let last = self.servers.len() - 1;
-        Ok(&mut self.servers[last])
     }
 
     /// The file. It is read again and checked before it is given out.

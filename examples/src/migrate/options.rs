@@ -78,6 +78,19 @@ impl Line<'_> {
         duration.map_err(|_| self.wrong("a duration with its unit, such as 250ms, 2s or 2m"))
     }
 
+    /// Zero for what is below it, too.
+    fn interval(&self) -> Result<Duration, MigrateError> {
+        match self.value.strip_prefix('-') {
+            None if self.value == "0" => Ok(Duration::ZERO),
+            None => self.duration(),
+            Some("1") => Ok(Duration::ZERO),
+            Some(below) => match parse_duration(below) {
+                Ok(_) => Ok(Duration::ZERO),
+                Err(_) => self.duration(),
+            },
+        }
+    }
+
     fn millis(&self) -> Result<Duration, MigrateError> {
         self.whole().map(Duration::from_millis)
     }
@@ -123,8 +136,15 @@ pub(super) fn nats(text: &str) -> Result<Draft, MigrateError> {
             }
             "Timeout" => to.timeout = line.duration()?,
             "RetryOnFailedConnect" => to.retry_on_failed_connect = line.truth()?,
-            "PingInterval" => to.ping_interval = line.duration()?,
-            "MaxPingsOut" => to.max_pings_out = line.whole()?,
+            "PingInterval" => to.ping_interval = line.interval()?,
+            // 0 is the default, in nats.go; below, it takes every connection for stale.
+            "MaxPingsOut" if line.value == "0" => to.max_pings_out = Nats::default().max_pings_out,
+            "MaxPingsOut" => {
+                let number = line.value.parse();
+                to.max_pings_out = number.map_err(|_| {
+                    line.wrong("a whole number, 0 (the default) or more: below, nats.go takes every connection for stale")
+                })?;
+            }
             "ReconnectBufSize" => to.reconnect_buf_size = line.whole()?,
             "FlusherTimeout" | "DrainTimeout" | "SubChanLen" | "Verbose" | "Pedantic" | "Name"
             | "NoEcho" | "UseOldRequestStyle" | "Compression" | "InboxPrefix" => {
@@ -149,6 +169,9 @@ pub(super) fn nats(text: &str) -> Result<Draft, MigrateError> {
         notes.push(
             "ReconnectJitterMax: never existed in nats.go; here it bounds both jitters".into(),
         );
+    }
+    if servers.iter().any(|server| server.scheme() == "tls") {
+        notes.push("tls://: a NATS server begins TLS after its first line; only a NATS client can dial it so, `cat`, `probe` and `bridge` cannot".into());
     }
     if to.retry_on_failed_connect {
         notes.push("RetryOnFailedConnect: the connector goes on with the first connect; it hands out no connection meanwhile".into());

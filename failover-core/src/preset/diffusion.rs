@@ -17,7 +17,7 @@ use crate::preset::Preset;
 /// | `reconnect.timeout` | 60 s | `resume.window`, `limits.elapsed` of the same length, and `limits.turns` 1: it closes when no attempt fits into the window any more; 0: off, a loss closes |
 /// | `reconnect.strategy` | every 5 s | `resume.every` and `resume.first`; a strategy of your own: the delay hook |
 /// | `connectionTimeout` | 10 s | `deadline` |
-/// | `retry.attempts`, `retry.interval` | 0, 0 | `start_up_limits.sweeps` is attempts + 1; `pace` |
+/// | `retry.attempts`, `retry.interval` | 0, 0 | `start_up_limits.turns` is attempts + 1; `pace` |
 /// | recovery buffer | 256 messages (JavaScript), 10 000 (Java) | `link.replay` |
 /// | server's ping period | the server says | `link.heartbeat`: twice the period, none outstanding |
 ///
@@ -106,7 +106,8 @@ impl DiffusionReconnect {
 /// | `cascading` | false (here true) | `start`: cascade; false: first only |
 /// | `loadBalancing` | false | `order.walk`: shuffled at each loss; false: rotate |
 /// | `connectionTimeout` | 10 s, over the whole cascade | `deadline`, and `start_up_limits.elapsed` |
-/// | `retry.attempts`, `retry.interval` | 0, 0 | `start_up_limits.sweeps` is attempts + 1 |
+/// | `retry.attempts` | 0 | `start_up_limits.sweeps` is attempts + 1; without `cascading` it is `turns` |
+/// | `retry.interval` | 0 | none: between passes our default waits |
 ///
 /// The lost server stays where the list or the shuffle has it. What is waited between the servers
 /// and at the end of the list is specified nowhere in Diffusion; here it is our default: none

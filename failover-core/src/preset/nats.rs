@@ -25,7 +25,8 @@ use crate::preset::{Preset, at_most};
 /// | `CustomReconnectDelayCB` | none | `pace.custom`, and the delay hook |
 /// | `Timeout` | 2 s | `deadline` |
 /// | `RetryOnFailedConnect` | false | `start_up_limits`: one sweep; true: as `limits` |
-/// | `PingInterval`, `MaxPingsOut` | 2 min, 2 | `link.heartbeat`: watch; 0 or less: off |
+/// | `PingInterval` | 2 min | `link.heartbeat`: watch; zero: off |
+/// | `MaxPingsOut` | 2 | `link.heartbeat`: watch; 0 allows none here, where nats.go takes its default |
 /// | `ReconnectBufSize` | 8 MiB | `link.outbox`: keep; −1: off; 0: the default |
 ///
 /// One wait per sweep, and the loss counts as the lost server's turn: with three servers s2 and s3

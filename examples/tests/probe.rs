@@ -239,7 +239,7 @@ fn bad_arguments_are_named_and_exit_with_2() {
         ),
         (
             "tcp://h:1 --deadline 1us",
-            "--deadline 1µs is below a millisecond",
+            "--deadline 1us is below a millisecond",
         ),
     ] {
         let all: Vec<&str> = ["probe"]

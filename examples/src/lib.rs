@@ -24,6 +24,7 @@ pub mod policy_file;
 pub mod probe;
 pub mod recording;
 mod registry;
+mod roster;
 pub mod scenario;
 pub mod simulate;
 pub mod stomp;

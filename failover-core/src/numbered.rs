@@ -16,6 +16,12 @@ pub(crate) struct Numbered<N, V> {
     len: usize,
 }
 
+impl<N: Copy + Ord, V> Default for Numbered<N, V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<N: Copy + Ord, V> Numbered<N, V> {
     pub(crate) const fn new() -> Self {
         Self {

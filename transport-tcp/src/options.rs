@@ -150,6 +150,7 @@ impl TcpOptions {
     }
 
     /// What needs no connect: said before any layer above writes, and not to a peer that refuses.
+    #[inline]
     fn set_up(&self, stream: &TcpStream) -> io::Result<()> {
         if self.nagle == Nagle::Off {
             stream.set_nodelay(true)?;
@@ -161,6 +162,7 @@ impl TcpOptions {
         self.bound_silence(stream)
     }
 
+    #[inline]
     fn socket(&self, address: SocketAddr) -> io::Result<Socket> {
         let socket = non_blocking(Domain::for_address(address))?;
         // Before the connect: the window scale is agreed there.
@@ -178,6 +180,7 @@ impl TcpOptions {
     }
 
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
+    #[inline]
     fn bind_interface(&self, socket: &Socket) -> io::Result<()> {
         let Some(name) = &self.interface else {
             return Ok(());
@@ -194,6 +197,7 @@ impl TcpOptions {
     }
 
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
+    #[inline]
     fn bound_silence(&self, stream: &TcpStream) -> io::Result<()> {
         match self.user_timeout {
             Some(after) => SockRef::from(stream).set_tcp_user_timeout(Some(after)),
@@ -214,6 +218,7 @@ impl Default for TcpOptions {
 }
 
 /// A socket that blocks nobody, in one call where the system has one.
+#[inline]
 fn non_blocking(domain: Domain) -> io::Result<Socket> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     return Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP));
@@ -246,6 +251,7 @@ async fn connected(socket: Socket, address: SocketAddr) -> io::Result<TcpStream>
 }
 
 /// Whether a connect goes on, and the socket tells its end.
+#[inline]
 fn is_under_way(error: &io::Error) -> bool {
     #[cfg(unix)]
     return error.raw_os_error() == Some(libc::EINPROGRESS);
@@ -315,6 +321,7 @@ impl KeepAlive {
             .saturating_add(self.interval.saturating_mul(self.probes))
     }
 
+    #[inline]
     fn to_socket2(self) -> TcpKeepalive {
         let second = Duration::from_secs(1);
         let keepalive = TcpKeepalive::new()

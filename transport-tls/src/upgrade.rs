@@ -1,6 +1,5 @@
 //! TLS that begins later: after words in clear text.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -56,7 +55,8 @@ pub enum Offer<L> {
 ///
 /// TLS is required, unless [`or_plain`](Self::or_plain) says otherwise: a server that offers none is
 /// refused, because the offer itself is not protected. And once a server has been reached over TLS it
-/// must be so ever after (told by host and port, for as long as this dialer or a clone lives).
+/// must be so ever after (told by host and port, for as long as this dialer or a clone lives; of more than 4096
+/// such servers the one is forgotten that was reached longest ago).
 ///
 /// # Cancel safety
 /// Dropping the dial closes the connection, in the prelude and in the handshake.
@@ -93,8 +93,7 @@ pub struct Upgrade<D, P> {
     prelude: P,
     client: TlsClient,
     plain: Plain,
-    /// Host and port of servers that were reached over TLS.
-    protected: Arc<Mutex<BTreeSet<String>>>,
+    protected: Arc<Mutex<Protected>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,14 +124,39 @@ impl<D, P> Upgrade<D, P> {
     }
 
     fn is_protected(&self, to: &Target) -> bool {
-        self.protected().contains(&to.url().authority())
+        self.protected().holds(&to.url().authority())
     }
 
-    fn protected(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        // A set is always whole.
+    fn protected(&self) -> MutexGuard<'_, Protected> {
+        // The list is always whole.
         self.protected
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Host and port of servers that were reached over TLS, the latest last.
+#[derive(Default)]
+struct Protected(Vec<String>);
+
+/// So many are remembered.
+const MOST: usize = 4096;
+
+impl Protected {
+    #[inline]
+    fn holds(&self, server: &str) -> bool {
+        self.0.iter().any(|known| known == server)
+    }
+
+    fn add(&mut self, server: String) {
+        if let Some(at) = self.0.iter().position(|known| *known == server) {
+            self.0[at..].rotate_left(1);
+            return;
+        }
+        if self.0.len() == MOST {
+            self.0.remove(0);
+        }
+        self.0.push(server);
     }
 }
 
@@ -162,7 +186,7 @@ where
         match offer.map_err(UpgradeError::Prelude)? {
             Offer::Tls(learned) => {
                 let stream = self.client.handshake(stream, to, cx).await?;
-                self.protected().insert(to.url().authority());
+                self.protected().add(to.url().authority());
                 cx.learn(Security::Tls);
                 Ok(Upgraded {
                     stream: MaybeTls::Tls(Box::new(stream)),
@@ -439,5 +463,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin, L: Unpin> AsyncWrite for Upgraded<S, L> 
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_protected_servers_the_one_reached_longest_ago_is_forgotten() {
+        let mut protected = Protected::default();
+        for server in 0..MOST {
+            protected.add(server.to_string());
+        }
+        protected.add("0".to_string());
+        protected.add("one more".to_string());
+        assert!(protected.holds("0") && protected.holds("2") && protected.holds("one more"));
+        assert!(!protected.holds("1"));
+        assert_eq!(protected.0.len(), MOST);
     }
 }

@@ -24,6 +24,7 @@ pub use self::dialer::dialer;
 pub use self::error::MqttError;
 pub use self::protocol::{Credentials, Mqtt};
 pub use self::session::MqttSession;
+use self::subscriptions::Subscription;
 
 /// The quality of service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,8 +116,12 @@ pub fn subscribe(
     if !topic::is_filter(filter) {
         return Err(MqttError::NoFilter(filter.to_string()));
     }
+    let subscription = Subscription {
+        filter: filter.to_string(),
+        qos,
+    };
     let subscriptions = link.protocol().subscriptions();
-    let reader = subscriptions.add(filter, qos, room, link.waker());
+    let reader = subscriptions.add(subscription, room, link.waker());
     link.nudge();
     Ok(reader)
 }

@@ -8,7 +8,7 @@ use failover_core::messaging::{Decoded, Echo, Heard, Passage, Session};
 
 use crate::mqtt::error::MqttError;
 use crate::mqtt::packet::{self, Delivery, Dup, Packet, PacketId, Retain};
-use crate::mqtt::subscriptions::{NoRoom, Subscriptions};
+use crate::mqtt::subscriptions::{NoRoom, Subscriptions, deliver, wanted};
 use crate::mqtt::{Incoming, Publish, Qos};
 
 /// One connection: what this broker knows of us, and what it has not acknowledged.
@@ -17,7 +17,7 @@ pub struct MqttSession {
     subscriptions: Subscriptions,
     /// The filters that this broker knows, and with which quality.
     told: BTreeMap<String, Qos>,
-    /// How often the subscriptions had changed when they were told.
+    /// The version of the subscriptions that was told.
     seen: Option<u64>,
     /// What is to be acknowledged, by the numbers on the wire.
     awaited: BTreeMap<PacketId, Awaited>,
@@ -120,8 +120,7 @@ impl MqttSession {
             retained: delivery.retain == Retain::Yes,
             again: delivery.dup == Dup::Yes,
         };
-        let subscriptions = self.subscriptions.lock();
-        subscriptions.deliver(&incoming, &mut self.have_it)?;
+        deliver(&self.subscriptions.lock(), &incoming, &mut self.have_it)?;
         self.have_it.clear();
         self.owed.extend(delivery.id);
         Ok(())
@@ -203,13 +202,13 @@ impl Session for MqttSession {
             packet::puback(id, out);
         }
         let wanted = {
-            let mut subscriptions = self.subscriptions.lock();
-            let changes = subscriptions.tidy();
-            if self.seen == Some(changes) {
+            let subscriptions = self.subscriptions.look();
+            let version = subscriptions.version();
+            if self.seen == Some(version) {
                 return;
             }
-            self.seen = Some(changes);
-            subscriptions.wanted()
+            self.seen = Some(version);
+            wanted(&subscriptions)
         };
         let told = std::mem::take(&mut self.told);
         for filter in told.keys().filter(|filter| !wanted.contains_key(*filter)) {

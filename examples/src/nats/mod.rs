@@ -20,6 +20,7 @@ pub use self::error::NatsError;
 pub use self::policy::policy;
 pub use self::protocol::{Credentials, Nats};
 pub use self::session::NatsSession;
+use self::subscriptions::Subscription;
 
 /// What is published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +85,7 @@ pub fn subscribe(
         return Err(NatsError::NoSubject(subject.to_string()));
     }
     let subscriptions = link.protocol().subscriptions();
-    let reader = subscriptions.add(subject, room, link.waker());
+    let reader = subscriptions.add(Subscription::to(subject), room, link.waker());
     link.nudge();
     Ok(reader)
 }

@@ -1,6 +1,5 @@
 //! One connection.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,8 +9,9 @@ use failover_core::messaging::{Decoded, Echo, Heard, Passage, Session};
 
 use crate::nats::error::NatsError;
 use crate::nats::parse::{self, Message, Op};
-use crate::nats::subscriptions::{ANSWERS, Subscriptions};
+use crate::nats::subscriptions::{ANSWERS, Subscriptions, deliver};
 use crate::nats::{Incoming, Kind, Publish};
+use crate::roster::Told;
 
 /// One connection: what this server knows of us.
 #[derive(Debug)]
@@ -19,12 +19,20 @@ pub struct NatsSession {
     subscriptions: Subscriptions,
     inbox: String,
     max_payload: Arc<AtomicUsize>,
+    answers: Answers,
     /// The subscriptions that this server knows.
-    told: BTreeSet<u64>,
+    told: Told,
     /// Its pings that are not answered.
     owed: usize,
     /// The servers that it named in its greeting, until they are told.
     servers: Vec<String>,
+}
+
+/// Whether this server knows where answers come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answers {
+    Untold,
+    Told,
 }
 
 impl NatsSession {
@@ -38,7 +46,8 @@ impl NatsSession {
             subscriptions,
             inbox,
             max_payload,
-            told: BTreeSet::new(),
+            answers: Answers::Untold,
+            told: Told::default(),
             owed: 0,
             servers,
         }
@@ -56,7 +65,8 @@ impl NatsSession {
             if let Some(number) = number.and_then(|number| number.parse().ok()) {
                 heard.reply(MessageId::new(number), incoming);
             }
-        } else if let Some(subject) = self.subscriptions.lock().deliver(message.sid, incoming) {
+        } else if let Some(subject) = deliver(&mut self.subscriptions.lock(), message.sid, incoming)
+        {
             heard.error(NatsError::SlowConsumer { subject });
         }
     }
@@ -134,23 +144,18 @@ impl Session for NatsSession {
         for _ in 0..std::mem::take(&mut self.owed) {
             out.extend_from_slice(b"PONG\r\n");
         }
-        if self.told.insert(ANSWERS) {
+        if self.answers == Answers::Untold {
+            self.answers = Answers::Told;
             out.extend_from_slice(format!("SUB {}* {ANSWERS}\r\n", self.inbox).as_bytes());
         }
-        let mut subscriptions = self.subscriptions.lock();
-        subscriptions.live.retain(|_, one| !one.feed.is_ended());
-        for (sid, one) in &subscriptions.live {
-            if self.told.insert(*sid) {
-                out.extend_from_slice(format!("SUB {} {sid}\r\n", one.subject).as_bytes());
-            }
+        let subscriptions = self.subscriptions.look();
+        for one in self.told.begun(&subscriptions) {
+            let (subject, sid) = (&one.what.subject, ANSWERS + one.number);
+            out.extend_from_slice(format!("SUB {subject} {sid}\r\n").as_bytes());
         }
-        self.told.retain(|sid| {
-            let stays = *sid == ANSWERS || subscriptions.live.contains_key(sid);
-            if !stays {
-                out.extend_from_slice(format!("UNSUB {sid}\r\n").as_bytes());
-            }
-            stays
-        });
+        for number in self.told.ended(&subscriptions) {
+            out.extend_from_slice(format!("UNSUB {}\r\n", ANSWERS + number).as_bytes());
+        }
     }
 
     fn ping(&mut self, out: &mut Vec<u8>) -> Echo {

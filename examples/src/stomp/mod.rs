@@ -21,6 +21,7 @@ pub use self::dialer::dialer;
 pub use self::error::StompError;
 pub use self::protocol::{Credentials, Stomp};
 pub use self::session::StompSession;
+use self::subscriptions::Subscription;
 pub use self::subscriptions::{Redelivered, Token};
 
 /// What is sent.
@@ -157,10 +158,12 @@ pub fn subscribe(
     if what.destination.is_empty() {
         return Err(StompError::NoDestination);
     }
-    let reader = link
-        .protocol()
-        .subscriptions()
-        .add(what, room, link.waker());
+    let subscription = Subscription {
+        asked: what,
+        nudge: link.waker(),
+    };
+    let subscriptions = link.protocol().subscriptions();
+    let reader = subscriptions.add(subscription, room, link.waker());
     link.nudge();
     Ok(reader)
 }

@@ -1,11 +1,10 @@
 //! One connection.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use failover_core::link::MessageId;
 use failover_core::messaging::{Decoded, Heard, Passage, Session};
 
+use crate::roster::Told;
 use crate::stomp::error::StompError;
 use crate::stomp::frame::{Frame, Parser, beats, write};
 use crate::stomp::subscriptions::{Subscriptions, Verdicts};
@@ -17,7 +16,7 @@ pub struct StompSession {
     subscriptions: Subscriptions,
     parser: Parser,
     /// The subscriptions that this broker knows.
-    told: BTreeSet<u64>,
+    told: Told,
     verdicts: Verdicts,
 }
 
@@ -32,7 +31,7 @@ impl StompSession {
         Self {
             subscriptions,
             parser: Parser::default(),
-            told: BTreeSet::new(),
+            told: Told::default(),
             verdicts: Verdicts::default(),
         }
     }
@@ -99,32 +98,30 @@ impl Session for StompSession {
     }
 
     fn control(&mut self, out: &mut Vec<u8>) {
-        let mut subscriptions = self.subscriptions.lock();
-        subscriptions.live.retain(|_, one| !one.feed.is_ended());
-        for (id, one) in &subscriptions.live {
-            if self.told.insert(*id) {
-                let id = id.to_string();
-                let ours = [
-                    ("id", id.as_str()),
-                    ("destination", one.what.destination.as_str()),
-                    ("ack", one.what.ack.as_str()),
-                ];
-                let theirs = one.what.headers.iter();
-                let theirs = theirs.map(|(name, value)| (name.as_str(), value.as_str()));
-                write("SUBSCRIBE", ours.into_iter().chain(theirs), b"", out);
-            }
+        let subscriptions = self.subscriptions.look();
+        for one in self.told.begun(&subscriptions) {
+            let (id, asked) = (one.number.to_string(), &one.what.asked);
+            let ours = [
+                ("id", id.as_str()),
+                ("destination", asked.destination.as_str()),
+                ("ack", asked.ack.as_str()),
+            ];
+            let theirs = asked.headers.iter();
+            let theirs = theirs.map(|(name, value)| (name.as_str(), value.as_str()));
+            write("SUBSCRIBE", ours.into_iter().chain(theirs), b"", out);
         }
         // A broker may refuse an acknowledgement for a subscription that has ended.
         for verdict in self.verdicts.take() {
             write(verdict.command, [("id", verdict.ack.as_str())], b"", out);
         }
-        self.told.retain(|id| {
-            let stays = subscriptions.live.contains_key(id);
-            if !stays {
-                write("UNSUBSCRIBE", [("id", id.to_string().as_str())], b"", out);
-            }
-            stays
-        });
+        for number in self.told.ended(&subscriptions) {
+            write(
+                "UNSUBSCRIBE",
+                [("id", number.to_string().as_str())],
+                b"",
+                out,
+            );
+        }
     }
 
     fn beat(&mut self, out: &mut Vec<u8>) {
@@ -146,17 +143,14 @@ fn deliver(
 ) -> Result<Delivery, StompError> {
     let id = frame.demand("subscription")?;
     let subscriptions = subscriptions.lock();
-    let subscription = id
-        .parse()
-        .ok()
-        .and_then(|id: u64| subscriptions.live.get(&id));
+    let subscription = id.parse().ok().and_then(|id: u64| subscriptions.get(id));
     let Some(subscription) = subscription else {
         return Ok(Delivery::Done);
     };
-    let token = match subscription.what.ack {
+    let token = match subscription.what.asked.ack {
         AckMode::Auto => None,
         AckMode::Client | AckMode::ClientIndividual => {
-            Some(subscription.token(frame.demand("ack")?, verdicts))
+            Some(subscription.what.token(frame.demand("ack")?, verdicts))
         }
     };
     let headers = frame.headers.iter();

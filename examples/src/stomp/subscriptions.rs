@@ -1,46 +1,20 @@
-//! Who is subscribed to what: it lasts from connection to connection.
+//! Who is subscribed to what, and how messages are acknowledged.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Waker;
 
-use failover_core::messaging::{Feed, Inbox, Room, inbox};
 use thiserror::Error;
 
+use crate::roster::Roster;
 use crate::stomp::{Incoming, Subscribe};
 
-/// Who is subscribed to what. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Subscriptions(Arc<Mutex<Inside>>);
-
-#[derive(Debug, Default)]
-pub(super) struct Inside {
-    /// How many there ever were.
-    count: u64,
-    pub(super) live: BTreeMap<u64, Subscription>,
-}
+pub(super) type Subscriptions = Roster<Subscription, Incoming>;
 
 #[derive(Debug)]
 pub(super) struct Subscription {
-    pub(super) what: Subscribe,
-    pub(super) feed: Feed<Incoming>,
-    nudge: Waker,
-}
-
-impl Subscriptions {
-    pub(super) fn add(&self, what: Subscribe, room: Room, nudge: Waker) -> Inbox<Incoming> {
-        let (feed, reader) = inbox(room, nudge.clone());
-        let mut inside = self.lock();
-        inside.count += 1;
-        let id = inside.count;
-        inside.live.insert(id, Subscription { what, feed, nudge });
-        reader
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, Inside> {
-        // Each change is a whole one.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    pub(super) asked: Subscribe,
+    /// Woken when there is an acknowledgement to write.
+    pub(super) nudge: Waker,
 }
 
 impl Subscription {

@@ -8,7 +8,9 @@ use std::vec::Vec;
 
 use thiserror::Error;
 
-use crate::directory::{Directory, Endpoint, Origin, Target, UrlProblem, identity, traits};
+use crate::directory::{
+    Directory, Endpoint, Origin, SecurityOf, Target, UrlProblem, identity, traits,
+};
 use crate::endpoint::{EndpointId, Security};
 use crate::machine::Change;
 use crate::policy::{Admission, AdmitAsked, Hooks};
@@ -176,11 +178,22 @@ impl Directory {
         security: impl Fn(&Target) -> Security,
         hooks: &mut dyn Hooks,
     ) -> Learned {
+        self.merge(teacher, list, learner, &security, hooks)
+    }
+
+    fn merge(
+        &mut self,
+        teacher: &Target,
+        list: &[String],
+        learner: &Learner,
+        security: SecurityOf<'_>,
+        hooks: &mut dyn Hooks,
+    ) -> Learned {
         let mut learned = Learned::default();
         let mut named = BTreeSet::new();
         let mut new = Vec::new();
         for address in list {
-            match self.check_learned(address, teacher, &security, &mut named) {
+            match self.check_learned(address, teacher, security, &mut named) {
                 Ok(Some(endpoint)) => new.push(endpoint),
                 Ok(None) => {}
                 Err(refused) => learned.refused.push(refused),
@@ -203,7 +216,7 @@ impl Directory {
                 RefusedBecause::NotAdmitted
             } else {
                 let (id, endpoint) = self.insert(endpoint, Origin::Learned);
-                let traits = traits(id, &endpoint, &security);
+                let traits = traits(id, &endpoint, security);
                 learned.changes.push(Change::Add(traits));
                 continue;
             };
@@ -217,7 +230,7 @@ impl Directory {
         &self,
         address: &str,
         teacher: &Target,
-        security: impl Fn(&Target) -> Security,
+        security: SecurityOf<'_>,
         named: &mut BTreeSet<String>,
     ) -> Result<Option<Endpoint>, Refused> {
         let origin = teacher.url();

@@ -67,12 +67,19 @@ pub enum Origin {
     Learned,
 }
 
+/// The security of each route, as the dialer tells it.
+type SecurityOf<'a> = &'a dyn Fn(&Target) -> Security;
+
 impl Directory {
     /// The directory of these endpoints.
     ///
     /// # Errors
     /// When two endpoints have one name or one first URL, or an endpoint has too many routes.
     pub fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Result<Self, DirectoryError> {
+        Self::of(endpoints.into_iter().collect())
+    }
+
+    fn of(endpoints: Vec<Endpoint>) -> Result<Self, DirectoryError> {
         let mut directory = Self::default();
         for endpoint in checked(endpoints)? {
             directory.insert(endpoint, Origin::Configured);
@@ -113,8 +120,12 @@ impl Directory {
 
     /// What the machine needs to know of each endpoint; `security` answers for each route.
     pub fn traits(&self, security: impl Fn(&Target) -> Security) -> Vec<Traits> {
+        self.traits_of_all(&security)
+    }
+
+    fn traits_of_all(&self, security: SecurityOf<'_>) -> Vec<Traits> {
         self.iter()
-            .map(|(id, endpoint)| traits(id, endpoint, &security))
+            .map(|(id, endpoint)| traits(id, endpoint, security))
             .collect()
     }
 
@@ -128,11 +139,19 @@ impl Directory {
         endpoint: Endpoint,
         security: impl Fn(&Target) -> Security,
     ) -> Result<Change, DirectoryError> {
+        self.add_one(endpoint, &security)
+    }
+
+    fn add_one(
+        &mut self,
+        endpoint: Endpoint,
+        security: SecurityOf<'_>,
+    ) -> Result<Change, DirectoryError> {
         let present = self.iter().map(|(_, endpoint)| Endpoint::clone(endpoint));
-        let mut all = checked(present.chain([endpoint]))?;
+        let mut all = checked(present.chain([endpoint]).collect())?;
         let endpoint = all.pop().ok_or(DirectoryError::Empty)?;
         let (id, endpoint) = self.insert(endpoint, Origin::Configured);
-        Ok(Change::Add(traits(id, &endpoint, &security)))
+        Ok(Change::Add(traits(id, &endpoint, security)))
     }
 
     /// Removes an endpoint, and says what the machine is to be told; nothing for an unknown id.
@@ -153,6 +172,14 @@ impl Directory {
         endpoints: impl IntoIterator<Item = Endpoint>,
         security: impl Fn(&Target) -> Security,
     ) -> Result<Vec<Change>, DirectoryError> {
+        self.replace_all(endpoints.into_iter().collect(), &security)
+    }
+
+    fn replace_all(
+        &mut self,
+        endpoints: Vec<Endpoint>,
+        security: SecurityOf<'_>,
+    ) -> Result<Vec<Change>, DirectoryError> {
         let endpoints = checked(endpoints)?;
         let mut stay = BTreeSet::new();
         let mut anew = BTreeSet::new();
@@ -172,7 +199,7 @@ impl Directory {
                 None => {
                     anew.extend(old);
                     let (id, endpoint) = self.insert(endpoint, Origin::Configured);
-                    changes.push(Change::Add(traits(id, &endpoint, &security)));
+                    changes.push(Change::Add(traits(id, &endpoint, security)));
                     id
                 }
             };
@@ -209,7 +236,7 @@ impl Directory {
 }
 
 /// The same endpoints, if none is there twice and none has too many routes.
-fn checked(endpoints: impl IntoIterator<Item = Endpoint>) -> Result<Vec<Endpoint>, DirectoryError> {
+fn checked(endpoints: Vec<Endpoint>) -> Result<Vec<Endpoint>, DirectoryError> {
     let mut names = BTreeSet::new();
     let mut urls = BTreeSet::new();
     let mut list = Vec::new();
@@ -275,11 +302,7 @@ fn is_same(a: &Endpoint, b: &Endpoint) -> bool {
     a.overrides() == b.overrides() && routes.eq(b.routes().iter().map(address))
 }
 
-fn traits(
-    id: EndpointId,
-    endpoint: &Arc<Endpoint>,
-    security: impl Fn(&Target) -> Security,
-) -> Traits {
+fn traits(id: EndpointId, endpoint: &Arc<Endpoint>, security: SecurityOf<'_>) -> Traits {
     let overrides = endpoint.overrides();
     let mut traits = Traits::new(id)
         .tier(overrides.tier)

@@ -1,6 +1,5 @@
 //! Control from elsewhere: a cloneable handle.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::string::String;
@@ -16,6 +15,7 @@ use crate::drive::recorder::{Flight, Recorded, Recording};
 use crate::drive::report::{Counters, Reports, Snapshot};
 use crate::drive::share::HeldBy;
 use crate::machine::CloseReason;
+use crate::numbered::Numbered;
 use crate::time::Time;
 
 /// Controls a connector from elsewhere. Clones control the same one.
@@ -234,7 +234,7 @@ pub struct Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.shared.with(|inside| inside.watchers.remove(&self.id));
+        self.shared.with(|inside| inside.watchers.remove(self.id));
     }
 }
 
@@ -377,7 +377,7 @@ pub(crate) struct Inside {
     version: u64,
     /// How many watches there ever were.
     watches: u64,
-    watchers: BTreeMap<u64, Waker>,
+    watchers: Numbered<u64, Waker>,
     pub(crate) counters: Counters,
     pub(crate) reports: Reports,
 }
@@ -484,7 +484,7 @@ impl Shared {
             anybody.then(|| core::mem::take(&mut inside.watchers))
         });
         // Woken after the lock is released.
-        for watcher in watchers.into_iter().flat_map(BTreeMap::into_values) {
+        for watcher in watchers.into_iter().flat_map(|mut all| all.take_all()) {
             watcher.wake();
         }
     }

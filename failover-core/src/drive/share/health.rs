@@ -11,6 +11,7 @@ use std::vec::Vec;
 
 use crate::drive::clock::Clock;
 use crate::drive::share::locked;
+use crate::numbered::Numbered;
 use crate::time::Time;
 
 /// What connectors of one process know of endpoints together. Clones are the same knowledge.
@@ -53,7 +54,7 @@ struct Book {
     version: u64,
     endpoints: BTreeMap<String, Entry>,
     last_reader: u64,
-    readers: BTreeMap<u64, Waker>,
+    readers: Numbered<u64, Waker>,
 }
 
 /// The last news of an endpoint.
@@ -164,9 +165,9 @@ impl Reader {
         let now = (self.health.inside.now)();
         let (id, seen) = (self.id, self.seen);
         let (news, seen) = locked(&self.health.inside.book, |book| {
-            match book.readers.get_mut(&id) {
+            match book.readers.get_mut(id) {
                 Some(waker) => waker.clone_from(reader),
-                None => drop(book.readers.insert(id, reader.clone())),
+                None => book.readers.insert(id, reader.clone()),
             }
             if book.version == seen {
                 return (Vec::new(), seen);
@@ -248,13 +249,13 @@ impl Reader {
 
     /// Notes news and wakes the others, if it is news.
     fn tell(&self, name: &str, state: State, is_news: impl Fn(&Entry) -> bool) -> Option<u64> {
-        let (version, wakers) = locked(&self.health.inside.book, |book| {
+        let (version, mut wakers) = locked(&self.health.inside.book, |book| {
             if book
                 .endpoints
                 .get(name)
                 .is_some_and(|entry| !is_news(entry))
             {
-                return (None, BTreeMap::new());
+                return (None, Numbered::new());
             }
             book.version += 1;
             let (version, by) = (book.version, self.id);
@@ -263,13 +264,13 @@ impl Reader {
             book.forget_the_oldest();
             let mut wakers = core::mem::take(&mut book.readers);
             // Its own waker stays: it knows.
-            if let Some(own) = wakers.remove(&self.id) {
+            if let Some(own) = wakers.remove(self.id) {
                 book.readers.insert(self.id, own);
             }
             (Some(version), wakers)
         });
         // Woken after the lock is released.
-        for waker in wakers.into_values() {
+        for waker in wakers.take_all() {
             waker.wake();
         }
         version
@@ -291,7 +292,7 @@ impl Book {
 impl Drop for Reader {
     fn drop(&mut self) {
         locked(&self.health.inside.book, |book| {
-            book.readers.remove(&self.id)
+            book.readers.remove(self.id)
         });
     }
 }

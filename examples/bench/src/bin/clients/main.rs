@@ -25,7 +25,7 @@ Parts (default: all but the last):
   old      the same, connections of 1.5 s
   frozen   SIGSTOP of the connected node to the next message, heartbeat 1 s
   dark     all nodes killed for 5 to 7 s, one comes back
-  publish  messages of 128 B a second
+  publish  messages of 128 B a second, without subscriptions and beside a thousand idle ones
   memory   an idle client, PSS: a program of its own each (idle_ours, idle_async_nats, idle_bare beside this one)
   memory-cold
            the same, the system's memory of all files emptied before each start; as root

@@ -1,9 +1,11 @@
-//! Messages of 128 bytes a second, to one node.
+//! Messages of 128 bytes a second, to one node, without subscriptions and beside many.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use examples::nats::{Publish, policy};
+use examples::nats::{Publish, policy, subscribe};
+use failover_core::messaging::Room;
 use failover_bench::process::cpu;
 
 use crate::cluster::Cluster;
@@ -16,8 +18,20 @@ const ROUNDS: usize = 9;
 /// Nobody reads it.
 const SUBJECT: &str = "rate";
 
-/// Pairs, their order turned each time.
+/// How many subscriptions the client has, to which nothing comes, the second time.
+const SUBSCRIPTIONS: usize = 1000;
+const ROOM: Room = Room {
+    items: 1024,
+    bytes: 1 << 20,
+};
+
 pub(crate) fn measure(cluster: &mut Cluster) -> Outcome {
+    measure_beside(cluster, 0)?;
+    measure_beside(cluster, SUBSCRIPTIONS)
+}
+
+/// Pairs, their order turned each time.
+fn measure_beside(cluster: &mut Cluster, subscriptions: usize) -> Outcome {
     cluster.start_all()?;
     let server = cluster.addresses()[0];
     let (mut ratios, mut rates, mut costs) = (vec![], [vec![], vec![]], [vec![], vec![]]);
@@ -26,7 +40,7 @@ pub(crate) fn measure(cluster: &mut Cluster) -> Outcome {
         for turn in 0..2 {
             let which = (round + turn) % 2;
             let who = [Who::Ours, Who::AsyncNats][which];
-            let (took, used) = block_on(publish(who, server))?;
+            let (took, used) = block_on(publish(who, server, subscriptions))?;
             pair[which] = f64::from(MESSAGES) / took.as_secs_f64();
             rates[which].push(pair[which] / 1e6);
             costs[which].push(used.as_secs_f64() * 1e9 / f64::from(MESSAGES));
@@ -35,8 +49,12 @@ pub(crate) fn measure(cluster: &mut Cluster) -> Outcome {
     }
     let ratio = median(&ratios);
     let said = |figures: &[f64]| format!("{:.2} million/s", median(figures));
+    let beside = match subscriptions {
+        0 => String::new(),
+        some => format!(" beside {some} idle subscriptions"),
+    };
     row(
-        &format!("publish {MESSAGES} messages of 128 B and flush, median of {ROUNDS}"),
+        &format!("publish {MESSAGES} messages of 128 B and flush{beside}, median of {ROUNDS}"),
         [&said(&rates[0]), &said(&rates[1]), ""],
         Some(goal(
             &format!("ratio in pairs ≥ 0.8: {ratio:.2}"),
@@ -52,11 +70,17 @@ pub(crate) fn measure(cluster: &mut Cluster) -> Outcome {
     Ok(())
 }
 
-async fn publish(who: Who, server: std::net::SocketAddr) -> Outcome<(Duration, Duration)> {
+async fn publish(
+    who: Who,
+    server: SocketAddr,
+    subscriptions: usize,
+) -> Outcome<(Duration, Duration)> {
     let payload = Bytes::from(vec![b'x'; 128]);
     match who {
         Who::Ours | Who::OursGentle => {
             let link = ours(&[server], policy())?;
+            let idle = (0..subscriptions).map(|n| subscribe(&link, &format!("idle.{n}"), ROOM));
+            let _idle = idle.collect::<Result<Vec<_>, _>>()?;
             link.flush().await?;
             let (began, before) = (Instant::now(), cpu()?);
             for _ in 0..MESSAGES {
@@ -67,6 +91,10 @@ async fn publish(who: Who, server: std::net::SocketAddr) -> Outcome<(Duration, D
         }
         Who::AsyncNats | Who::Bare => {
             let client = async_nats(&[server]).await?;
+            let mut idle = Vec::new();
+            for n in 0..subscriptions {
+                idle.push(client.subscribe(format!("idle.{n}")).await?);
+            }
             client.flush().await?;
             let (began, before) = (Instant::now(), cpu()?);
             for _ in 0..MESSAGES {

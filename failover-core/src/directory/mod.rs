@@ -292,8 +292,8 @@ fn address(url: &Url) -> String {
         "" => "/",
         rest => rest,
     };
-    let port = url.port().or(default);
-    format!("{}|{}|{port:?}|{rest}", url.scheme(), url.host())
+    let port = url.port().or(default).map(|port| port.to_string());
+    [url.scheme(), url.host(), &port.unwrap_or_default(), rest].join("|")
 }
 
 /// Whether both are the same to the machine, which is told of an endpoint only once.

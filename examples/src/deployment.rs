@@ -1,10 +1,10 @@
 //! A deployment's file, with what the command line and the environment change in it.
 
-use failover_core::config::Deployment;
+use failover_core::config::{Deployment, VERSION};
 use toml::{Table, Value};
 use transport_ws::deploy::Tables;
 
-use crate::scenario::{ScenarioError, Source, plain};
+use crate::scenario::{ScenarioError, Source, other_version, plain};
 use crate::url_path;
 
 /// Variables of the environment that begin so change a deployment: `FAILOVER__POLICY__DEADLINE=3s` is
@@ -117,6 +117,9 @@ pub fn read(
     let read: Deployment<Tables> =
         toml::from_str(text).map_err(|error| source.unreadable(&error))?;
     let checked = |deployment: &Deployment<Tables>| {
+        if let Some(version) = deployment.version.filter(|version| *version != VERSION) {
+            return Err(source.wrong_in("version", &other_version(version)));
+        }
         source.check(deployment)?;
         refuse_paths(&source, deployment)
     };
@@ -215,6 +218,16 @@ mod tests {
         assert!(error.contains("did you mean `deadline`?"), "{error}");
         let error = changed(&[], &[("FAILOVER__POLICY__PACE__CUP", "5s")]).unwrap_err();
         assert!(error.contains("FAILOVER__POLICY__PACE__CUP"), "{error}");
+    }
+
+    #[test]
+    fn another_version_is_refused_at_its_line_and_one_that_a_flag_gives_without_one() {
+        let text = FILE.replace("version = 1", "# Ours.\nversion = 2");
+        let error = read("deploy.toml", &text, &[]).unwrap_err().to_string();
+        let words = "version: this file has `version = 2`, this program reads `version = 1`";
+        assert_eq!(error, format!("deploy.toml:2: {words}"));
+        let error = changed(&["version=2"], &[]).unwrap_err();
+        assert_eq!(error, format!("deploy.toml: {words}"));
     }
 
     #[test]

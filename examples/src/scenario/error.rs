@@ -20,6 +20,12 @@ pub struct ScenarioError {
     pub what: String,
 }
 
+/// What is said of a version that is not known.
+pub(crate) fn other_version(version: u32) -> String {
+    let found = format!("`version = {version}`");
+    ConfigError::Version { found }.to_string()
+}
+
 fn line_of(line: Option<usize>) -> String {
     line.map_or(String::new(), |line| format!(":{line}"))
 }
@@ -60,8 +66,7 @@ impl Source<'_> {
         if *version.get_ref() == VERSION {
             return Ok(());
         }
-        let found = format!("`version = {}`", version.get_ref());
-        let what = ConfigError::Version { found }.to_string();
+        let what = other_version(*version.get_ref());
         Err(self.wrong(version.span().start, "version", what))
     }
 

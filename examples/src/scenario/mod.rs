@@ -24,7 +24,7 @@ use toml::Spanned;
 pub use self::command::numbered;
 pub use self::error::ScenarioError;
 use self::error::told;
-pub(crate) use self::error::{Source, plain};
+pub(crate) use self::error::{Source, other_version, plain};
 use self::raw::{Raw, RawServer, Text};
 pub use failover_core::config::VERSION;
 

@@ -313,3 +313,19 @@ fn the_tool_writes_toml_and_ends_with_2_for_bad_input() {
     assert_eq!(bad.status.code(), Some(2));
     assert!(bad.stdout.is_empty());
 }
+
+#[test]
+fn a_server_without_a_port_has_its_systems_default_or_a_note() {
+    let urls = |deployment: &Plain| -> Vec<String> {
+        let endpoints = deployment.endpoints.iter().flatten();
+        let urls = endpoints.map(|form| form.endpoint().unwrap().routes()[0].to_string());
+        urls.collect()
+    };
+    let (nats, _, notes) = read(System::Nats, "Servers=nats://a, tls://b, ws://c\n");
+    assert_eq!(urls(&nats), ["tcp://a:4222", "tls://b:4222", "ws://c"]);
+    assert!(!notes.iter().any(|note| note.contains("port")), "{notes:?}");
+    let (stompit, _, notes) = read(System::Stompit, "failover:(tcp://a:61613,ssl://b)");
+    assert_eq!(urls(&stompit), ["tcp://a:61613", "tls://b"]);
+    let note = "b: no port is given, and none is assumed here: write one behind the host";
+    assert_eq!(notes, [note]);
+}

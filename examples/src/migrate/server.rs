@@ -21,6 +21,8 @@ impl Draft {
             "stomp" => ("tcp", Some(61_613)),
             "ssl" | "stomp+ssl" | "nio+ssl" => ("tls", None),
             "nio" | "auto" => ("tcp", None),
+            // nats.go's default, whatever the scheme; those of WebSocket are known here too.
+            ours @ ("tcp" | "tls") if self.name == PresetName::Nats => (ours, Some(4222)),
             ours @ ("tcp" | "tls" | "ws" | "wss") => (ours, None),
             other => {
                 let problem = format!("there is no transport for `{other}`");
@@ -28,7 +30,14 @@ impl Draft {
             }
         };
         let (rest, deadline) = self.deadline(url)?;
-        let port = url.port().or(port).map(|port| format!(":{port}"));
+        let port = url.port().or(port);
+        if port.is_none() && matches!(scheme, "tcp" | "tls") {
+            self.note(format!(
+                "{}: no port is given, and none is assumed here: write one behind the host",
+                url.authority()
+            ));
+        }
+        let port = port.map(|port| format!(":{port}"));
         let host = url.clone().without_userinfo();
         let host = match (host.host().contains(':'), host.host()) {
             (true, host) => format!("[{host}]"),

@@ -98,3 +98,52 @@ fn it_moves_up_no_sooner_than_the_preferred_server_has_settled() {
         "{settled:?}"
     );
 }
+
+#[test]
+fn probes_that_fail_stay_between_half_their_interval_and_the_whole_apart_and_each_at_another() {
+    let mut play = tiered();
+    play.start();
+    play.fail("0", REFUSED);
+    play.connected("1");
+    let mut waits = Vec::new();
+    for _ in 0..40 {
+        let before = play.now;
+        play.until_something_happens();
+        waits.push(play.now.since(before));
+        play.fail("0", REFUSED);
+    }
+    waits.sort_unstable();
+    assert!(
+        waits[0] >= 5 * SECOND && waits[39] <= 10 * SECOND,
+        "{waits:?}"
+    );
+    // Of even draws, sixteen are below 7 s and sixteen above 8 s; here it is the same ones each time.
+    assert!(waits[9] < 7 * SECOND && waits[30] > 8 * SECOND, "{waits:?}");
+}
+
+#[test]
+fn a_probe_that_finds_the_preferred_server_switched_off_starts_the_count_anew() {
+    let mut play = tiered();
+    play.start();
+    play.fail("0", REFUSED);
+    play.connected("1");
+    play.until_something_happens();
+    play.connected("0");
+    play.take();
+    // One good probe; then nobody is there for some time.
+    play.change(Change::Off(EndpointId::new(0)));
+    for _ in 0..3 {
+        if let Some(wake) = play.wake() {
+            play.now = wake;
+            play.input(Input::Wake);
+        }
+    }
+    play.says("");
+    play.change(Change::On(EndpointId::new(0)));
+    play.until_something_happens();
+    play.connected("0");
+    play.says("dial 0; attempt 0 ok; hang up 0");
+    play.until_something_happens();
+    play.connected("0");
+    play.says("dial 0; attempt 0 ok; switching; moved 1 to 0; hang up 1");
+}

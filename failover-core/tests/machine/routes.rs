@@ -109,12 +109,34 @@ fn a_route_that_is_woken_when_its_turn_is_over_has_a_turn_of_its_own() {
     }
 }
 
+#[test]
+fn routes_of_several_servers_that_the_floor_holds_up_at_once_each_have_the_rest_of_their_turn() {
+    let mut stage = raced_over(3, 4, 4);
+    stage.start();
+    stage.until_next(3);
+    for endpoint in [2, 1, 0] {
+        stage.fail(endpoint, REFUSED);
+        stage.fail(endpoint, REFUSED);
+    }
+    stage.until_next(0);
+    let dials = "0 1@250 2@500 3@750 2/1@750 1/1@750 0/1@750 2/2@751 1/2@751 0/2@751";
+    assert_eq!(stage.dials(), dials);
+    assert_eq!(ends(&mut stage, 0), 1000 * MS);
+    assert_eq!(ends(&mut stage, 1), 1250 * MS);
+    assert_eq!(ends(&mut stage, 2), 1500 * MS);
+}
+
 /// Endpoints of two routes, of which so many race, a quarter of a second apart, and each turn may
 /// last a second.
 fn raced(endpoints: u32, most: u8) -> Stage {
+    raced_over(2, endpoints, most)
+}
+
+/// The same over so many routes.
+fn raced_over(routes: usize, endpoints: u32, most: u8) -> Stage {
     let race = Race::new(most, Stagger::Fixed(SECOND / 4)).unwrap();
     let policy = policy().race(race).turn_deadline(SECOND);
-    let of = |n| traits(n).route(Security::Plain);
+    let of = |n| (1..routes).fold(traits(n), |traits, _| traits.route(Security::Plain));
     Stage::of((0..endpoints).map(of).collect(), policy)
 }
 

@@ -164,3 +164,31 @@ fn every_dial_says_what_it_is_for() {
         ]
     );
 }
+
+#[test]
+fn the_end_of_a_connection_says_whom_is_dialled_next_and_after_which_wait() {
+    let lose: [fn(&mut Stage); 2] = [
+        |stage| stage.lose(RESET),
+        |stage| {
+            stage.input(Input::Reconnect(Whither::This(EndpointId::new(1))));
+        },
+    ];
+    let standing = Standing::default().overlap(Overlap::Forbidden);
+    for lose in lose {
+        let mut stage = Stage::new(2, policy().standing(standing));
+        stage.connect(0);
+        lose(&mut stage);
+        let next = stage.events.iter().find_map(|event| match event {
+            Event::Disconnected { next, .. } => *next,
+            _ => None,
+        });
+        let next = next.expect("it says what comes next");
+        stage.until_a_dial();
+        let at = next.wait.as_millis();
+        let said = match at {
+            0 => next.endpoint.number().to_string(),
+            at => format!("{}@{at}", next.endpoint.number()),
+        };
+        assert_eq!(stage.dials(), said);
+    }
+}

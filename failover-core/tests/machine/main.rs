@@ -34,7 +34,7 @@ use failover_core::machine::{
 use failover_core::policy::{
     Backoff, CustomDelay, DelayAnswer, DelayHook, Every, Health, Hooks, Jitter, Limit, Limits,
     Lost, NoHooks, NobodyReady, On, Order, Overlap, Pace, PlainFallback, Policy, PolicyBuilder,
-    Ratio, Reaction, Reactions, Resume, Seed, Standing, Start, Walk,
+    Ratio, Reaction, Reactions, Resume, Seed, Shuffle, Standing, Start, Walk,
 };
 use failover_core::race::{Race, Stagger};
 use failover_core::time::Time;

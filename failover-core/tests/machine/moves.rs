@@ -64,3 +64,14 @@ fn a_move_that_waits_for_its_next_dial_is_hurried_by_another_reconnect() {
     stage.input(Input::Reconnect(Whither::Any));
     assert_eq!(stage.dials(), "1 2@2");
 }
+
+#[test]
+fn a_move_whose_server_leaves_the_list_goes_to_another_at_once() {
+    let mut stage = Stage::new(3, policy());
+    stage.connect(0);
+    stage.input(Input::Reconnect(Whither::Other));
+    assert_eq!(stage.dials(), "1");
+    stage.input(change(1, Change::Remove));
+    stage.until_a_dial();
+    assert_eq!(stage.dials(), "2");
+}

@@ -148,3 +148,16 @@ fn ends(stage: &mut Stage, endpoint: u32) -> Duration {
     }
     stage.now.since(stage.since)
 }
+
+#[test]
+fn a_route_that_the_floor_holds_up_is_forgotten_with_its_server() {
+    let mut stage = raced(2, 2);
+    stage.start();
+    stage.until_next(1);
+    stage.fail(1, REFUSED);
+    stage.input(change(1, Change::Remove));
+    stage.fail(0, REFUSED);
+    stage.fail(0, REFUSED);
+    stage.until_a_dial();
+    assert_eq!(stage.dials(), "0 1@250 0/1@250 0@1250");
+}

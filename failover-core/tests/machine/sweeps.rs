@@ -120,3 +120,35 @@ fn the_lost_server_goes_where_the_policy_says() {
         assert_eq!(stage.refuse(4), dials, "{lost:?}");
     }
 }
+
+#[test]
+fn a_list_is_shuffled_when_the_policy_says_so() {
+    let whom_first = |shuffle, lasted| {
+        let order = Order::new(Walk::Shuffled(shuffle)).lost(Lost::InPlace);
+        let mut stage = Stage::new(5, policy().order(order));
+        stage.start();
+        let mut first = Vec::new();
+        for _ in 0..20 {
+            stage.until_a_dial();
+            let endpoint = stage.in_flight.first_key_value().unwrap().1.0;
+            first.push(endpoint);
+            stage.accept(endpoint);
+            stage.pass(lasted);
+            stage.lose(RESET);
+        }
+        first
+    };
+    let is_always_the_same = |first: &[u32]| first.chunks(5).all(|five| five == &first[..5]);
+    let is_each_once = |five: &[u32]| (0..5).all(|endpoint| five.contains(&endpoint));
+    for lasted in [Duration::ZERO, 20 * SECOND] {
+        assert!(is_always_the_same(&whom_first(Shuffle::Once, lasted)));
+        assert!(!is_always_the_same(&whom_first(Shuffle::EachSweep, lasted)));
+        assert!(!is_always_the_same(&whom_first(Shuffle::EachLoss, lasted)));
+    }
+    // After connections that did not last the sweep goes on; a stable one begins another.
+    let is_whole = |lasted| {
+        let first = whom_first(Shuffle::EachSweep, lasted);
+        first.chunks(5).all(is_each_once)
+    };
+    assert!(is_whole(Duration::ZERO) && !is_whole(20 * SECOND));
+}

@@ -70,3 +70,17 @@ fn at_its_end_it_starts_no_dial_that_has_no_time() {
     stage.input(Input::Wake);
     assert_eq!(stage.dials(), "0 1@1000");
 }
+
+#[test]
+fn whoever_leaves_it_for_another_server_finds_the_lost_one_in_the_next_sweep() {
+    for walk in [Walk::Rotate, Walk::Listed, Walk::LeastFailed] {
+        let order = Order::new(walk).lost(Lost::InPlace);
+        let resume = Resume::new(12 * SECOND, 5 * SECOND).first(SECOND);
+        let mut stage = Stage::new(2, policy().resume(resume).order(order));
+        stage.connect(0);
+        stage.lose(RESET);
+        // It waits for the first dial of the window.
+        stage.input(Input::Reconnect(Whither::Other));
+        assert_eq!(stage.refuse(3), "1 0@1000 1@1000", "{walk:?}");
+    }
+}

@@ -16,6 +16,7 @@ mod moved;
 mod nats;
 mod net;
 mod resume;
+mod slow_wire;
 mod stomp;
 #[path = "../support/mod.rs"]
 mod support;

@@ -150,6 +150,8 @@ impl<P: Protocol, W: Wire> Active<P, W> {
                 break;
             }
             if self.write(cx, desks)?.is_pending() {
+                // It is polled again when the transport takes more.
+                self.answer_flushes(cx, desks)?;
                 return Ok(turn);
             }
             rounds += 1;
@@ -158,7 +160,7 @@ impl<P: Protocol, W: Wire> Active<P, W> {
                 break;
             }
         }
-        if was_deaf || self.answer_flushes(desks) == Turn::More {
+        if self.answer_flushes(cx, desks)? == Turn::More || was_deaf {
             turn = Turn::More;
         }
         Ok(turn)
@@ -291,11 +293,16 @@ impl<P: Protocol, W: Wire> Active<P, W> {
         Ok(())
     }
 
-    /// Tells those who flush, as far as all before them is done: at once, or after a ping.
-    fn answer_flushes(&mut self, desks: &mut Desks<'_, P>) -> Turn {
+    /// Tells those who flush, as far as all before them is with the transport: after a ping behind it, or
+    /// once it is on its way.
+    fn answer_flushes(
+        &mut self,
+        cx: &mut Context<'_>,
+        desks: &mut Desks<'_, P>,
+    ) -> Result<Turn, LinkError<P::Error>> {
         let is_asked = self.pings.iter().any(|ping| *ping != Ping::Heartbeat);
         if is_asked || desks.duty == Duty::Finish {
-            return Turn::Idle;
+            return Ok(Turn::Idle);
         }
         let oldest = desks.flight.oldest();
         let done = desks.desk.with(|inside| {
@@ -306,21 +313,19 @@ impl<P: Protocol, W: Wire> Active<P, W> {
             let done = open.find(|(_, flush)| oldest.is_none_or(|oldest| oldest > flush.mark));
             done.map(|(number, _)| number)
         });
-        let Some(number) = done.filter(|_| self.is_flushed()) else {
-            return Turn::Idle;
+        let Some(number) = done else {
+            return Ok(Turn::Idle);
         };
-        match self.session.ping(&mut self.out) {
-            Echo::Pong => {
-                self.pings.push_back(Ping::Flush(number));
-                Turn::More
-            }
-            Echo::None => {
-                desks
-                    .desk
-                    .with(|inside| inside.flushed(|flush| flush <= number));
-                Turn::Idle
-            }
+        if self.session.ping(&mut self.out) == Echo::Pong {
+            self.pings.push_back(Ping::Flush(number));
+            return Ok(Turn::More);
         }
+        if let Poll::Ready(flushed) = self.poll_flush(cx) {
+            flushed?;
+            let desk = desks.desk;
+            desk.with(|inside| inside.flushed(|flush| flush <= number));
+        }
+        Ok(Turn::Idle)
     }
 }
 

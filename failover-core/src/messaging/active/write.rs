@@ -118,7 +118,10 @@ impl<P: Protocol, W: Wire> Active<P, W> {
             monitor.handle_writing(desks.now);
         }
         match self.poll_write_all(cx, desks) {
-            Poll::Pending => Ok(Poll::Pending),
+            Poll::Pending => {
+                self.forget_written();
+                Ok(Poll::Pending)
+            }
             Poll::Ready(written) => {
                 written?;
                 if let Some(monitor) = &mut self.monitor {
@@ -142,17 +145,34 @@ impl<P: Protocol, W: Wire> Active<P, W> {
             self.out_at = (self.out_at + count).min(self.out.len());
             self.written += count as u64;
             self.flushed = Flushed::No;
+            // No more than what is not written is owed.
+            self.owed = self.owed.min(self.out.len() - self.out_at);
             self.on_taken(desks);
         }
         self.out.clear();
         self.out.shrink_to(AHEAD);
         self.out_at = 0;
         self.owed = 0;
+        self.poll_flush(cx)
+    }
+
+    /// Sends on its way what the transport has taken.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.flushed == Flushed::No {
             ready!(self.line.wire().poll_flush(cx))?;
             self.flushed = Flushed::Yes;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Gives up what is written of a buffer that is never empty. No more bytes are moved than were written.
+    fn forget_written(&mut self) {
+        let rest = self.out.len() - self.out_at;
+        if self.out_at >= AHEAD && self.out_at >= rest {
+            self.out.drain(..self.out_at);
+            self.out.shrink_to(4 * AHEAD);
+            self.out_at = 0;
+        }
     }
 
     /// The transport has taken more bytes.

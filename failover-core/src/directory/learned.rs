@@ -1,6 +1,6 @@
 //! Lists that a server pushes: checked, bounded, merged, and not too often.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::string::{String, ToString};
 use std::sync::Arc;
 use std::time::Duration;
@@ -190,22 +190,23 @@ impl Directory {
         hooks: &mut dyn Hooks,
     ) -> Learned {
         let mut learned = Learned::default();
+        let known = self.identities();
         let mut named = BTreeSet::new();
         let mut new = Vec::new();
         for address in list {
-            match self.check_learned(address, teacher, security, &mut named) {
+            match check_learned(address, teacher, security, &known, &mut named) {
                 Ok(Some(endpoint)) => new.push(endpoint),
                 Ok(None) => {}
                 Err(refused) => learned.refused.push(refused),
             }
         }
-        self.prune(&named, &mut learned.changes);
+        self.prune(&known, &named, &mut learned.changes);
+        let mut kept = self
+            .entries
+            .values()
+            .filter(|entry| entry.origin == Origin::Learned)
+            .count();
         for endpoint in new {
-            let kept = self
-                .entries
-                .values()
-                .filter(|entry| entry.origin == Origin::Learned)
-                .count();
             let address = endpoint.routes()[0].to_string();
             let asked = AdmitAsked::new(&address, teacher.endpoint().name());
             let because = if kept >= learner.most {
@@ -216,6 +217,7 @@ impl Directory {
                 RefusedBecause::NotAdmitted
             } else {
                 let (id, endpoint) = self.insert(endpoint, Origin::Learned);
+                kept += 1;
                 let traits = traits(id, &endpoint, security);
                 learned.changes.push(Change::Add(traits));
                 continue;
@@ -225,65 +227,68 @@ impl Directory {
         learned
     }
 
-    /// The endpoint that a learned address stands for, if it is new.
-    fn check_learned(
-        &self,
-        address: &str,
-        teacher: &Target,
-        security: SecurityOf<'_>,
-        named: &mut BTreeSet<String>,
-    ) -> Result<Option<Endpoint>, Refused> {
-        let origin = teacher.url();
-        let url = match address.contains("://") {
-            true => address.to_string(),
-            false => format!("{}://{address}{}", origin.scheme(), origin.rest()),
-        };
-        let endpoint = Endpoint::parse(&url).map_err(|error| Refused {
-            address: error.input().to_string(),
-            because: RefusedBecause::Address(error.problem),
-        })?;
-        let url = &endpoint.routes()[0];
-        let refused = |because| {
-            Err(Refused {
-                address: url.to_string(),
-                because,
-            })
-        };
-        if url.userinfo().is_some() {
-            return refused(RefusedBecause::Credentials);
-        }
-        let target = Target::new(Arc::new(endpoint.clone()), 0);
-        if security(teacher) == Security::Tls && security(&target) == Security::Plain {
-            return refused(RefusedBecause::Downgrade);
-        }
-        if url.scheme() != origin.scheme() {
-            let scheme = url.scheme().to_string();
-            return refused(RefusedBecause::Scheme { scheme });
-        }
-        let identity = identity(&endpoint);
-        if !named.insert(identity.clone()) {
-            return refused(RefusedBecause::Twice);
-        }
-        if self.find_url(&identity).is_some() {
-            return Ok(None);
-        }
-        Ok(Some(heir(endpoint, teacher)))
-    }
-
     /// Learned endpoints that are named no longer leave.
-    fn prune(&mut self, named: &BTreeSet<String>, changes: &mut Vec<Change>) {
-        let gone: Vec<EndpointId> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.origin == Origin::Learned)
-            .filter(|(_, entry)| !named.contains(&identity(&entry.endpoint)))
-            .map(|(id, _)| id)
-            .collect();
+    fn prune(
+        &mut self,
+        known: &BTreeMap<String, EndpointId>,
+        named: &BTreeSet<String>,
+        changes: &mut Vec<Change>,
+    ) {
+        let gone = known.iter().filter(|(identity, id)| {
+            self.origin(**id) == Some(Origin::Learned) && !named.contains(*identity)
+        });
+        let mut gone: Vec<EndpointId> = gone.map(|(_, id)| *id).collect();
+        gone.sort_unstable();
         for id in gone {
             self.entries.remove(id);
             changes.push(Change::Remove(id));
         }
     }
+}
+
+/// The endpoint that a learned address stands for, if it is new.
+fn check_learned(
+    address: &str,
+    teacher: &Target,
+    security: SecurityOf<'_>,
+    known: &BTreeMap<String, EndpointId>,
+    named: &mut BTreeSet<String>,
+) -> Result<Option<Endpoint>, Refused> {
+    let origin = teacher.url();
+    let url = match address.contains("://") {
+        true => address.to_string(),
+        false => format!("{}://{address}{}", origin.scheme(), origin.rest()),
+    };
+    let endpoint = Endpoint::parse(&url).map_err(|error| Refused {
+        address: error.input().to_string(),
+        because: RefusedBecause::Address(error.problem),
+    })?;
+    let url = &endpoint.routes()[0];
+    let refused = |because| {
+        Err(Refused {
+            address: url.to_string(),
+            because,
+        })
+    };
+    if url.userinfo().is_some() {
+        return refused(RefusedBecause::Credentials);
+    }
+    let target = Target::new(Arc::new(endpoint.clone()), 0);
+    if security(teacher) == Security::Tls && security(&target) == Security::Plain {
+        return refused(RefusedBecause::Downgrade);
+    }
+    if url.scheme() != origin.scheme() {
+        let scheme = url.scheme().to_string();
+        return refused(RefusedBecause::Scheme { scheme });
+    }
+    let identity = identity(&endpoint);
+    if !named.insert(identity.clone()) {
+        return refused(RefusedBecause::Twice);
+    }
+    if known.contains_key(&identity) {
+        return Ok(None);
+    }
+    Ok(Some(heir(endpoint, teacher)))
 }
 
 /// A learned endpoint with what it inherits from the one that taught it.

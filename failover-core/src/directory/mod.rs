@@ -9,7 +9,7 @@ mod learned;
 mod options;
 mod url;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::string::{String, ToString};
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,9 +147,15 @@ impl Directory {
         endpoint: Endpoint,
         security: SecurityOf<'_>,
     ) -> Result<Change, DirectoryError> {
-        let present = self.iter().map(|(_, endpoint)| Endpoint::clone(endpoint));
-        let mut all = checked(present.chain([endpoint]).collect())?;
-        let endpoint = all.pop().ok_or(DirectoryError::Empty)?;
+        check_alone(&endpoint)?;
+        let url = &endpoint.routes()[0];
+        let is_present = |(_, known): (_, &Arc<Endpoint>)| parts(&known.routes()[0]) == parts(url);
+        if self.iter().any(is_present) {
+            return Err(DirectoryError::TwiceTheSame {
+                url: url.to_string(),
+            });
+        }
+        let endpoint = with_own_name(endpoint, |name| self.find(name).is_some())?;
         let (id, endpoint) = self.insert(endpoint, Origin::Configured);
         Ok(Change::Add(traits(id, &endpoint, security)))
     }
@@ -181,11 +187,12 @@ impl Directory {
         security: SecurityOf<'_>,
     ) -> Result<Vec<Change>, DirectoryError> {
         let endpoints = checked(endpoints)?;
+        let known = self.identities();
         let mut stay = BTreeSet::new();
         let mut anew = BTreeSet::new();
         let mut changes = Vec::new();
         for endpoint in endpoints {
-            let old = self.find_url(&identity(&endpoint));
+            let old = known.get(&identity(&endpoint)).copied();
             let same = old.filter(|id| self.get(*id).is_some_and(|old| is_same(old, &endpoint)));
             let id = match same {
                 Some(id) => {
@@ -228,10 +235,10 @@ impl Directory {
         (id, endpoint)
     }
 
-    fn find_url(&self, identity: &str) -> Option<EndpointId> {
-        let mut all = self.iter();
-        all.find(|(_, endpoint)| self::identity(endpoint) == identity)
-            .map(|(id, _)| id)
+    /// All endpoints by what makes them the same as others.
+    fn identities(&self) -> BTreeMap<String, EndpointId> {
+        let all = self.iter();
+        all.map(|(id, endpoint)| (identity(endpoint), id)).collect()
     }
 }
 
@@ -240,40 +247,53 @@ fn checked(endpoints: Vec<Endpoint>) -> Result<Vec<Endpoint>, DirectoryError> {
     let mut names = BTreeSet::new();
     let mut urls = BTreeSet::new();
     let mut list = Vec::new();
-    for mut endpoint in endpoints {
-        let routes = endpoint.routes().len();
-        if routes > MAX_ROUTES {
-            return Err(DirectoryError::TooManyRoutes {
-                name: endpoint.name().to_string(),
-                routes,
-            });
-        }
-        if let Some(deadline) = endpoint.overrides().deadline
-            && deadline < MIN_REDIAL
-        {
-            return Err(DirectoryError::ZeroDeadline {
-                name: endpoint.name().to_string(),
-                deadline,
-            });
-        }
+    for endpoint in endpoints {
+        check_alone(&endpoint)?;
         if !urls.insert(identity(&endpoint)) {
             return Err(DirectoryError::TwiceTheSame {
                 url: endpoint.routes()[0].to_string(),
             });
         }
-        if names.contains(endpoint.name()) {
-            // Host and port may be the same over two transports; the whole URL then tells them
-            // apart.
-            endpoint = endpoint.named_after_url();
-        }
-        if !names.insert(endpoint.name().to_string()) {
-            return Err(DirectoryError::SameName {
-                name: endpoint.name().to_string(),
-            });
-        }
+        let endpoint = with_own_name(endpoint, |name| names.contains(name))?;
+        names.insert(endpoint.name().to_string());
         list.push(endpoint);
     }
     Ok(list)
+}
+
+/// Whether it makes sense, whatever the others are.
+fn check_alone(endpoint: &Endpoint) -> Result<(), DirectoryError> {
+    let name = || endpoint.name().to_string();
+    let routes = endpoint.routes().len();
+    if routes > MAX_ROUTES {
+        let name = name();
+        return Err(DirectoryError::TooManyRoutes { name, routes });
+    }
+    match endpoint.overrides().deadline {
+        Some(deadline) if deadline < MIN_REDIAL => {
+            let name = name();
+            Err(DirectoryError::ZeroDeadline { name, deadline })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The same endpoint under a name that no other has: host and port may be the same over two transports,
+/// and the whole URL then tells them apart.
+fn with_own_name(
+    endpoint: Endpoint,
+    is_taken: impl Fn(&str) -> bool,
+) -> Result<Endpoint, DirectoryError> {
+    if !is_taken(endpoint.name()) {
+        return Ok(endpoint);
+    }
+    let endpoint = endpoint.named_after_url();
+    match is_taken(endpoint.name()) {
+        true => Err(DirectoryError::SameName {
+            name: endpoint.name().to_string(),
+        }),
+        false => Ok(endpoint),
+    }
 }
 
 /// What makes two spellings the same endpoint: the first URL.
@@ -283,6 +303,13 @@ fn identity(endpoint: &Endpoint) -> String {
 
 /// A URL, normalised, without credentials.
 fn address(url: &Url) -> String {
+    let (scheme, host, port, rest) = parts(url);
+    let port = port.map(|port| port.to_string());
+    [scheme, host, &port.unwrap_or_default(), rest].join("|")
+}
+
+/// What of a URL says where it leads: scheme, host, port and the rest.
+fn parts(url: &Url) -> (&str, &str, Option<u16>, &str) {
     let default = match url.scheme() {
         "ws" => Some(80),
         "wss" => Some(443),
@@ -292,14 +319,13 @@ fn address(url: &Url) -> String {
         "" => "/",
         rest => rest,
     };
-    let port = url.port().or(default).map(|port| port.to_string());
-    [url.scheme(), url.host(), &port.unwrap_or_default(), rest].join("|")
+    (url.scheme(), url.host(), url.port().or(default), rest)
 }
 
 /// Whether both are the same to the machine, which is told of an endpoint only once.
 fn is_same(a: &Endpoint, b: &Endpoint) -> bool {
-    let routes = a.routes().iter().map(address);
-    a.overrides() == b.overrides() && routes.eq(b.routes().iter().map(address))
+    let routes = a.routes().iter().map(parts);
+    a.overrides() == b.overrides() && routes.eq(b.routes().iter().map(parts))
 }
 
 fn traits(id: EndpointId, endpoint: &Arc<Endpoint>, security: SecurityOf<'_>) -> Traits {

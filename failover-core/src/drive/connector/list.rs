@@ -6,7 +6,7 @@ use std::vec::Vec;
 
 use crate::attempt::AttemptId;
 use crate::dial::Dial;
-use crate::directory::{ById, DirectoryError, Endpoint, Target};
+use crate::directory::{DirectoryError, Endpoint, Target};
 use crate::drive::builder::check_routes;
 use crate::drive::clock::Clock;
 use crate::drive::connector::Connector;
@@ -33,7 +33,6 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     pub(super) fn change_list(&mut self, change: Change) -> Result<(), ListError> {
         let dialer = Arc::clone(&self.dialer);
         let security = |to: &Target| dialer.security(to);
-        let before = self.endpoints();
         let changes = match change {
             Change::Add(endpoint) => {
                 check_routes(&*self.dialer, &Arc::new(endpoint.clone()))?;
@@ -50,12 +49,14 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                 for endpoint in &endpoints {
                     check_routes(&*self.dialer, &Arc::new(endpoint.clone()))?;
                 }
-                self.directory.replace(endpoints, security)?
+                let changes = self.directory.replace(endpoints, security)?;
+                self.renew_reports();
+                changes
             }
             Change::Off(name) => return self.switch(name, machine::Change::Off),
             Change::On(name) => return self.switch(name, machine::Change::On),
         };
-        let (added, removed) = self.take_over(&changes, &before);
+        let (added, removed) = self.take_over(&changes);
         if !changes.is_empty() {
             self.publish(self.clock.now(), What::ListChanged { added, removed });
         }
@@ -81,43 +82,42 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         }
     }
 
-    fn endpoints(&self) -> ById<Arc<Endpoint>> {
-        self.directory
-            .iter()
-            .map(|(id, endpoint)| (id, Arc::clone(endpoint)))
-            .collect()
+    /// Who stays in a replaced list may have another name and other options.
+    fn renew_reports(&self) {
+        self.shared.with(|inside| {
+            for (id, endpoint) in self.directory.iter() {
+                if let Some(report) = inside.reports.get_mut(id) {
+                    report.endpoint = Arc::clone(endpoint);
+                }
+            }
+        });
     }
 
     /// Brings the reports in line with a changed directory, and says who came and who left.
     fn take_over(
         &mut self,
         changes: &[machine::Change],
-        before: &ById<Arc<Endpoint>>,
     ) -> (Vec<Arc<Endpoint>>, Vec<Arc<Endpoint>>) {
         let (mut added, mut removed) = (Vec::new(), Vec::new());
         for change in changes {
             match *change {
-                machine::Change::Add(traits) => added.extend(self.endpoint(traits.id())),
+                machine::Change::Add(traits) => {
+                    let id = traits.id();
+                    if let Some(endpoint) = self.endpoint(id) {
+                        let report = EndpointReport::new(Arc::clone(&endpoint));
+                        self.shared.with(|inside| inside.reports.insert(id, report));
+                        added.push(endpoint);
+                    }
+                }
                 machine::Change::Remove(id) => {
-                    if let Some(endpoint) = before.get(id) {
-                        removed.push(Arc::clone(endpoint));
-                        self.depart(id, Arc::clone(endpoint));
+                    if let Some(report) = self.shared.with(|inside| inside.reports.remove(id)) {
+                        removed.push(Arc::clone(&report.endpoint));
+                        self.depart(id, report.endpoint);
                     }
                 }
                 machine::Change::Off(_) | machine::Change::On(_) => {}
             }
         }
-        let now = self.endpoints();
-        self.shared.with(|inside| {
-            inside.reports.retain(|id, _| now.get(id).is_some());
-            for (id, endpoint) in now.iter() {
-                let endpoint = Arc::clone(endpoint);
-                match inside.reports.get_mut(id) {
-                    Some(report) => report.endpoint = endpoint,
-                    None => inside.reports.insert(id, EndpointReport::new(endpoint)),
-                }
-            }
-        });
         (added, removed)
     }
 
@@ -160,7 +160,6 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             return;
         };
         let dialer = Arc::clone(&self.dialer);
-        let before = self.endpoints();
         let mut hooks = Guarded {
             hooks: &mut *self.hooks,
             panicked: None,
@@ -175,7 +174,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         if let Some(message) = hooks.panicked {
             self.tell_panic(message, now);
         }
-        let (added, removed) = self.take_over(&learned.changes, &before);
+        let (added, removed) = self.take_over(&learned.changes);
         let what = What::Discovered {
             by,
             added,

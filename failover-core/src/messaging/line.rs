@@ -201,7 +201,7 @@ impl Input {
     }
 
     fn consume(&mut self, count: usize) {
-        self.start = (self.start + count).min(self.end);
+        self.start = self.start.saturating_add(count).min(self.end);
         if self.start < self.end {
             return;
         }

@@ -248,7 +248,12 @@ impl Wire for MemoryWire {
         Poll::Ready(Ok(()))
     }
 
+    /// The server ends the connection, too, once it has read all.
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut conn = lock(&self.conn);
+        if conn.taken <= conn.fate.frozen_after {
+            conn.end(State::Ended);
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -4,7 +4,7 @@ mod write;
 
 use std::collections::VecDeque;
 use std::string::String;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::vec::Vec;
 
 use crate::attempt::AttemptId;
@@ -43,6 +43,7 @@ pub(super) struct Active<P: Protocol, W> {
     /// Pings that were not answered.
     pings: VecDeque<Ping>,
     batch: Vec<Entry<Parcel<P::Message>>>,
+    ending: Ending,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,13 @@ enum Reading {
 enum Flushed {
     Yes,
     No,
+}
+
+/// Whether the peer was told that nothing more comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    No,
+    Said,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,6 +126,7 @@ impl<P: Protocol, W: Wire> Active<P, W> {
             flushed: Flushed::Yes,
             pings: VecDeque::new(),
             batch: Vec::new(),
+            ending: Ending::No,
         }
     }
 
@@ -178,9 +187,45 @@ impl<P: Protocol, W: Wire> Active<P, W> {
         self.session.goodbye(&mut self.out);
     }
 
-    /// Says that nothing more will be written; whatever comes of it.
-    pub(super) fn close(&mut self, cx: &mut Context<'_>) {
-        let _ = self.line.wire().poll_close(cx);
+    /// Writes what is left to write, and waits for the peer's end. Ready when there is nothing to wait for.
+    pub(super) fn poll_farewell(
+        &mut self,
+        cx: &mut Context<'_>,
+        desks: &mut Desks<'_, P>,
+    ) -> Poll<()> {
+        if !self.is_flushed() {
+            match self.turn(cx, desks) {
+                Ok(Turn::More) => cx.waker().wake_by_ref(),
+                Ok(Turn::Idle) => {}
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+        match self.is_flushed() {
+            true => self.poll_gone(cx),
+            false => Poll::Pending,
+        }
+    }
+
+    /// Says that nothing more will be written, and reads to the end what the peer still says: a connection
+    /// that is dropped while bytes come in is reset, and what was written last is lost on its way (RFC 9293,
+    /// 3.10.4; RFC 9112, 9.6). Ready when nothing is left to wait for.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.ending == Ending::No {
+            match self.line.wire().poll_close(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.ending = Ending::Said,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+            }
+        }
+        for _ in 0..ROUNDS {
+            self.line.consume(usize::MAX);
+            match ready!(self.line.poll_fill(cx)) {
+                Ok(Filled::Some | Filled::NoRoom) => {}
+                Ok(Filled::Ended) | Err(_) => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Reads and decodes what has come.

@@ -5,7 +5,7 @@ use std::task::Context;
 use crate::dial::Dial;
 use crate::drive::{Clock, GiveUp};
 use crate::machine::CloseReason;
-use crate::messaging::active::{Active, Duty, Turn};
+use crate::messaging::active::{Active, Desks, Duty};
 use crate::messaging::desk::Wanted;
 use crate::messaging::driver::{LinkDriver, State, Step};
 use crate::messaging::error::Ended;
@@ -33,10 +33,13 @@ where
             Wanted::Open => false,
             Wanted::Closed => true,
             Wanted::Drained => {
-                let empty = self
-                    .desk
-                    .with(|inside| inside.queue.messages() == 0 && inside.book.requests.is_empty());
-                empty && written && self.flight.oldest().is_none()
+                let empty = self.desk.with(|inside| {
+                    let mut flushes = inside.flushes.iter();
+                    inside.queue.messages() == 0
+                        && inside.book.requests.is_empty()
+                        && flushes.all(|(_, flush)| flush.outcome.is_some())
+                });
+                empty && written && self.flight.oldest().is_none() && self.partings.is_empty()
             }
         }
     }
@@ -51,7 +54,7 @@ where
         }
     }
 
-    /// Writes the farewell.
+    /// Writes the farewell, and waits for the peer's end.
     pub(super) fn part(
         &mut self,
         mut active: Active<P, D::Conn>,
@@ -60,21 +63,19 @@ where
         cx: &mut Context<'_>,
     ) -> Step {
         let is_closed = self.connector.poll_beside(cx);
-        let turn = self.turn(&mut active, Duty::Finish, now, cx);
-        match turn {
-            Ok(turn) if !is_closed && !active.is_flushed() && now < until => {
-                self.state = State::Farewell(active, until);
-                match turn {
-                    Turn::More => Step::Yield,
-                    Turn::Idle => Step::Wait,
-                }
-            }
-            Ok(_) => {
-                active.close(cx);
-                self.over()
-            }
-            Err(_) => self.over(),
+        let mut desks = Desks {
+            desk: &self.desk,
+            flight: &mut self.flight,
+            handle: &self.handle,
+            duty: Duty::Finish,
+            now,
+        };
+        let parted = active.poll_farewell(cx, &mut desks);
+        if parted.is_ready() || is_closed || now >= until {
+            return self.over();
         }
+        self.state = State::Farewell(active, until);
+        Step::Wait
     }
 
     /// All is done, as the user wanted.

@@ -8,7 +8,8 @@ use crate::failure::Classify;
 use crate::link::{Flight, LinkPolicy, MessageId};
 use crate::messaging::active::{Active, Desks, Duty, Turn};
 use crate::messaging::book::NoAnswer;
-use crate::messaging::driver::{LinkDriver, Parting, State, Step};
+use crate::messaging::desk::Parcel;
+use crate::messaging::driver::{LINGER, LinkDriver, PARTINGS, Parting, Stage, State, Step};
 use crate::messaging::error::LEFT;
 use crate::messaging::protocol::Protocol;
 use crate::messaging::wire::Wire;
@@ -42,15 +43,11 @@ where
             }
             Ok(_) => {
                 let last = self.on_left();
-                if !is_closed && now < until && self.is_asked_through(last) {
-                    self.parting = Some(Parting {
-                        active,
-                        until,
-                        last,
-                    });
-                } else {
-                    self.end_parting(active, last, cx);
-                }
+                let until = match is_closed {
+                    true => now,
+                    false => until,
+                };
+                self.begin_parting(active, until, last);
                 Step::Again
             }
             Err(error) => {
@@ -60,49 +57,75 @@ where
         }
     }
 
-    pub(super) fn poll_parting(&mut self, cx: &mut Context<'_>, now: Time) {
-        let Some(mut parting) = self.parting.take() else {
-            return;
-        };
-        // Nothing of the present flight went over it.
-        let mut flight = Flight::new(&LinkPolicy::OFF);
-        let mut desks = Desks {
-            desk: &self.desk,
-            flight: &mut flight,
-            handle: &self.handle,
-            duty: Duty::Finish,
-            now,
-        };
-        let turn = parting.active.turn(cx, &mut desks);
-        if turn.is_ok() && now < parting.until && self.is_asked_through(parting.last) {
-            if let Ok(Turn::More) = turn {
-                cx.waker().wake_by_ref();
-            }
-            self.parting = Some(parting);
-        } else {
-            self.end_parting(parting.active, parting.last, cx);
+    fn begin_parting(&mut self, active: Active<P, D::Conn>, until: Time, last: MessageId) {
+        if self.partings.len() == PARTINGS {
+            let oldest = self.partings.remove(0);
+            self.give_up_answers(oldest.last);
+        }
+        self.partings.push(Parting {
+            active,
+            until,
+            last,
+            stage: Stage::Listens,
+        });
+    }
+
+    /// The connections that were left go on by themselves.
+    pub(super) fn poll_partings(&mut self, cx: &mut Context<'_>, now: Time) {
+        let partings = core::mem::take(&mut self.partings);
+        for parting in partings {
+            let goes_on = self.poll_parting(parting, cx, now);
+            self.partings.extend(goes_on);
         }
     }
 
-    /// A connection that was left says goodbye, as far as that can be written at once.
-    pub(super) fn end_parting(
+    /// The same, if it goes on: first until all is answered or its time is over, then until the peer has
+    /// heard the goodbye.
+    fn poll_parting(
         &mut self,
-        mut active: Active<P, D::Conn>,
-        last: MessageId,
+        mut parting: Parting<Active<P, D::Conn>>,
         cx: &mut Context<'_>,
-    ) {
+        now: Time,
+    ) -> Option<Parting<Active<P, D::Conn>>> {
+        if parting.stage == Stage::Listens {
+            let mut flight = Flight::new(&LinkPolicy::OFF);
+            let mut desks = self.desks_of_left(&mut flight, now);
+            let turn = parting.active.turn(cx, &mut desks);
+            if let Ok(Turn::More) = turn {
+                cx.waker().wake_by_ref();
+            }
+            if turn.is_ok() && now < parting.until && self.is_asked_through(parting.last) {
+                return Some(parting);
+            }
+            self.give_up_answers(parting.last);
+            turn.ok()?;
+            parting.active.say_goodbye();
+            parting.stage = Stage::Ends;
+            parting.until = now + LINGER;
+        }
         let mut flight = Flight::new(&LinkPolicy::OFF);
-        let mut desks = Desks {
+        let mut desks = self.desks_of_left(&mut flight, now);
+        let gone = parting.active.poll_farewell(cx, &mut desks);
+        (gone.is_pending() && now < parting.until).then_some(parting)
+    }
+
+    /// Nothing of the present flight goes over a connection that was left.
+    fn desks_of_left<'a>(
+        &'a self,
+        flight: &'a mut Flight<Parcel<P::Message>>,
+        now: Time,
+    ) -> Desks<'a, P> {
+        Desks {
             desk: &self.desk,
-            flight: &mut flight,
+            flight,
             handle: &self.handle,
             duty: Duty::Finish,
-            now: self.connector.clock().now(),
-        };
-        active.say_goodbye();
-        if active.turn(cx, &mut desks).is_ok() {
-            active.close(cx);
+            now,
         }
+    }
+
+    /// What was asked over a connection that was left, up to this message, is answered no more.
+    fn give_up_answers(&mut self, last: MessageId) {
         let next = MessageId::new(last.number().saturating_add(1));
         self.desk.with(|inside| {
             for id in inside.book.requests.handle_lost(Some(next)) {

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use std::vec::Vec;
 
 use crate::dial::Dial;
 use crate::drive::{Clock, Connector, Established, GiveUp, Handle};
@@ -26,8 +27,10 @@ use crate::messaging::protocol::Protocol;
 use crate::messaging::wire::Wire;
 use crate::time::Time;
 
-/// How long the farewell of a drain may take.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long it may take until the peer has heard the goodbye and ended the connection, too.
+const LINGER: Duration = Duration::from_secs(5);
+/// So many connections that were left are listened to at once.
+const PARTINGS: usize = 4;
 
 /// A link over this connector: the user's half, and the half that carries and is to be spawned or polled.
 /// See the [module](crate::messaging).
@@ -55,7 +58,7 @@ where
         flight: Flight::new(&policy),
         policy,
         state: State::Begin,
-        parting: None,
+        partings: Vec::new(),
         timer: None,
     };
     (link, driver)
@@ -75,7 +78,8 @@ where
     flight: Flight<Parcel<P::Message>>,
     policy: LinkPolicy,
     state: State<Active<P, D::Conn>>,
-    parting: Option<Parting<Active<P, D::Conn>>>,
+    /// In the order in which they were left.
+    partings: Vec<Parting<Active<P, D::Conn>>>,
     timer: Option<(Time, Pin<Box<C::Sleep>>)>,
 }
 
@@ -96,12 +100,21 @@ enum State<A> {
     Farewell(A, Time),
 }
 
-/// A connection that was left and still listens for the answers to what was asked over it.
+/// A connection that was left.
 struct Parting<A> {
     active: A,
     until: Time,
     /// The last message that may have gone over it.
     last: MessageId,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// For the answers to what was asked over it.
+    Listens,
+    /// It says goodbye.
+    Ends,
 }
 
 impl<D, P, C> LinkDriver<D, P, C>
@@ -130,7 +143,7 @@ where
             });
             let now = self.connector.clock().now();
             self.tidy(now);
-            self.poll_parting(cx, now);
+            self.poll_partings(cx, now);
             match self.step(wanted, now, cx) {
                 Step::Over(outcome) => return Poll::Ready(outcome),
                 Step::Again => {}
@@ -153,7 +166,7 @@ where
         if self.is_over(wanted) {
             let patience = match wanted {
                 Wanted::Closed => Duration::ZERO,
-                Wanted::Open | Wanted::Drained => FAREWELL,
+                Wanted::Open | Wanted::Drained => LINGER,
             };
             return self.finish(now + patience, now, cx);
         }
@@ -312,11 +325,11 @@ where
                 (active.next_wake(), Some(*until))
             }
         };
-        let of_parting = self
-            .parting
-            .as_ref()
-            .and_then(|parting| earlier(parting.active.next_wake(), Some(parting.until)));
-        let wakes = [of_messages, of_connection, until, of_parting];
+        let partings = self.partings.iter();
+        let of_partings = partings
+            .filter_map(|parting| earlier(parting.active.next_wake(), Some(parting.until)))
+            .min();
+        let wakes = [of_messages, of_connection, until, of_partings];
         wakes.into_iter().flatten().min()
     }
 }

@@ -337,6 +337,43 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
     patience.await.expect("it takes too long")
 }
 
+/// A connection that is closed while answers come in is reset, and what was written last would be thrown away.
+#[tokio::test]
+async fn a_server_that_reads_slowly_and_answers_each_message_has_all_when_a_drain_ends() {
+    const MESSAGES: usize = 25;
+    let server = Server::new().await;
+    let client = Client::new(&[server.url()]);
+    let mut peer = server.welcome("{}").await;
+    for _ in 0..MESSAGES {
+        let message = Publish::to("s", vec![b'x'; 40_000]);
+        client.link.try_send(message).unwrap();
+    }
+    let serving = tokio::spawn(async move {
+        let (mut read, mut line) = (0, String::new());
+        while let Ok(1..) = peer.0.read_line(&mut line).await {
+            let answer = match line.strip_prefix("PUB s ") {
+                Some(length) => {
+                    let length: usize = length.trim().parse().unwrap();
+                    let mut payload = vec![0; length + 2];
+                    if peer.0.read_exact(&mut payload).await.is_err() {
+                        break;
+                    }
+                    read += 1;
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                    "+OK\r\n"
+                }
+                None if line.starts_with("PING") => "PONG\r\n",
+                None => "",
+            };
+            let _ = peer.0.write_all(answer.as_bytes()).await;
+            line.clear();
+        }
+        read
+    });
+    within(client.link.drain()).await.unwrap();
+    assert_eq!(within(serving).await.unwrap(), MESSAGES);
+}
+
 struct Client {
     link: Link<Nats>,
     events: Events,

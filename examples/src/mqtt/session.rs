@@ -1,6 +1,6 @@
 //! One connection.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use failover_core::link::MessageId;
@@ -27,7 +27,8 @@ pub struct MqttSession {
     have_it: BTreeSet<u64>,
     /// Messages that this broker has to hear an acknowledgement of.
     owed: Vec<PacketId>,
-    pings: VecDeque<Ping>,
+    /// Pings that this broker has not answered.
+    pings: usize,
 }
 
 /// What the broker acknowledges.
@@ -36,15 +37,6 @@ enum Awaited {
     Message(MessageId),
     Subscription(String),
     Unsubscription,
-}
-
-/// Why the broker was asked for a sign of life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ping {
-    /// To hear it.
-    Asked,
-    /// So that it hears us.
-    Beat,
 }
 
 impl MqttSession {
@@ -57,7 +49,7 @@ impl MqttSession {
             last: 0,
             have_it: BTreeSet::new(),
             owed: Vec::new(),
-            pings: VecDeque::new(),
+            pings: 0,
         }
     }
 
@@ -97,9 +89,11 @@ impl MqttSession {
                 Some(Awaited::Unsubscription) => {}
                 _ => return nobody("an UNSUBACK that nobody awaits"),
             },
-            Packet::PingResp => match self.pings.pop_front() {
-                Some(Ping::Asked) => heard.pong(),
-                Some(Ping::Beat) => {}
+            Packet::PingResp => match self.pings.checked_sub(1) {
+                Some(left) => {
+                    self.pings = left;
+                    heard.pong();
+                }
                 None => return nobody("a PINGRESP that nobody awaits"),
             },
             Packet::ConnAck { .. } => return nobody("a second CONNACK"),
@@ -224,14 +218,9 @@ impl Session for MqttSession {
     }
 
     fn ping(&mut self, out: &mut Vec<u8>) -> Echo {
-        self.pings.push_back(Ping::Asked);
+        self.pings += 1;
         packet::pingreq(out);
         Echo::Pong
-    }
-
-    fn beat(&mut self, out: &mut Vec<u8>) {
-        self.pings.push_back(Ping::Beat);
-        packet::pingreq(out);
     }
 
     fn goodbye(&mut self, out: &mut Vec<u8>) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use failover_core::link::MessageId;
-use failover_core::messaging::{Decoded, Heard, Passage, Session};
+use failover_core::messaging::{Decoded, Echo, Heard, Passage, Session};
 
 use crate::roster::Told;
 use crate::stomp::error::StompError;
@@ -124,8 +124,9 @@ impl Session for StompSession {
         }
     }
 
-    fn beat(&mut self, out: &mut Vec<u8>) {
+    fn beat(&mut self, out: &mut Vec<u8>) -> Echo {
         out.push(b'\n');
+        Echo::None
     }
 
     fn goodbye(&mut self, out: &mut Vec<u8>) {

@@ -119,9 +119,9 @@ pub trait Session: Send + 'static {
         Echo::None
     }
 
-    /// Writes a sign of life that needs no answer. Default: a ping.
-    fn beat(&mut self, out: &mut Vec<u8>) {
-        self.ping(out);
+    /// Writes a sign of life that needs no answer, and says whether one comes all the same. Default: a ping.
+    fn beat(&mut self, out: &mut Vec<u8>) -> Echo {
+        self.ping(out)
     }
 
     /// Writes a farewell, if the protocol has one.

@@ -230,24 +230,72 @@ async fn a_slow_server_that_takes_one_message_after_the_other_is_not_left() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pong_answers_the_oldest_ping() {
+    let asks = Heartbeat::builder().watch(SECOND, 5).build().unwrap();
+    // A sign of life that the peer answers, too.
+    let beats = Heartbeat::builder().beat(SECOND).build().unwrap();
+    for heartbeat in [asks, beats] {
+        let server = NatsServer::new("pass");
+        let net = Net::default().host("a", &server);
+        let policy = kept().heartbeat(heartbeat);
+        let Carried { link, .. } = carry(&net, "a", Nats::new("pass"), policy);
+        link.flush().await.unwrap();
+        net.freeze("a");
+        pass(SECOND * 3 / 2).await;
+        // The heartbeat has asked once; now a flush asks, and one answer comes.
+        let flushing = tokio::spawn({
+            let link = link.clone();
+            async move { link.flush().await }
+        });
+        pass(SECOND / 10).await;
+        net.say("a", "PONG\r\n");
+        pass(SECOND / 10).await;
+        assert!(!flushing.is_finished());
+        net.say("a", "PONG\r\n");
+        flushing.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_the_server_refuses_fails_at_once() {
+    let server = NatsServer::new("pass");
+    lock(&server).mute = true;
+    let net = Net::default().host("a", &server);
+    let Carried { link, .. } = carry(&net, "a", Nats::new("pass"), kept());
+    let asking = tokio::spawn({
+        let link = link.clone();
+        async move { link.request(ask("s", "x")).await }
+    });
+    pass(SECOND).await;
+    net.say("a", "-NO 1\r\n");
+    let refused = asking.await.unwrap();
+    assert!(
+        matches!(refused, Err(RequestError::RefusedByPeer)),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_lies_behind_a_full_reader_is_late_and_no_fault_of_the_server() {
     let server = NatsServer::new("pass");
     let net = Net::default().host("a", &server);
-    let heartbeat = Heartbeat::builder().watch(SECOND, 5).build().unwrap();
-    let Carried { link, .. } = carry(&net, "a", Nats::new("pass"), kept().heartbeat(heartbeat));
+    let reply = Reply::Within {
+        deadline: SECOND,
+        then: Late::Fault,
+    };
+    let Carried { link, .. } = carry(&net, "a", Nats::new("pass"), kept().reply(reply));
+    let mut reader = Nats::subscribe(&link, "news", 2);
     link.flush().await.unwrap();
-    net.freeze("a");
-    pass(SECOND * 3 / 2).await;
-    // The heartbeat has asked once; now a flush asks, and one answer comes.
-    let flushing = tokio::spawn({
-        let link = link.clone();
-        async move { link.flush().await }
-    });
+    for number in 0..3 {
+        net.say("a", format!("MSG news 1 1\r\n{number}\r\n"));
+    }
     pass(SECOND / 10).await;
-    net.say("a", "PONG\r\n");
-    pass(SECOND / 10).await;
-    assert!(!flushing.is_finished());
-    net.say("a", "PONG\r\n");
-    flushing.await.unwrap().unwrap();
+    let late = link.request(ask("s", "x")).await;
+    assert!(matches!(late, Err(RequestError::Late)), "{late:?}");
+    for number in 0..3 {
+        assert_eq!(reader.next().await.unwrap(), format!("{number}").as_bytes());
+    }
+    link.flush().await.unwrap();
+    assert_eq!(net.counts(), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]

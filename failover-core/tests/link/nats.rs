@@ -201,6 +201,10 @@ impl Session for NatsSession {
                 "PING" => self.owed += 1,
                 "PONG" => heard.pong(),
                 "INFO" => info(&head, heard),
+                "-NO" => {
+                    let id = words.next().and_then(|id| id.parse().ok());
+                    heard.refused(MessageId::new(id.ok_or(NatsError::Garbage("-NO"))?));
+                }
                 "-ERR" if head.contains("Permissions") => heard.error(NatsError::Said(head)),
                 "-ERR" => return Err(NatsError::Said(head)),
                 "MSG" => {

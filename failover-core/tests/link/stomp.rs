@@ -9,7 +9,9 @@ use failover_core::directory::Target;
 use failover_core::failure::{Classify, Failure, Kind, Scope};
 use failover_core::heartbeat::{Offer, negotiate};
 use failover_core::link::{Assurance, MessageId};
-use failover_core::messaging::{Decoded, Heard, Line, Passage, Protocol, Session, Welcome, Wire};
+use failover_core::messaging::{
+    Decoded, Echo, Heard, Line, Passage, Protocol, Session, Welcome, Wire,
+};
 use thiserror::Error;
 
 use crate::nats::text;
@@ -130,8 +132,9 @@ impl Session for StompSession {
         }
     }
 
-    fn beat(&mut self, out: &mut Vec<u8>) {
+    fn beat(&mut self, out: &mut Vec<u8>) -> Echo {
         out.push(b'\n');
+        Echo::None
     }
 
     fn goodbye(&mut self, out: &mut Vec<u8>) {

@@ -11,6 +11,7 @@ use crate::attempt::AttemptId;
 use crate::drive::Handle;
 use crate::heartbeat::{Action, Heartbeat, Monitor};
 use crate::link::{Entry, Flight, LinkPolicy};
+use crate::messaging::book::NoAnswer;
 use crate::messaging::desk::{Desk, Parcel};
 use crate::messaging::error::LinkError;
 use crate::messaging::line::{Filled, Line};
@@ -138,6 +139,11 @@ impl<P: Protocol, W: Wire> Active<P, W> {
     /// Whether all that was encoded is on its way.
     pub(super) fn is_flushed(&self) -> bool {
         self.out.is_empty() && self.flushed == Flushed::Yes
+    }
+
+    /// Whether a subscriber's full queue keeps it from reading.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.reading == Reading::Blocked
     }
 
     /// Does what can be done at once.
@@ -295,7 +301,10 @@ impl<P: Protocol, W: Wire> Active<P, W> {
                 match said {
                     Said::Confirmed(id) => flight.handle_confirmed(id, &mut tell),
                     Said::ConfirmedThrough(id) => flight.handle_confirmed_through(id, &mut tell),
-                    Said::Refused(id) => flight.handle_refused(id, &mut tell),
+                    Said::Refused(id) => {
+                        flight.handle_refused(id, &mut tell);
+                        book.fail(id, NoAnswer::Refused);
+                    }
                     Said::Reply(id, reply) => {
                         flight.handle_confirmed(id, &mut tell);
                         book.answer(id, reply);
@@ -325,14 +334,13 @@ impl<P: Protocol, W: Wire> Active<P, W> {
             return Ok(());
         };
         while let Some(action) = monitor.poll_action(now) {
-            match action {
-                Action::Ping => {
-                    if self.session.ping(&mut self.out) == Echo::Pong {
-                        self.pings.push_back(Ping::Heartbeat);
-                    }
-                }
+            let echo = match action {
+                Action::Ping => self.session.ping(&mut self.out),
                 Action::Beat => self.session.beat(&mut self.out),
                 Action::Stale(stale) => return Err(LinkError::Stale(stale)),
+            };
+            if echo == Echo::Pong {
+                self.pings.push_back(Ping::Heartbeat);
             }
         }
         Ok(())

@@ -239,7 +239,14 @@ where
         now: Time,
         cx: &mut Context<'_>,
     ) -> Result<Turn, LinkError<P::Error>> {
-        self.judge_late(now)?;
+        match self.judge_late(now) {
+            // What answers it may lie unread: that is no fault of the peer.
+            Err(LinkError::Late { id }) if active.is_blocked() => {
+                self.desk
+                    .with(|inside| inside.book.publish(News::Late { id }));
+            }
+            judged => judged?,
+        }
         let mut desks = Desks {
             desk: &self.desk,
             flight: &mut self.flight,

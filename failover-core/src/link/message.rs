@@ -85,6 +85,8 @@ pub enum Dropped {
     Age,
     /// The connection was lost, and nothing is kept without one ([`Outbox::Off`](crate::link::Outbox)).
     NoConnection,
+    /// Who asked for its answer gave up before it was sent.
+    Withdrawn,
     /// The protocol cannot write it on this connection.
     Refused,
     /// The link was closed.
@@ -99,6 +101,7 @@ impl Dropped {
             Self::Overflow => "overflow",
             Self::Age => "age",
             Self::NoConnection => "no-connection",
+            Self::Withdrawn => "withdrawn",
             Self::Refused => "refused",
             Self::Closed => "closed",
         }

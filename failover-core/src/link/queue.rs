@@ -215,6 +215,16 @@ impl<M> Queue<M> {
         };
     }
 
+    /// Drops and tells this message, if it still waits: nobody wants it sent any more.
+    pub fn withdraw(&mut self, id: MessageId, tell: &mut impl FnMut(MessageId, Fate)) {
+        let at = self.waiting.binary_search_by_key(&id, |entry| entry.id);
+        if let Some(entry) = at.ok().and_then(|at| self.waiting.remove(at)) {
+            self.waiting_bytes -= entry.size;
+            self.release(1, entry.size);
+            tell(id, Fate::Dropped(Dropped::Withdrawn));
+        }
+    }
+
     /// Drops all that waits, and tells it.
     pub fn drop_all(&mut self, why: Dropped, tell: &mut impl FnMut(MessageId, Fate)) {
         while self.drop_first(why, tell) {}

@@ -180,6 +180,16 @@ impl<P: Protocol> Inside<P> {
         Ok(id)
     }
 
+    /// Nobody wants the answer to this message any more: if it was not sent, it is not.
+    pub(super) fn withdraw(&mut self, id: MessageId) {
+        let before = self.queue.messages();
+        let book = &mut self.book;
+        self.queue.withdraw(id, &mut |id, fate| book.tell(id, fate));
+        if self.queue.messages() < before {
+            self.wake_sender();
+        }
+    }
+
     /// There may be room now, or a connection: the first who waits tries.
     pub(super) fn wake_sender(&mut self) {
         if let Some((_, sender)) = self.senders.iter_mut().next() {

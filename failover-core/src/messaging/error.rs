@@ -82,7 +82,8 @@ pub enum RequestError<M> {
     /// It was sent, and the connection was lost: the peer may have acted on it, or not.
     #[error("the connection was lost before an answer came ({0})")]
     Lost(Failure),
-    /// No answer came within the policy's deadline.
+    /// No answer came within the policy's deadline. If it was not sent yet, it is not sent any more; otherwise
+    /// the peer may have acted on it.
     #[error("no answer came in time")]
     Late,
     /// The link is over.

@@ -110,7 +110,9 @@ impl<P: Protocol> Link<P> {
     /// at once unless the policy lets it go on ([`AtLoss`](crate::link::AtLoss)).
     ///
     /// # Cancel safety
-    /// A dropped future awaits the answer no more; the message may be sent nevertheless.
+    /// A dropped future awaits the answer no more, and a message that still waits in the outbox is not sent any
+    /// more; one that was handed to the transport may be answered, which is told as
+    /// [`News::Unexpected`](crate::messaging::News::Unexpected).
     ///
     /// # Errors
     /// Why there is no answer.
@@ -134,7 +136,8 @@ impl<P: Protocol> Link<P> {
     /// the peer has answered a ping sent after it, where the protocol has one. A loss meanwhile ends the
     /// wait at once, unless the policy lets it go on ([`AtLoss`](crate::link::AtLoss)).
     ///
-    /// Without a connection it waits for one.
+    /// Without a connection it waits for one. What was handed to a connection that was left or lost before counts
+    /// as handed over: that the peer read it only an [`Assurance`](crate::link::Assurance) or an answer proves.
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing.
@@ -146,8 +149,10 @@ impl<P: Protocol> Link<P> {
         poll_fn(|cx| flushing.poll(cx)).await
     }
 
-    /// Accepts nothing more, finishes what is queued, awaited and asked, says goodbye and closes. Without a
-    /// connection, what is kept waits for one: bound it with a timeout, and [`close`](Self::close).
+    /// Accepts nothing more, finishes what is queued, awaited, asked and flushed, says goodbye and closes: it
+    /// reads on until the peer ends the connection, too, for up to 5 s, so that nothing written last is lost on
+    /// its way. Without a connection, what is kept waits for one: bound it with a timeout, and
+    /// [`close`](Self::close).
     ///
     /// # Cancel safety
     /// It goes on draining when the future is dropped.

@@ -18,11 +18,13 @@
 //! * **Without replay** an accepted message comes at most once, and in order; **with replay** those with an
 //!   [assurance](crate::link::Assurance) come at least once, the first of each in order.
 //! * **No message is lost in silence**: its [`Ticket`] and the [`News`] tell its
-//!   [fate](crate::link::Fate), and [`LinkCounters`] add up.
+//!   [fate](crate::link::Fate), and [`LinkCounters`] add up. That the *peer* has it, only a confirmation or an
+//!   answer says: `Handed` is the transport's word, and final where the protocol has no
+//!   [assurance](crate::link::Assurance).
 //! * **Subscriptions come before messages** on each connection: [`Session::control`] is asked first.
 //! * **Nobody waits for the old connection to close**: a stale, stuck or broken one is dropped, and the next
 //!   dial begins. One that is left for a better one still hears the answers to what was asked over it, for
-//!   the policy's [grace](crate::policy::Standing::grace).
+//!   the policy's [grace](crate::policy::Standing::grace); it then says goodbye and is read to its end.
 //! * **What comes in is bounded**: a frame by [`Login::most_frame`], a subscriber by the [`Room`] of its
 //!   [`inbox`], answers to a peer that never reads by about 64 KiB.
 //!
@@ -126,9 +128,10 @@
 //! # impl Clock for Still { type Sleep = Ready<()>;
 //! #   fn now(&self) -> Time { Time::ZERO }
 //! #   fn sleep_until(&self, _: Time) -> Ready<()> { ready(()) } }
-//! # #[derive(Default)] struct Memory { said: Vec<u8>, unread: Vec<u8>, reader: Option<Waker> }
+//! # #[derive(Default)] struct Memory { said: Vec<u8>, unread: Vec<u8>, reader: Option<Waker>, over: bool }
 //! # impl Wire for Memory {
 //! #   fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<std::io::Result<usize>> {
+//! #     if self.said.is_empty() && self.over { return Poll::Ready(Ok(0)); }
 //! #     if self.said.is_empty() { self.reader = Some(cx.waker().clone()); return Poll::Pending; }
 //! #     let count = self.said.len().min(into.len());
 //! #     into[..count].copy_from_slice(&self.said[..count]); self.said.drain(..count);
@@ -144,7 +147,8 @@
 //! #     self.reader.take().map(Waker::wake);
 //! #     Poll::Ready(Ok(bytes.len())) }
 //! #   fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> { Poll::Ready(Ok(())) }
-//! #   fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> { Poll::Ready(Ok(())) } }
+//! #   fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+//! #     self.over = true; Poll::Ready(Ok(())) } }
 //! # struct Dialer; impl Dial for Dialer { type Conn = Memory; type Error = Failure;
 //! #   async fn dial(&self, _: &Target, _: &DialContext) -> Result<Memory, Failure> { Ok(Memory::default()) } }
 //! # let (dialer, clock) = (Dialer, Still);
@@ -184,6 +188,17 @@
 //!   [`Feed::push_over`]), or [`Decoded::Blocked`].
 //! * **Requests**: put the message's number into the reply address (`_INBOX.<id>`, a correlation id), and
 //!   tell [`Heard::reply`] when an answer to it comes.
+//! * **Answers in order, without numbers** (Redis, SMTP): the session keeps a queue of what was asked. What
+//!   [`encode`](Session::encode), [`control`](Session::control), [`ping`](Session::ping) and
+//!   [`goodbye`](Session::goodbye) append stands on the wire in the order of the calls: push in it, in `encode`
+//!   only for what is `Ok`, and pop in [`decode`](Session::decode). A request that is late or given up keeps its
+//!   place.
+//! * **Requests that must not come late or twice**: [`Outbox::Off`](crate::link::Outbox) (nothing waits for a
+//!   connection), [`AtLoss::Fail`](crate::link::AtLoss), and no assurance.
+//! * **A subscription that takes the whole connection** (Redis's `SUBSCRIBE`): a link of its own for it.
+//! * **A server that is not ready** (loading, standby): fail the login with `Kind::Other` and
+//!   [`retry_after`](crate::failure::Failure::retry_after), or `Kind::WrongRole`; in a session tell the replies
+//!   first, then return the error from `decode`.
 //! * **Words before TLS** (NATS's `INFO`): a layer below hears them (`transport_tls::Upgrade`), and
 //!   [`Prefixed`] lets the login hear them again.
 //! * **Receipts** (STOMP, MQTT QoS 1): answer [`Assurance::Confirmed`](crate::link::Assurance) for the

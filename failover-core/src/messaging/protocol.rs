@@ -26,6 +26,7 @@ use crate::messaging::wire::Wire;
 ///   which goes out before any message. (Where the peer takes subscriptions before it has answered the
 ///   login, the login may ask that session's `control` itself and save a round trip.)
 /// * Ask for credentials at every login: they may have changed.
+/// * Say what it waits for with [`DialContext::awaits`]: a login that a mute server holds up is then told so.
 pub trait Protocol: Send + Sync + 'static {
     /// What a user sends.
     type Message: Send + 'static;
@@ -109,7 +110,8 @@ pub trait Session: Send + 'static {
 
     /// Writes what is owed beside messages: subscriptions that the server does not know yet, answers to
     /// its pings, acknowledgements. Asked before messages are written, after each decode and after
-    /// [`Link::nudge`](crate::messaging::Link::nudge); cheap when there is nothing. The first one
+    /// [`Link::nudge`](crate::messaging::Link::nudge), several times a turn: when there is nothing it must look
+    /// at nothing, however many subscriptions there are. The first one
     /// subscribes anew.
     fn control(&mut self, _out: &mut Vec<u8>) {}
 
@@ -146,7 +148,9 @@ pub enum Decoded {
     All(usize),
     /// So many bytes are done, and the next frame finds no room in its subscriber's queue: nothing is
     /// read until [`Link::nudge`](crate::messaging::Link::nudge) or the reader of an
-    /// [`Inbox`](crate::messaging::Inbox) makes room. Meanwhile the heartbeat does not judge the peer.
+    /// [`Inbox`](crate::messaging::Inbox) makes room: no answers and no end of the connection either. Meanwhile
+    /// neither the heartbeat nor a late answer judges the peer. The frame comes again as a whole: a session that
+    /// gave it to some of its subscribers keeps in mind to whom.
     Blocked(usize),
 }
 

@@ -218,7 +218,9 @@ impl<'a, P: Protocol> Asked<'a, P> {
 impl<P: Protocol> Drop for Asked<'_, P> {
     fn drop(&mut self) {
         let unread = self.desk.with(|inside| {
-            inside.book.requests.remove(self.id);
+            if inside.book.requests.remove(self.id) {
+                inside.withdraw(self.id);
+            }
             // A drain may have waited for it.
             inside.wake_driver();
             inside.book.answers.remove(self.id)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use failover_core::failure::Kind;
 use failover_core::heartbeat::Heartbeat;
 use failover_core::link::{
-    AtLoss, Bounds, Fate, Late, LinkPolicy, Outbox, Overflow, Refusal, Reply, Resumption,
+    AtLoss, Bounds, Dropped, Fate, Late, LinkPolicy, Outbox, Overflow, Refusal, Reply, Resumption,
 };
 use failover_core::messaging::{FlushError, News, RequestError};
 use failover_core::policy::Standing;
@@ -112,6 +112,36 @@ async fn a_request_in_flight_fails_at_once_with_the_reason_or_waits_as_chosen() 
     let (answer, after) = ask_and_lose(kept().at_loss(AtLoss::Wait).reply(reply)).await;
     assert!(matches!(answer, Err(RequestError::Late)));
     assert_eq!(after, deadline);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_given_up_before_it_was_sent_is_never_sent() {
+    let server = NatsServer::new("pass");
+    let net = Net::default().host("a", &server);
+    net.kill("a");
+    let reply = Reply::Within {
+        deadline: SECOND,
+        then: Late::Report,
+    };
+    let Carried { link, .. } = carry(&net, "a", Nats::new("pass"), kept().reply(reply));
+    let mut news = link.news();
+    let late = link.request(ask("s", "late")).await;
+    assert!(matches!(late, Err(RequestError::Late)), "{late:?}");
+    let cancelled = tokio::time::timeout(SECOND / 2, link.request(ask("s", "cancelled")));
+    cancelled.await.unwrap_err();
+    link.try_send(publish("s", "sent")).unwrap();
+    assert_eq!(
+        (link.counters().queued_bytes, link.counters().dropped),
+        (4, 2)
+    );
+    net.revive("a");
+    link.flush().await.unwrap();
+    assert_eq!(lock(&server).payloads(), ["sent"]);
+    let gone = std::iter::from_fn(|| news.try_next()).find_map(|news| match news {
+        News::Dropped { why, .. } => Some(why),
+        _ => None,
+    });
+    assert_eq!(gone, Some(Dropped::Withdrawn));
 }
 
 #[tokio::test(start_paused = true)]

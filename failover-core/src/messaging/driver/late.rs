@@ -47,6 +47,7 @@ where
             let mut fault = None;
             while let Some((id, late)) = inside.book.requests.poll_late(now) {
                 inside.book.fail(id, NoAnswer::Late);
+                inside.withdraw(id);
                 inside.book.counters.late += 1;
                 match late {
                     Late::Fault if unsent.is_none_or(|unsent| id < unsent) => fault = Some(id),

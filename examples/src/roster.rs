@@ -93,15 +93,6 @@ impl<S, T> Members<S, T> {
         self.live.get_mut(&number)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Member<S, T>> {
-        self.live.values()
-    }
-
-    /// Rises with every change.
-    pub(crate) fn version(&self) -> u64 {
-        self.latest + self.left
-    }
-
     fn forget_if_ended(&mut self, number: u64) {
         if !self.get(number).is_some_and(|one| one.feed.is_ended()) {
             return;

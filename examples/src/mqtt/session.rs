@@ -121,10 +121,8 @@ impl MqttSession {
             retained: delivery.retain == Retain::Yes,
             again: delivery.dup == Dup::Yes,
         };
-        let subscriptions = self.subscriptions.lock();
         self.filters
-            .deliver(&subscriptions, &incoming, &mut self.have_it)?;
-        drop(subscriptions);
+            .deliver(&self.subscriptions.lock(), &incoming, &mut self.have_it)?;
         self.have_it.clear();
         self.owed.extend(delivery.id);
         Ok(())
@@ -232,5 +230,67 @@ impl Session for MqttSession {
         // Nothing may follow a DISCONNECT.
         self.control(out);
         packet::disconnect(out);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::task::Waker;
+
+    use failover_core::messaging::Room;
+
+    use super::*;
+    use crate::mqtt::subscriptions::Subscription;
+
+    #[test]
+    fn what_no_number_is_left_for_is_told_when_there_is_one() {
+        let subscriptions = Subscriptions::default();
+        let mut session = MqttSession::new(subscriptions.clone());
+        let to = |filter: &str| {
+            let (filter, qos) = (filter.into(), Qos::AtMostOnce);
+            let room = Room { items: 1, bytes: 1 };
+            subscriptions.add(Subscription { filter, qos }, room, Waker::noop().clone())
+        };
+        let first = to("a");
+        assert_eq!(
+            told(&mut session),
+            written(|out| packet::subscribe(1, "a", Qos::AtMostOnce, out))
+        );
+        for number in 2..=u64::from(PacketId::MAX) {
+            let message = Publish::to("topic", "");
+            let id = MessageId::new(number);
+            session
+                .encode(id, &message, Passage::First, &mut Vec::new())
+                .unwrap();
+        }
+        drop(first);
+        let _second = to("b");
+        assert_eq!(told(&mut session), b"");
+        hear(&mut session, b"\x40\x02\0\x07");
+        assert_eq!(
+            told(&mut session),
+            written(|out| packet::unsubscribe(7, "a", out))
+        );
+        hear(&mut session, b"\xb0\x02\0\x07");
+        assert_eq!(
+            told(&mut session),
+            written(|out| packet::subscribe(7, "b", Qos::AtMostOnce, out))
+        );
+        assert_eq!(told(&mut session), b"");
+    }
+
+    fn told(session: &mut MqttSession) -> Vec<u8> {
+        written(|out| session.control(out))
+    }
+
+    fn hear(session: &mut MqttSession, packet: &[u8]) {
+        session.decode(packet, &mut Heard::new()).unwrap();
+    }
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        write(&mut out);
+        out
     }
 }

@@ -1,9 +1,9 @@
 //! Who is subscribed to what, for any protocol: it lasts from connection to connection.
 
-use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
+use std::{fmt, mem};
 
 use failover_core::messaging::{Feed, Inbox, Room, inbox};
 
@@ -12,18 +12,25 @@ pub(crate) struct Roster<S, T>(Arc<Shared<S, T>>);
 
 struct Shared<S, T> {
     members: Mutex<Members<S, T>>,
-    /// Whether a reader may have left since somebody looked.
-    stirred: Arc<AtomicBool>,
+    stirred: Arc<Stirred>,
 }
+
+/// Whose readers may have left since somebody looked. Locked after the members.
+type Stirred = Mutex<BTreeSet<u64>>;
 
 /// Those who are subscribed now, in the order in which they came.
 pub(crate) struct Members<S, T> {
     /// The number of the latest that ever was; the first is 1.
     latest: u64,
+    live: BTreeMap<u64, Member<S, T>>,
     /// How many have left.
     left: u64,
-    live: Vec<Member<S, T>>,
+    /// The last that left, at most as many as are there or [`KEPT`].
+    departed: VecDeque<u64>,
 }
+
+/// How many that left are kept even where fewer are there.
+const KEPT: usize = 64;
 
 /// A subscription.
 pub(crate) struct Member<S, T> {
@@ -35,8 +42,8 @@ pub(crate) struct Member<S, T> {
 /// What one server knows of a roster.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
-    /// In rising order.
-    numbers: Vec<u64>,
+    /// Those who came and have not left, as far as it was told.
+    numbers: BTreeSet<u64>,
     latest: u64,
     left: u64,
 }
@@ -47,63 +54,62 @@ impl<S, T> Roster<S, T> {
     where
         T: Send + 'static,
     {
+        let mut members = self.lock();
+        members.latest += 1;
+        let number = members.latest;
         let stir = Stir {
+            number,
             stirred: Arc::clone(&self.0.stirred),
             nudge,
         };
         let (feed, reader) = inbox(room, Waker::from(Arc::new(stir)));
-        let mut members = self.lock();
-        members.latest += 1;
-        let number = members.latest;
-        members.live.push(Member { number, what, feed });
+        let member = Member { number, what, feed };
+        members.live.insert(number, member);
         reader
     }
 
     /// Those who are subscribed now: who has left since the last look is not among them.
     pub(crate) fn look(&self) -> MutexGuard<'_, Members<S, T>> {
         let mut members = self.lock();
-        if self.0.stirred.swap(false, Ordering::AcqRel) {
-            members.tidy();
+        let stirred = mem::take(&mut *locked(&self.0.stirred));
+        for number in stirred {
+            members.forget_if_ended(number);
         }
         members
     }
 
     /// Those who were subscribed at the last look, and who came since.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Members<S, T>> {
-        // Each change is a whole one.
-        let members = &self.0.members;
-        members.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0.members)
     }
 }
 
 impl<S, T> Members<S, T> {
     pub(crate) fn get(&self, number: u64) -> Option<&Member<S, T>> {
-        Some(&self.live[self.find(number)?])
+        self.live.get(&number)
     }
 
     pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut Member<S, T>> {
-        let at = self.find(number)?;
-        Some(&mut self.live[at])
+        self.live.get_mut(&number)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Member<S, T>> {
-        self.live.iter()
+    fn forget_if_ended(&mut self, number: u64) {
+        if !self.get(number).is_some_and(|one| one.feed.is_ended()) {
+            return;
+        }
+        self.live.remove(&number);
+        self.left += 1;
+        self.departed.push_back(number);
+        let most = self.live.len().max(KEPT);
+        let over = self.departed.len().saturating_sub(most);
+        self.departed.drain(..over);
     }
 
-    /// Rises with every change.
-    pub(crate) fn version(&self) -> u64 {
-        self.latest + self.left
-    }
-
-    fn find(&self, number: u64) -> Option<usize> {
-        let found = self.live.binary_search_by_key(&number, |one| one.number);
-        found.ok()
-    }
-
-    fn tidy(&mut self) {
-        let before = self.live.len();
-        self.live.retain(|one| !one.feed.is_ended());
-        self.left += (before - self.live.len()) as u64;
+    /// Those who have left since so many had; none if that is longer ago than is kept.
+    fn departed_since(&self, left: u64) -> Option<impl Iterator<Item = u64>> {
+        let new = usize::try_from(self.left - left).ok()?;
+        let known = self.departed.len().checked_sub(new)?;
+        Some(self.departed.range(known..).copied())
     }
 }
 
@@ -113,23 +119,29 @@ impl Told {
         &mut self,
         members: &'a Members<S, T>,
     ) -> impl Iterator<Item = &'a Member<S, T>> + use<'a, S, T> {
-        let live = &members.live;
-        let new = &live[live.partition_point(|one| one.number <= self.latest)..];
+        if self.numbers.is_empty() {
+            // Nobody whom it knows can have left.
+            self.left = members.left;
+        }
+        let new = members.live.range(self.latest + 1..);
         self.latest = members.latest;
-        self.numbers.extend(new.iter().map(|one| one.number));
-        new.iter()
+        self.numbers.extend(new.clone().map(|(number, _)| *number));
+        new.map(|(_, one)| one)
     }
 
     /// Those who have left since it was told: they count as told now.
-    pub(crate) fn ended<S, T>(&mut self, members: &Members<S, T>) -> Vec<u64> {
-        if self.left == members.left {
-            return Vec::new();
+    pub(crate) fn ended<S, T>(&mut self, members: &Members<S, T>) -> BTreeSet<u64> {
+        let since = mem::replace(&mut self.left, members.left);
+        match members.departed_since(since) {
+            // Who came and left between two tellings was never told of.
+            Some(departed) => departed.filter(|it| self.numbers.remove(it)).collect(),
+            None => {
+                let known = mem::take(&mut self.numbers).into_iter();
+                let (there, gone) = known.partition(|it| members.live.contains_key(it));
+                self.numbers = there;
+                gone
+            }
         }
-        self.left = members.left;
-        let gone = |number: &u64| members.find(*number).is_none();
-        let ended = self.numbers.iter().copied().filter(gone).collect();
-        self.numbers.retain(|number| !gone(number));
-        ended
     }
 }
 
@@ -143,8 +155,9 @@ impl<S, T> Default for Roster<S, T> {
     fn default() -> Self {
         let members = Members {
             latest: 0,
+            live: BTreeMap::new(),
             left: 0,
-            live: Vec::new(),
+            departed: VecDeque::new(),
         };
         Self(Arc::new(Shared {
             members: Mutex::new(members),
@@ -160,17 +173,23 @@ impl<S, T> fmt::Debug for Roster<S, T> {
     }
 }
 
-/// Notes that a reader did something, before it nudges whom it nudges.
+/// Notes that a reader left or has room again, before it nudges whom it nudges.
 struct Stir {
-    stirred: Arc<AtomicBool>,
+    number: u64,
+    stirred: Arc<Stirred>,
     nudge: Waker,
 }
 
 impl Wake for Stir {
     fn wake(self: Arc<Self>) {
-        self.stirred.store(true, Ordering::Release);
+        locked(&self.stirred).insert(self.number);
         self.nudge.wake_by_ref();
     }
+}
+
+/// Each change is a whole one.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -183,20 +202,31 @@ mod tests {
 
     #[derive(Clone, Copy, Debug)]
     enum Step {
-        Join,
-        /// The reader at this place leaves.
-        Leave(usize),
+        /// So many come.
+        Join(usize),
+        /// From this place on, so many readers leave.
+        Leave(usize, usize),
+        /// More comes for the reader at this place than it has room for.
+        Fill(usize),
+        /// The reader at this place has room again.
+        Take(usize),
         /// The server of now is told.
         Tell,
+        /// Somebody else looks.
+        Look,
         /// Another server, which knows nothing.
         Reconnect,
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let few_or_many = || prop_oneof![4 => 1..4usize, 1 => 0..2 * KEPT];
         let step = prop_oneof![
-            3 => Just(Step::Join),
-            2 => (0..8usize).prop_map(Step::Leave),
+            3 => few_or_many().prop_map(Step::Join),
+            2 => (0..8usize, few_or_many()).prop_map(|(at, many)| Step::Leave(at, many)),
+            1 => (0..8usize).prop_map(Step::Fill),
+            1 => (0..8usize).prop_map(Step::Take),
             2 => Just(Step::Tell),
+            1 => Just(Step::Look),
             1 => Just(Step::Reconnect),
         ];
         proptest::collection::vec(step, 0..60)
@@ -207,29 +237,41 @@ mod tests {
         fn a_server_that_is_told_knows_exactly_those_whose_readers_are_there(steps in steps()) {
             let roster = Roster::<u64, ()>::default();
             let (mut readers, mut count) = (Vec::new(), 0);
-            let (mut told, mut knows) = (Told::default(), Vec::new());
+            let (mut told, mut knows) = (Told::default(), BTreeSet::new());
             for step in steps {
                 match step {
-                    Step::Join => {
+                    Step::Join(many) => for _ in 0..many {
                         count += 1;
                         readers.push((count, roster.add(count, ROOM, Waker::noop().clone())));
+                    },
+                    Step::Leave(at, many) => drop(readers.drain(
+                        at.min(readers.len())..(at + many).min(readers.len()),
+                    )),
+                    Step::Fill(at) => if let Some((number, _)) = readers.get(at) {
+                        let members = roster.lock();
+                        let feed = &members.get(*number).unwrap().feed;
+                        let _ = feed.push((), 1);
+                        feed.push((), 1).unwrap_err();
+                    },
+                    Step::Take(at) => if let Some((_, reader)) = readers.get_mut(at) {
+                        reader.try_next();
+                    },
+                    Step::Reconnect => (told, knows) = (Told::default(), BTreeSet::new()),
+                    Step::Look => {
+                        let members = roster.look();
+                        prop_assert!(members.live.keys().eq(readers.iter().map(|(it, _)| it)));
+                        prop_assert!(members.departed.len() <= KEPT.max(members.live.len()));
                     }
-                    Step::Leave(at) if at < readers.len() => drop(readers.remove(at)),
-                    Step::Leave(_) => {}
-                    Step::Reconnect => (told, knows) = (Told::default(), Vec::new()),
                     Step::Tell => {
                         let members = roster.look();
                         for one in told.begun(&members) {
                             prop_assert_eq!(one.number, one.what);
-                            knows.push(one.number);
+                            prop_assert!(knows.insert(one.number), "begun twice: {}", one.number);
                         }
                         for number in told.ended(&members) {
-                            let at = knows.iter().position(|known| *known == number);
-                            prop_assert!(at.is_some(), "ended twice or never begun: {}", number);
-                            knows.remove(at.unwrap());
+                            prop_assert!(knows.remove(&number), "never begun: {}", number);
                         }
-                        let there = readers.iter().map(|(number, _)| *number);
-                        prop_assert!(knows.iter().copied().eq(there));
+                        prop_assert!(knows.iter().eq(readers.iter().map(|(it, _)| it)));
                     }
                 }
             }
@@ -237,26 +279,37 @@ mod tests {
     }
 
     #[test]
-    fn the_version_changes_with_whoever_comes_or_leaves_and_with_nothing_else() {
+    fn only_those_whose_readers_did_something_are_looked_at_however_often_they_did() {
         let roster = Roster::<&str, u8>::default();
-        let mut versions = vec![roster.look().version()];
-        let first = roster.add("first", ROOM, Waker::noop().clone());
-        versions.push(roster.look().version());
-        let mut second = roster.add("second", ROOM, Waker::noop().clone());
-        versions.push(roster.look().version());
-        drop(first);
-        versions.push(roster.look().version());
-        assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
-        let last = versions.last().copied();
-        {
-            let members = roster.look();
-            assert_eq!(members.get(1).map(|one| one.what), None);
-            let one = members.get(2).unwrap();
-            one.feed.push(1, 1).unwrap();
-            one.feed.push(2, 1).unwrap_err();
+        let quiet = roster.add("quiet", ROOM, Waker::noop().clone());
+        let mut slow = roster.add("slow", ROOM, Waker::noop().clone());
+        for _ in 0..3 {
+            let members = roster.lock();
+            let feed = &members.get(2).unwrap().feed;
+            feed.push(1, 1).unwrap();
+            feed.push(2, 1).unwrap_err();
+            // Room again.
+            assert_eq!(slow.try_next(), Some(1));
         }
-        // Room again stirs, too.
-        assert_eq!(second.try_next(), Some(1));
-        assert_eq!(Some(roster.look().version()), last);
+        assert_eq!(*locked(&roster.0.stirred), [2].into());
+        assert!(roster.look().live.keys().eq(&[1, 2]));
+        drop(quiet);
+        assert_eq!(*locked(&roster.0.stirred), [1].into());
+        assert!(roster.look().live.keys().eq(&[2]));
+        assert_eq!(*locked(&roster.0.stirred), [].into());
+    }
+
+    #[test]
+    fn a_server_that_missed_more_departures_than_are_kept_hears_of_all() {
+        let roster = Roster::<(), ()>::default();
+        let add = |_| roster.add((), ROOM, Waker::noop().clone());
+        let mut readers: Vec<_> = (0..3 * KEPT).map(add).collect();
+        let mut told = Told::default();
+        assert_eq!(told.begun(&roster.look()).count(), 3 * KEPT);
+        readers.drain(..2 * KEPT);
+        let members = roster.look();
+        assert_eq!(members.departed.len(), KEPT);
+        assert!(told.ended(&members).into_iter().eq(1..=2 * KEPT as u64));
+        assert!(told.ended(&members).is_empty());
     }
 }

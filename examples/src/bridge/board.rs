@@ -77,10 +77,19 @@ pub(crate) struct Server {
     /// Why its last dial failed, and since when they do.
     pub(crate) failing: Option<(String, Instant)>,
     pub(crate) connected: Option<Instant>,
-    /// Since when at least one client is connected to it.
-    pub(crate) in_use: Option<Instant>,
+    /// None while no client is connected to it.
+    pub(crate) in_use: Option<InUse>,
     /// Why the last client came to it.
     pub(crate) why: String,
+}
+
+/// The clients that are connected to a server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InUse {
+    /// Since when there has been at least one.
+    pub(crate) since: Instant,
+    /// How many there are: as many as rows that are on it.
+    pub(crate) clients: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -226,12 +235,6 @@ impl Board {
 }
 
 impl Inside {
-    /// How many clients are connected to this server.
-    pub(crate) fn connected_to(&self, endpoint: &str) -> usize {
-        let on = self.clients.values().filter_map(|row| row.on.as_ref());
-        on.filter(|on| on.endpoint == endpoint).count()
-    }
-
     /// Bytes to servers and to clients, of those who are gone and those who are there.
     pub(crate) fn bytes(&self) -> (u64, u64) {
         let gone = (self.totals.to_server, self.totals.to_client);
@@ -245,10 +248,13 @@ impl Inside {
         let Some(on) = self.clients.get_mut(&number).and_then(|row| row.on.take()) else {
             return;
         };
-        if self.connected_to(&on.endpoint) == 0
-            && let Some(server) = self.servers.get_mut(&on.endpoint)
+        if let Some(server) = self.servers.get_mut(&on.endpoint)
+            && let Some(in_use) = &mut server.in_use
         {
-            server.in_use = None;
+            in_use.clients -= 1;
+            if in_use.clients == 0 {
+                server.in_use = None;
+            }
         }
     }
 }
@@ -281,13 +287,21 @@ impl Seat {
     /// It is connected. Whether the server was failing, and for how long.
     pub(crate) fn connected(&self, on: Place) -> Option<Duration> {
         let mut inside = self.board.read();
+        inside.leave(self.number);
         let now = Instant::now();
-        let server = inside.servers.entry(on.endpoint.clone()).or_default();
+        let Inside {
+            clients, servers, ..
+        } = &mut *inside;
+        let server = servers.entry(on.endpoint.clone()).or_default();
         let failed = server.failing.take();
         server.connected = Some(now);
-        server.in_use.get_or_insert(now);
         server.why.clone_from(&on.why);
-        if let Some(row) = inside.clients.get_mut(&self.number) {
+        if let Some(row) = clients.get_mut(&self.number) {
+            let nobody = InUse {
+                since: now,
+                clients: 0,
+            };
+            server.in_use.get_or_insert(nobody).clients += 1;
             row.on = Some(on);
         }
         failed.map(|(_, since)| now - since)
@@ -330,5 +344,96 @@ impl Drop for Seat {
         inside.totals.to_server += up;
         inside.totals.to_client += down;
         inside.clients.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SERVERS: [&str; 3] = ["ash", "birch", "cedar"];
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Enter,
+        /// The client at this place is connected to this server, from wherever it was.
+        Connect(usize, &'static str),
+        /// The client at this place goes.
+        Leave(usize),
+        /// A file that names only the first of the servers.
+        TakeFile,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let server = proptest::sample::select(SERVERS.to_vec());
+        let step = prop_oneof![
+            3 => Just(Step::Enter),
+            4 => (0..6usize, server).prop_map(|(at, server)| Step::Connect(at, server)),
+            2 => (0..6usize).prop_map(Step::Leave),
+            1 => Just(Step::TakeFile),
+        ];
+        proptest::collection::vec(step, 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn a_server_is_in_use_by_as_many_clients_as_are_on_it(steps in steps()) {
+            let board = board();
+            let mut seats = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Enter => seats.push((board.enter(String::new()), None)),
+                    Step::Connect(at, server) => if let Some((seat, on)) = seats.get_mut(at) {
+                        seat.connected(to(server));
+                        *on = Some(server);
+                    },
+                    Step::Leave(at) if at < seats.len() => drop(seats.remove(at)),
+                    Step::Leave(_) => {}
+                    Step::TakeFile => board.file_taken(|name| name == SERVERS[0]),
+                }
+                let inside = board.read();
+                for server in SERVERS {
+                    let known = inside.servers.get(server).and_then(|known| known.in_use);
+                    let clients = seats.iter().filter(|(_, on)| *on == Some(server)).count();
+                    prop_assert_eq!(known.map(|it| it.clients), Some(clients).filter(|it| *it > 0));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_is_in_use_since_its_first_client_came_until_its_last_one_goes() {
+        let board = board();
+        let since = || board.read().servers.get("ash")?.in_use.map(|it| it.since);
+        let (first, second) = (board.enter(String::new()), board.enter(String::new()));
+        first.connected(to("ash"));
+        let began = since();
+        assert!(began.is_some());
+        second.connected(to("ash"));
+        drop(first);
+        assert_eq!(since(), began);
+        second.connected(to("birch"));
+        assert_eq!(since(), None);
+    }
+
+    fn board() -> Arc<Board> {
+        Arc::new(Board::new(Fixed {
+            listening: String::new(),
+            file: String::new(),
+            most_clients: 10,
+            began: Instant::now(),
+            began_at: SystemTime::now(),
+        }))
+    }
+
+    fn to(server: &str) -> Place {
+        Place {
+            endpoint: server.to_string(),
+            url: String::new(),
+            since: Instant::now(),
+            why: String::new(),
+        }
     }
 }

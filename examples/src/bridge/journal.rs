@@ -108,10 +108,16 @@ impl Journal {
         self.write(line);
     }
 
-    /// The same, where everything is told.
-    pub(crate) fn detail(&self, mark: Mark, word: &'static str, text: &str, fields: Value) {
+    /// The same, where everything is told: elsewhere the sentence and the fields are not made.
+    pub(crate) fn detail(
+        &self,
+        mark: Mark,
+        word: &'static str,
+        line: impl FnOnce() -> (String, Value),
+    ) {
         if self.inside.told == Told::Everything {
-            self.news(mark, word, text, fields);
+            let (text, fields) = line();
+            self.news(mark, word, &text, fields);
         }
     }
 
@@ -199,5 +205,18 @@ mod tests {
         assert!((99..=100).contains(&journal.left_out()));
         drop(let_go);
         journal.finish();
+    }
+
+    #[test]
+    fn a_detail_is_made_only_where_everything_is_told() {
+        for (told, times) in [(Told::News, 0), (Told::Everything, 1)] {
+            let journal = Journal::new(Style::Plain, told, io::sink()).unwrap();
+            let mut made = 0;
+            journal.detail(Mark::Note, "word", || {
+                made += 1;
+                ("a sentence".to_string(), json!({}))
+            });
+            assert_eq!(made, times, "{told:?}");
+        }
     }
 }

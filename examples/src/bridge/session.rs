@@ -49,13 +49,10 @@ pub(crate) enum Stop {
 pub(crate) async fn serve(mut client: Client, mut shared: Shared) {
     let seat = shared.board.enter(client.name.clone());
     let number = seat.number();
-    let fields = json!({"connection": number, "client": client.name});
-    shared.journal.detail(
-        Mark::Note,
-        "client",
-        &format!("#{number} {}", client.name),
-        fields,
-    );
+    shared.journal.detail(Mark::Note, "client", || {
+        let fields = json!({"connection": number, "client": client.name});
+        (format!("#{number} {}", client.name), fields)
+    });
     let mut session = Session {
         seat: &seat,
         shared: &mut shared,
@@ -73,19 +70,23 @@ fn tell(shared: &Shared, seat: Seat, outcome: &Outcome) {
     let lived = seat.ended(outcome.word(), outcome.to_string());
     let (to_server, to_client) = seat.meter().bytes();
     drop(seat);
-    let text = format!("#{number} after {}: {outcome}", for_people(lived));
-    let fields = json!({
-        "connection": number,
-        "how": outcome.word(),
-        "lived_s": lived.as_secs_f64(),
-        "bytes_to_server": to_server,
-        "bytes_to_client": to_client,
-    });
+    let line = || {
+        let text = format!("#{number} after {}: {outcome}", for_people(lived));
+        let fields = json!({
+            "connection": number,
+            "how": outcome.word(),
+            "lived_s": lived.as_secs_f64(),
+            "bytes_to_server": to_server,
+            "bytes_to_client": to_client,
+        });
+        (text, fields)
+    };
     let mark = outcome.mark();
-    match mark == Mark::Note {
-        true => shared.journal.detail(mark, "ended", &text, fields),
-        false => shared.journal.news(mark, "ended", &text, fields),
+    if mark == Mark::Note {
+        return shared.journal.detail(mark, "ended", line);
     }
+    let (text, fields) = line();
+    shared.journal.news(mark, "ended", &text, fields);
 }
 
 struct Session<'a> {
@@ -127,14 +128,7 @@ impl Session<'_> {
                                 break Some(told);
                             }
                             Carried::Untouched(lost) => {
-                                let text = format!(
-                                    "#{number}: {lost}; nothing had passed: the next server"
-                                );
-                                let fields =
-                                    json!({"connection": number, "error": lost.to_string()});
-                                let journal = &self.shared.journal;
-                                journal.detail(Mark::Note, "reopened", &text, fields);
-                                self.seat.reopens();
+                                self.reopens(&lost);
                                 self.seat.waits(connector.handle());
                                 connector.lost(id, lost);
                             }
@@ -146,6 +140,16 @@ impl Session<'_> {
                 return outcome;
             }
         }
+    }
+
+    fn reopens(&self, lost: &ServerLost) {
+        let number = self.seat.number();
+        self.shared.journal.detail(Mark::Note, "reopened", || {
+            let text = format!("#{number}: {lost}; nothing had passed: the next server");
+            let fields = json!({"connection": number, "error": lost.to_string()});
+            (text, fields)
+        });
+        self.seat.reopens();
     }
 
     /// The connection, or what comes first.
@@ -286,11 +290,11 @@ impl Session<'_> {
                 .journal
                 .news(Mark::Good, "server back", &text, fields);
         }
-        let text = format!("#{number} to {name} ({url}): {why}");
-        let fields = json!({"connection": number, "endpoint": name, "url": url, "why": why});
-        self.shared
-            .journal
-            .detail(Mark::Good, "carried", &text, fields);
+        self.shared.journal.detail(Mark::Good, "carried", || {
+            let text = format!("#{number} to {name} ({url}): {why}");
+            let fields = json!({"connection": number, "endpoint": name, "url": url, "why": why});
+            (text, fields)
+        });
     }
 
     /// Ready when the session has to end although both sides stand.

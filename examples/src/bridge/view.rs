@@ -228,9 +228,9 @@ fn servers(
     let names: Vec<&str> = names.collect();
     let gone = inside
         .servers
-        .keys()
-        .filter(|name| !names.contains(&name.as_str()) && inside.connected_to(name) > 0)
-        .map(|name| server(board, inside, name, None, None, now));
+        .iter()
+        .filter(|(name, known)| known.in_use.is_some() && !names.contains(&name.as_str()))
+        .map(|(name, _)| server(board, inside, name, None, None, now));
     listed.chain(gone).collect()
 }
 
@@ -243,8 +243,8 @@ fn server(
     now: Instant,
 ) -> ServerView {
     let known = inside.servers.get(name).cloned().unwrap_or_default();
-    let connections = inside.connected_to(name);
-    let in_use = known.in_use.filter(|_| connections > 0);
+    let connections = known.in_use.map_or(0, |it| it.clients);
+    let in_use = known.in_use.map(|it| it.since);
     let (state, mut says) = match (listed, in_use, rests, &known.failing) {
         (None, ..) => (
             "removed",

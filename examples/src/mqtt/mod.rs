@@ -117,7 +117,7 @@ pub fn subscribe(
         return Err(MqttError::NoFilter(filter.to_string()));
     }
     let subscription = Subscription {
-        filter: filter.to_string(),
+        filter: filter.into(),
         qos,
     };
     let subscriptions = link.protocol().subscriptions();

@@ -1,6 +1,7 @@
 //! One connection.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use failover_core::link::MessageId;
@@ -8,17 +9,16 @@ use failover_core::messaging::{Decoded, Echo, Heard, Passage, Session};
 
 use crate::mqtt::error::MqttError;
 use crate::mqtt::packet::{self, Delivery, Dup, Packet, PacketId, Retain};
-use crate::mqtt::subscriptions::{NoRoom, Subscriptions, deliver, wanted};
+use crate::mqtt::subscriptions::{Filters, NoRoom, Subscriptions};
 use crate::mqtt::{Incoming, Publish, Qos};
 
 /// One connection: what this broker knows of us, and what it has not acknowledged.
 #[derive(Debug)]
 pub struct MqttSession {
     subscriptions: Subscriptions,
+    filters: Filters,
     /// The filters that this broker knows, and with which quality.
-    told: BTreeMap<String, Qos>,
-    /// The version of the subscriptions that was told.
-    seen: Option<u64>,
+    told: BTreeMap<Arc<str>, Qos>,
     /// What is to be acknowledged, by the numbers on the wire.
     awaited: BTreeMap<PacketId, Awaited>,
     /// The number given last.
@@ -35,7 +35,7 @@ pub struct MqttSession {
 #[derive(Debug)]
 enum Awaited {
     Message(MessageId),
-    Subscription(String),
+    Subscription(Arc<str>),
     Unsubscription,
 }
 
@@ -43,8 +43,8 @@ impl MqttSession {
     pub(super) fn new(subscriptions: Subscriptions) -> Self {
         Self {
             subscriptions,
+            filters: Filters::default(),
             told: BTreeMap::new(),
-            seen: None,
             awaited: BTreeMap::new(),
             last: 0,
             have_it: BTreeSet::new(),
@@ -81,6 +81,7 @@ impl MqttSession {
             Packet::SubAck(id, codes) => match (self.awaited.remove(id), codes) {
                 (Some(Awaited::Subscription(_)), [0 | 1]) => {}
                 (Some(Awaited::Subscription(filter)), [0x80]) => {
+                    let filter = filter.to_string();
                     heard.error(MqttError::NotSubscribed { filter });
                 }
                 _ => return nobody("a SUBACK that nobody awaits"),
@@ -114,28 +115,32 @@ impl MqttSession {
             retained: delivery.retain == Retain::Yes,
             again: delivery.dup == Dup::Yes,
         };
-        deliver(&self.subscriptions.lock(), &incoming, &mut self.have_it)?;
+        self.filters
+            .deliver(&self.subscriptions.lock(), &incoming, &mut self.have_it)?;
         self.have_it.clear();
         self.owed.extend(delivery.id);
         Ok(())
     }
 
-    fn subscribe(&mut self, filter: String, qos: Qos, out: &mut Vec<u8>) {
-        match self.number(Awaited::Subscription(filter.clone())) {
-            Some(id) => {
-                packet::subscribe(id, &filter, qos, out);
-                self.told.insert(filter, qos);
+    /// Tells the broker of this filter what it does not know. `None` when no number is left for it.
+    fn tell(&mut self, filter: &Arc<str>, out: &mut Vec<u8>) -> Option<()> {
+        let wanted = self.filters.wanted(filter);
+        if self.told.get(filter) == wanted.as_ref() {
+            return Some(());
+        }
+        match wanted {
+            Some(qos) => {
+                let id = self.number(Awaited::Subscription(Arc::clone(filter)))?;
+                packet::subscribe(id, filter, qos, out);
+                self.told.insert(Arc::clone(filter), qos);
             }
-            // No number is left: the next time.
-            None => self.seen = None,
+            None => {
+                let id = self.number(Awaited::Unsubscription)?;
+                packet::unsubscribe(id, filter, out);
+                self.told.remove(filter);
+            }
         }
-    }
-
-    fn unsubscribe(&mut self, filter: &str, out: &mut Vec<u8>) {
-        // With no number left the broker sends on what nobody reads.
-        if let Some(id) = self.number(Awaited::Unsubscription) {
-            packet::unsubscribe(id, filter, out);
-        }
+        Some(())
     }
 }
 
@@ -195,24 +200,11 @@ impl Session for MqttSession {
         for id in self.owed.drain(..) {
             packet::puback(id, out);
         }
-        let wanted = {
-            let subscriptions = self.subscriptions.look();
-            let version = subscriptions.version();
-            if self.seen == Some(version) {
-                return;
-            }
-            self.seen = Some(version);
-            wanted(&subscriptions)
-        };
-        let told = std::mem::take(&mut self.told);
-        for filter in told.keys().filter(|filter| !wanted.contains_key(*filter)) {
-            self.unsubscribe(filter, out);
-        }
-        for (filter, qos) in wanted {
-            if told.get(&filter) == Some(&qos) {
-                self.told.insert(filter, qos);
-            } else {
-                self.subscribe(filter, qos, out);
+        self.filters.update(&self.subscriptions.look());
+        for filter in self.filters.take_changed() {
+            if self.tell(&filter, out).is_none() {
+                // The next time.
+                self.filters.put_back(filter);
             }
         }
     }
@@ -227,5 +219,67 @@ impl Session for MqttSession {
         // Nothing may follow a DISCONNECT.
         self.control(out);
         packet::disconnect(out);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::task::Waker;
+
+    use failover_core::messaging::Room;
+
+    use super::*;
+    use crate::mqtt::subscriptions::Subscription;
+
+    #[test]
+    fn what_no_number_is_left_for_is_told_when_there_is_one() {
+        let subscriptions = Subscriptions::default();
+        let mut session = MqttSession::new(subscriptions.clone());
+        let to = |filter: &str| {
+            let (filter, qos) = (filter.into(), Qos::AtMostOnce);
+            let room = Room { items: 1, bytes: 1 };
+            subscriptions.add(Subscription { filter, qos }, room, Waker::noop().clone())
+        };
+        let first = to("a");
+        assert_eq!(
+            told(&mut session),
+            written(|out| packet::subscribe(1, "a", Qos::AtMostOnce, out))
+        );
+        for number in 2..=u64::from(PacketId::MAX) {
+            let message = Publish::to("topic", "");
+            let id = MessageId::new(number);
+            session
+                .encode(id, &message, Passage::First, &mut Vec::new())
+                .unwrap();
+        }
+        drop(first);
+        let _second = to("b");
+        assert_eq!(told(&mut session), b"");
+        hear(&mut session, b"\x40\x02\0\x07");
+        assert_eq!(
+            told(&mut session),
+            written(|out| packet::unsubscribe(7, "a", out))
+        );
+        hear(&mut session, b"\xb0\x02\0\x07");
+        assert_eq!(
+            told(&mut session),
+            written(|out| packet::subscribe(7, "b", Qos::AtMostOnce, out))
+        );
+        assert_eq!(told(&mut session), b"");
+    }
+
+    fn told(session: &mut MqttSession) -> Vec<u8> {
+        written(|out| session.control(out))
+    }
+
+    fn hear(session: &mut MqttSession, packet: &[u8]) {
+        session.decode(packet, &mut Heard::new()).unwrap();
+    }
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        write(&mut out);
+        out
     }
 }

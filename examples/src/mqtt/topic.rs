@@ -4,14 +4,19 @@ use crate::mqtt::packet::LONGEST_TEXT;
 
 /// Whether this may be published to.
 pub(super) fn is_topic(topic: &str) -> bool {
-    is_text(topic) && !topic.contains(['+', '#'])
+    is_text(topic) && !has_wildcards(topic)
+}
+
+/// Whether this filter may match more topics than one.
+pub(super) fn has_wildcards(filter: &str) -> bool {
+    filter.contains(['+', '#'])
 }
 
 /// Whether this may be subscribed to.
 pub(super) fn is_filter(filter: &str) -> bool {
     let mut levels = filter.split('/').rev();
     let last = levels.next().unwrap_or_default();
-    let fine = |level: &str| level == "+" || !level.contains(['+', '#']);
+    let fine = |level: &str| level == "+" || !has_wildcards(level);
     is_text(filter) && (last == "#" || fine(last)) && levels.all(fine)
 }
 

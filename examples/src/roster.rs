@@ -129,6 +129,11 @@ impl Told {
         new.map(|(_, one)| one)
     }
 
+    /// All that it knows, and knows no more.
+    pub(crate) fn forget(&mut self) -> BTreeSet<u64> {
+        mem::take(&mut self.numbers)
+    }
+
     /// Those who have left since it was told: they count as told now.
     pub(crate) fn ended<S, T>(&mut self, members: &Members<S, T>) -> BTreeSet<u64> {
         let since = mem::replace(&mut self.left, members.left);

@@ -337,6 +337,30 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
     patience.await.expect("it takes too long")
 }
 
+#[tokio::test]
+async fn a_server_that_is_left_is_unsubscribed_while_an_answer_of_it_is_awaited() {
+    let (first, second) = (Server::new().await, Server::new().await);
+    let client = Client::new(&[first.url(), second.url()]);
+    let room = Room {
+        items: 10,
+        bytes: 1000,
+    };
+    let _news = subscribe(&client.link, "news", room).unwrap();
+    let mut left = first.welcome("{}").await;
+    left.hear("SUB news 2").await;
+    let asking = tokio::spawn({
+        let link = client.link.clone();
+        async move { link.request(Publish::request("q", "?")).await }
+    });
+    left.hear("?").await;
+    client.link.handle().reconnect_other();
+    let mut next = second.welcome("{}").await;
+    next.hear("SUB news 2").await;
+    left.hear("UNSUB 2").await;
+    // Where answers come to is still subscribed.
+    assert!(!asking.is_finished());
+}
+
 /// A connection that is closed while answers come in is reset, and what was written last would be thrown away.
 #[tokio::test]
 async fn a_server_that_reads_slowly_and_answers_each_message_has_all_when_a_drain_ends() {

@@ -19,7 +19,7 @@ pub struct NatsSession {
     subscriptions: Subscriptions,
     inbox: String,
     max_payload: Arc<AtomicUsize>,
-    answers: Answers,
+    stage: Stage,
     /// The subscriptions that this server knows.
     told: Told,
     /// Its pings that are not answered.
@@ -28,11 +28,15 @@ pub struct NatsSession {
     servers: Vec<String>,
 }
 
-/// Whether this server knows where answers come to.
+/// What this server is told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answers {
-    Untold,
-    Told,
+enum Stage {
+    /// It does not know yet where answers come to.
+    New,
+    /// Who is subscribed.
+    Tells,
+    /// Another has taken over.
+    Left,
 }
 
 impl NatsSession {
@@ -46,7 +50,7 @@ impl NatsSession {
             subscriptions,
             inbox,
             max_payload,
-            answers: Answers::Untold,
+            stage: Stage::New,
             told: Told::default(),
             owed: 0,
             servers,
@@ -144,23 +148,36 @@ impl Session for NatsSession {
         for _ in 0..std::mem::take(&mut self.owed) {
             out.extend_from_slice(b"PONG\r\n");
         }
-        if self.answers == Answers::Untold {
-            self.answers = Answers::Told;
-            out.extend_from_slice(format!("SUB {}* {ANSWERS}\r\n", self.inbox).as_bytes());
+        match self.stage {
+            Stage::Left => return,
+            Stage::Tells => {}
+            Stage::New => {
+                self.stage = Stage::Tells;
+                out.extend_from_slice(format!("SUB {}* {ANSWERS}\r\n", self.inbox).as_bytes());
+            }
         }
         let subscriptions = self.subscriptions.look();
         for one in self.told.begun(&subscriptions) {
             let (subject, sid) = (&one.what.subject, ANSWERS + one.number);
             out.extend_from_slice(format!("SUB {subject} {sid}\r\n").as_bytes());
         }
-        for number in self.told.ended(&subscriptions) {
-            out.extend_from_slice(format!("UNSUB {}\r\n", ANSWERS + number).as_bytes());
-        }
+        unsubscribe(self.told.ended(&subscriptions), out);
+    }
+
+    fn leave(&mut self, out: &mut Vec<u8>) {
+        self.stage = Stage::Left;
+        unsubscribe(self.told.forget(), out);
     }
 
     fn ping(&mut self, out: &mut Vec<u8>) -> Echo {
         out.extend_from_slice(b"PING\r\n");
         Echo::Pong
+    }
+}
+
+fn unsubscribe(numbers: impl IntoIterator<Item = u64>, out: &mut Vec<u8>) {
+    for number in numbers {
+        out.extend_from_slice(format!("UNSUB {}\r\n", ANSWERS + number).as_bytes());
     }
 }
 

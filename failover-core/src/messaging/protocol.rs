@@ -126,6 +126,11 @@ pub trait Session: Send + 'static {
         self.ping(out)
     }
 
+    /// Asked once when the connection is left and another takes over: it may still listen for answers to what
+    /// was asked over it, for the policy's [grace](crate::policy::Standing::grace). Unsubscribe here, so that
+    /// nothing comes twice; [`control`](Self::control) is asked on, for pings and acknowledgements. Default: nothing.
+    fn leave(&mut self, _out: &mut Vec<u8>) {}
+
     /// Writes a farewell, if the protocol has one.
     fn goodbye(&mut self, _out: &mut Vec<u8>) {}
 }

@@ -188,6 +188,11 @@ impl<P: Protocol, W: Wire> Active<P, W> {
         self.owed += self.out.len() - before;
     }
 
+    /// Ends its subscriptions: another connection takes over.
+    pub(super) fn leave(&mut self) {
+        self.session.leave(&mut self.out);
+    }
+
     /// Writes a farewell, to be written like anything else.
     pub(super) fn say_goodbye(&mut self) {
         self.session.goodbye(&mut self.out);

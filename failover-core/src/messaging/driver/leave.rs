@@ -57,7 +57,8 @@ where
         }
     }
 
-    fn begin_parting(&mut self, active: Active<P, D::Conn>, until: Time, last: MessageId) {
+    fn begin_parting(&mut self, mut active: Active<P, D::Conn>, until: Time, last: MessageId) {
+        active.leave();
         if self.partings.len() == PARTINGS {
             let oldest = self.partings.remove(0);
             self.give_up_answers(oldest.last);

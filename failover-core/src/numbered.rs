@@ -48,12 +48,12 @@ impl<N: Copy + Ord, V> Numbered<N, V> {
         self.places[at].1.as_mut()
     }
 
-    /// Adds one; it replaces an earlier one of this number.
-    pub(crate) fn insert(&mut self, number: N, value: V) {
+    /// Adds one; it replaces an earlier one of this number, which is given back.
+    pub(crate) fn insert(&mut self, number: N, value: V) -> Option<V> {
         if self.places.back().is_none_or(|(last, _)| *last < number) {
             self.places.push_back((number, Some(value)));
             self.len += 1;
-            return;
+            return None;
         }
         let before = match self.find(number) {
             Ok(at) => self.places[at].1.replace(value),
@@ -63,6 +63,7 @@ impl<N: Copy + Ord, V> Numbered<N, V> {
             }
         };
         self.len += usize::from(before.is_none());
+        before
     }
 
     pub(crate) fn remove(&mut self, number: N) -> Option<V> {
@@ -150,12 +151,10 @@ mod tests {
                 let number = rng.random_range(0..=step / 2);
                 match rng.random_range(0..6) {
                     0 | 1 => {
-                        ours.insert(step, step);
-                        map.insert(step, step);
+                        assert_eq!(ours.insert(step, step), map.insert(step, step));
                     }
                     2 => {
-                        ours.insert(number, step);
-                        map.insert(number, step);
+                        assert_eq!(ours.insert(number, step), map.insert(number, step));
                     }
                     3 | 4 => assert_eq!(ours.remove(number), map.remove(&number)),
                     _ if step % 50 == 0 => {

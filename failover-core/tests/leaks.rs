@@ -8,10 +8,12 @@
     reason = "the figures are for people"
 )]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "support/held.rs"]
+mod held;
+
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use failover_core::dial::{Dial, DialContext};
@@ -20,6 +22,8 @@ use failover_core::drive::{Clock, Connector, Established, Handle};
 use failover_core::failure::{Failure, Kind, Phase};
 use failover_core::policy::{Backoff, Pace, Policy, Standing};
 use failover_core::testing::ManualClock;
+
+use self::held::held;
 
 #[test]
 fn a_hundred_thousand_failed_dials_hold_no_more_than_a_thousand() {
@@ -62,6 +66,35 @@ fn ten_thousand_cancelled_connects_and_words_hold_no_more_than_a_hundred() {
     let held = held();
     stage.cancel(10_000);
     stage.expect(held, "10000 cancelled connects");
+}
+
+#[test]
+fn ten_thousand_tasks_that_looked_whether_to_leave_hold_no_more_than_a_hundred() {
+    let mut stage = Stage::new(Peer::Accepts, Standing::default());
+    let link = stage.reconnect(None, 1).unwrap();
+    let leave = link.leave();
+    let look = |times| {
+        for _ in 0..times {
+            // Each task looks twice, and gives it up.
+            let task = Arc::new(Task);
+            let waker = Waker::from(Arc::clone(&task));
+            let mut asked = pin!(leave.asked());
+            for _ in 0..2 {
+                let looked = asked.as_mut().poll(&mut Context::from_waker(&waker));
+                assert!(looked.is_pending());
+            }
+        }
+    };
+    look(100);
+    let held = held();
+    look(10_000);
+    stage.expect(held, "10000 tasks that looked whether to leave");
+}
+
+struct Task;
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {}
 }
 
 /// By how many bytes two moments of one connector may differ: whether a dial is in flight, or a
@@ -172,36 +205,4 @@ impl Stage {
 
 fn poll<F: Future>(future: F) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
-}
-
-fn held() -> isize {
-    HELD.with(Cell::get)
-}
-
-std::thread_local! {
-    /// Bytes in use by this thread.
-    static HELD: Cell<isize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-// SAFETY: everything is the system allocator's; only a number is kept beside it.
-#[expect(
-    unsafe_code,
-    clippy::cast_possible_wrap,
-    reason = "an allocator that counts is the measure"
-)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = HELD.try_with(|held| held.set(held.get() + layout.size() as isize));
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        let _ = HELD.try_with(|held| held.set(held.get() - layout.size() as isize));
-        unsafe { System.dealloc(pointer, layout) }
-    }
 }

@@ -167,7 +167,9 @@ impl Reader {
         let (news, seen) = locked(&self.health.inside.book, |book| {
             match book.readers.get_mut(id) {
                 Some(waker) => waker.clone_from(reader),
-                None => book.readers.insert(id, reader.clone()),
+                None => {
+                    book.readers.insert(id, reader.clone());
+                }
             }
             if book.version == seen {
                 return (Vec::new(), seen);

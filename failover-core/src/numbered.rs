@@ -84,6 +84,13 @@ impl<N: Copy + Ord, V> Numbered<N, V> {
         places.filter_map(|(number, value)| Some((*number, value.as_ref()?)))
     }
 
+    /// Those with higher numbers than this one.
+    pub(crate) fn after(&self, number: N) -> impl Iterator<Item = (N, &V)> {
+        let from = self.find(number).map_or_else(|at| at, |at| at + 1);
+        let places = self.places.range(from..);
+        places.filter_map(|(number, value)| Some((*number, value.as_ref()?)))
+    }
+
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (N, &mut V)> {
         let places = self.places.iter_mut();
         places.filter_map(|(number, value)| Some((*number, value.as_mut()?)))
@@ -166,6 +173,8 @@ mod tests {
                         assert_eq!(ours.clone().take_before(None), all);
                         let reversed = ours.iter().rev().map(|(number, _)| number);
                         assert!(reversed.eq(map.keys().rev().copied()));
+                        let after = ours.after(number).map(|(number, _)| number);
+                        assert!(after.eq(map.range(number + 1..).map(|(number, _)| *number)));
                     }
                     _ => assert_eq!(ours.get_mut(number), map.get_mut(&number)),
                 }

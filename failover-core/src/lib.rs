@@ -11,6 +11,8 @@ pub mod failure;
 mod few;
 pub mod heartbeat;
 pub mod link;
+#[cfg(feature = "std")]
+mod living;
 pub mod machine;
 mod numbered;
 pub mod policy;

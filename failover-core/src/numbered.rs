@@ -48,12 +48,12 @@ impl<N: Copy + Ord, V> Numbered<N, V> {
         self.places[at].1.as_mut()
     }
 
-    /// Adds one; it replaces an earlier one of this number.
-    pub(crate) fn insert(&mut self, number: N, value: V) {
+    /// Adds one; it replaces an earlier one of this number, which is given back.
+    pub(crate) fn insert(&mut self, number: N, value: V) -> Option<V> {
         if self.places.back().is_none_or(|(last, _)| *last < number) {
             self.places.push_back((number, Some(value)));
             self.len += 1;
-            return;
+            return None;
         }
         let before = match self.find(number) {
             Ok(at) => self.places[at].1.replace(value),
@@ -63,6 +63,7 @@ impl<N: Copy + Ord, V> Numbered<N, V> {
             }
         };
         self.len += usize::from(before.is_none());
+        before
     }
 
     pub(crate) fn remove(&mut self, number: N) -> Option<V> {
@@ -80,6 +81,13 @@ impl<N: Copy + Ord, V> Numbered<N, V> {
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (N, &V)> {
         let places = self.places.iter();
+        places.filter_map(|(number, value)| Some((*number, value.as_ref()?)))
+    }
+
+    /// Those with higher numbers than this one.
+    pub(crate) fn after(&self, number: N) -> impl Iterator<Item = (N, &V)> {
+        let from = self.find(number).map_or_else(|at| at, |at| at + 1);
+        let places = self.places.range(from..);
         places.filter_map(|(number, value)| Some((*number, value.as_ref()?)))
     }
 
@@ -150,12 +158,10 @@ mod tests {
                 let number = rng.random_range(0..=step / 2);
                 match rng.random_range(0..6) {
                     0 | 1 => {
-                        ours.insert(step, step);
-                        map.insert(step, step);
+                        assert_eq!(ours.insert(step, step), map.insert(step, step));
                     }
                     2 => {
-                        ours.insert(number, step);
-                        map.insert(number, step);
+                        assert_eq!(ours.insert(number, step), map.insert(number, step));
                     }
                     3 | 4 => assert_eq!(ours.remove(number), map.remove(&number)),
                     _ if step % 50 == 0 => {
@@ -167,6 +173,8 @@ mod tests {
                         assert_eq!(ours.clone().take_before(None), all);
                         let reversed = ours.iter().rev().map(|(number, _)| number);
                         assert!(reversed.eq(map.keys().rev().copied()));
+                        let after = ours.after(number).map(|(number, _)| number);
+                        assert!(after.eq(map.range(number + 1..).map(|(number, _)| *number)));
                     }
                     _ => assert_eq!(ours.get_mut(number), map.get_mut(&number)),
                 }

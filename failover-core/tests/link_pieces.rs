@@ -452,6 +452,39 @@ fn a_session_is_resumed_resumed_with_loss_or_lost() {
 }
 
 #[test]
+fn what_was_confirmed_out_of_order_leaves_room_and_is_passed_over_by_a_replay() {
+    let (mut flight, mut told) = five_sent(Replay::Bytes(6));
+    let mut tell = |id: MessageId, fate| told.push((id.number(), fate));
+    for id in [2, 4].map(MessageId::new) {
+        flight.handle_confirmed(id, &mut tell);
+    }
+    assert_eq!(flight.unconfirmed(), 3);
+    assert!(flight.has_room(3, Assurance::Confirmed));
+    assert!(!flight.has_room(4, Assurance::Confirmed));
+
+    flight.handle_lost(&mut tell);
+    flight.handle_connected(Continuity::Stateless, &mut tell);
+    let next = |flight: &Flight<()>| flight.next_again().map(|(id, ())| id.number());
+    assert_eq!(next(&flight), Some(1));
+    flight.push_again(1);
+    assert_eq!(next(&flight), Some(3));
+    // Also one that is the next.
+    flight.handle_confirmed(MessageId::new(3), &mut tell);
+    assert_eq!(next(&flight), Some(5));
+    flight.refuse_again(&mut tell);
+    assert_eq!((next(&flight), flight.is_written()), (None, false));
+    flight.handle_written(1, Time::ZERO, &mut tell);
+    assert!(flight.is_written());
+
+    let confirmed = [2, 4, 3].map(|id| (id, Fate::Confirmed));
+    assert_eq!(told[..3], confirmed);
+    assert_eq!(
+        told[3..],
+        [(5, Fate::Refused), (1, Fate::Awaiting { sent: 2 })]
+    );
+}
+
+#[test]
 fn no_more_goes_out_unconfirmed_than_can_be_replayed() {
     let (flight, _) = five_sent(Replay::Bytes(6));
     assert!(flight.has_room(1, Assurance::Confirmed));

@@ -78,7 +78,11 @@ impl Desk {
         let (sender, receiver) = oneshot::channel();
         let mut book = self.book();
         if let Some(wanting) = book.asked.get_mut(host) {
-            wanting.retain(|one| !one.is_closed());
+            if wanting.len() == wanting.capacity() {
+                // Seldom: as many again may come before they are looked at the next time.
+                wanting.retain(|one| !one.is_closed());
+                wanting.reserve(wanting.len() + 1);
+            }
             wanting.push(sender);
             return Ok(receiver);
         }
@@ -243,6 +247,19 @@ mod tests {
         kept.clear();
         assert!(desk.enter("one-more").is_ok());
         drop(go);
+    }
+
+    #[tokio::test]
+    async fn those_who_gave_up_take_no_room_beside_those_who_still_want_to_know() {
+        let (desk, go, _asked) = slow();
+        let ask = |_| desk.enter("a").unwrap();
+        let kept: Vec<_> = (0..100).map(ask).collect();
+        (0..10_000).map(ask).for_each(drop);
+        assert!(desk.book().asked["a"].capacity() <= 4 * kept.len() + 8);
+        go.send(()).unwrap();
+        for one in kept {
+            assert_eq!(one.await.unwrap().unwrap().len(), 1);
+        }
     }
 
     #[tokio::test]

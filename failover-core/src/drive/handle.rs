@@ -248,17 +248,21 @@ impl Watch {
         let id = self.id;
         let (shared, seen) = (&self.shared, &mut self.seen);
         poll_fn(|cx| {
-            shared.with(|inside| {
+            let (next, _before) = shared.with(|inside| {
                 if *seen != Some(inside.version) {
                     *seen = Some(inside.version);
-                    return Poll::Ready(Some(inside.status.clone()));
+                    return (Poll::Ready(Some(inside.status.clone())), None);
                 }
                 if inside.status.is_final() {
-                    return Poll::Ready(None);
+                    return (Poll::Ready(None), None);
                 }
-                inside.watchers.insert(id, cx.waker().clone());
-                Poll::Pending
-            })
+                // What it replaces is dropped after the lock is released: it may be the last of a task.
+                (
+                    Poll::Pending,
+                    inside.watchers.insert(id, cx.waker().clone()),
+                )
+            });
+            next
         })
         .await
     }

@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 
 use crate::link::message::{Entry, Fate, MessageId};
 use crate::link::policy::{Late, LinkPolicy, Replay, Reply};
+use crate::link::shrink;
+use crate::numbered::Numbered;
 use crate::time::{Time, nanos};
 
 /// Messages on their way over one connection after the other.
@@ -47,14 +49,14 @@ pub struct Flight<M> {
     most_messages: usize,
     /// Encoded, not wholly taken by the transport: in the order of their ends.
     writing: VecDeque<Writing<M>>,
-    /// Handed over, their confirmation awaited: in the order of their numbers.
-    sent: VecDeque<Sent<M>>,
+    /// Handed over, their confirmation awaited.
+    sent: Numbered<MessageId, Sent<M>>,
     /// The bytes of what was pushed with an assurance and is not settled.
     assured_bytes: u64,
     /// How many of those are in `writing`.
     assured_writing: usize,
-    /// The first of `sent` that is still to be written on this connection.
-    again: usize,
+    /// The first of `sent` that is still to be written on this connection, with all after it.
+    again: Option<MessageId>,
     /// The latest message that can be replayed no more and was not confirmed.
     forgotten: Option<MessageId>,
 }
@@ -130,7 +132,6 @@ enum What<M> {
 
 #[derive(Clone, Debug)]
 struct Sent<M> {
-    id: MessageId,
     size: u64,
     /// Kept only if it may be replayed.
     message: Option<M>,
@@ -151,10 +152,10 @@ impl<M> Flight<M> {
             },
             most_messages: usize::try_from(policy.bounds.messages).unwrap_or(usize::MAX),
             writing: VecDeque::new(),
-            sent: VecDeque::new(),
+            sent: Numbered::new(),
             assured_bytes: 0,
             assured_writing: 0,
-            again: 0,
+            again: None,
             forgotten: None,
         }
     }
@@ -166,7 +167,7 @@ impl<M> Flight<M> {
         continuity: Continuity,
         tell: &mut impl FnMut(MessageId, Fate),
     ) -> Resumption {
-        self.again = 0;
+        self.again = self.first_sent();
         match continuity {
             Continuity::Stateless => {
                 self.forgotten = None;
@@ -196,23 +197,23 @@ impl<M> Flight<M> {
     /// [`push_again`](Self::push_again) or [`refuse_again`](Self::refuse_again).
     #[must_use]
     pub fn next_again(&self) -> Option<(MessageId, &M)> {
-        let sent = self.sent.get(self.again)?;
-        Some((sent.id, sent.message.as_ref()?))
+        let id = self.again?;
+        Some((id, self.sent.get(id)?.message.as_ref()?))
     }
 
     /// It is encoded, up to this byte of the connection.
     pub fn push_again(&mut self, end: u64) {
-        if let Some(sent) = self.sent.get(self.again) {
-            let what = What::Again(sent.id);
+        if let Some(id) = self.again {
+            let what = What::Again(id);
             self.writing.push_back(Writing { end, what });
-            self.again += 1;
+            self.again = self.next_sent(id);
         }
     }
 
     /// It cannot be written on this connection: refused, and told.
     pub fn refuse_again(&mut self, tell: &mut impl FnMut(MessageId, Fate)) {
-        if let Some(sent) = self.remove(self.again) {
-            tell(sent.id, Fate::Refused);
+        if let Some(id) = self.again {
+            self.settle(id, Fate::Refused, tell);
         }
     }
 
@@ -220,7 +221,7 @@ impl<M> Flight<M> {
     /// awaits confirmation stays within its bound. One message may always be on its way.
     #[must_use]
     pub fn has_room(&self, size: u64, assurance: Assurance) -> bool {
-        if self.again < self.sent.len() {
+        if self.again.is_some() {
             return false;
         }
         let assured = self.sent.len() + self.assured_writing;
@@ -266,7 +267,7 @@ impl<M> Flight<M> {
                     }
                 }
                 What::Again(id) => {
-                    if let Some(sent) = self.find(id).and_then(|at| self.sent.get_mut(at)) {
+                    if let Some(sent) = self.sent.get_mut(id) {
                         sent.times = sent.times.saturating_add(1);
                         sent.handed = now;
                         tell(id, Fate::Awaiting { sent: sent.times });
@@ -274,6 +275,7 @@ impl<M> Flight<M> {
                 }
             }
         }
+        shrink(&mut self.writing);
         handed
     }
 
@@ -288,10 +290,7 @@ impl<M> Flight<M> {
         id: MessageId,
         tell: &mut impl FnMut(MessageId, Fate),
     ) {
-        while let Some(first) = self.sent.front().map(|sent| sent.id) {
-            if first > id {
-                break;
-            }
+        while let Some(first) = self.first_sent().filter(|first| *first <= id) {
             self.settle(first, Fate::Confirmed, tell);
         }
     }
@@ -312,9 +311,10 @@ impl<M> Flight<M> {
                 unsent.push(entry);
             }
         }
-        self.again = 0;
+        self.again = self.first_sent();
         if self.replay == Replay::Off {
-            self.forgotten = self.sent.back().map(|sent| sent.id).or(self.forgotten);
+            let last = self.sent.iter().next_back();
+            self.forgotten = last.map(|(id, _)| id).or(self.forgotten);
             self.forget_all(tell);
         }
         unsent
@@ -331,10 +331,9 @@ impl<M> Flight<M> {
             return None;
         }
         let (_, late) = self.within?;
-        let first = self.sent.front_mut()?;
-        let id = first.id;
+        let id = self.first_sent()?;
         if late == Late::Fault && self.replay != Replay::Off {
-            first.handed = now;
+            self.sent.get_mut(id)?.handed = now;
         } else {
             self.settle(id, Fate::Unconfirmed, tell);
         }
@@ -346,28 +345,30 @@ impl<M> Flight<M> {
     pub fn next_wake(&self) -> Option<Time> {
         let (deadline, _) = self.within?;
         // One that waits to be written again is not asked for its confirmation yet.
-        let first = self.sent.front().filter(|_| self.again > 0)?;
+        let (_, first) = self
+            .sent
+            .first()
+            .filter(|(id, _)| Some(*id) != self.again)?;
         Some(first.handed.after(deadline))
     }
 
     /// Tells all that awaits confirmation as unconfirmed, and forgets it.
     pub fn forget_all(&mut self, tell: &mut impl FnMut(MessageId, Fate)) {
-        while let Some(sent) = self.remove(0) {
-            tell(sent.id, Fate::Unconfirmed);
+        while let Some(first) = self.first_sent() {
+            self.settle(first, Fate::Unconfirmed, tell);
         }
     }
 
     /// Whether all that was pushed was handed over, and nothing is to be written again.
     #[must_use]
     pub fn is_written(&self) -> bool {
-        self.writing.is_empty() && self.again == self.sent.len()
+        self.writing.is_empty() && self.again.is_none()
     }
 
     /// The oldest message that is being written or awaits its confirmation.
     #[must_use]
     pub fn oldest(&self) -> Option<MessageId> {
-        let unconfirmed = self.sent.front().map(|sent| sent.id);
-        unconfirmed.or_else(|| self.oldest_unwritten())
+        self.first_sent().or_else(|| self.oldest_unwritten())
     }
 
     /// The oldest message that is being written for the first time.
@@ -393,22 +394,22 @@ impl<M> Flight<M> {
     ) {
         self.assured_writing -= 1;
         tell(entry.id, Fate::Awaiting { sent: 1 });
-        self.sent.push_back(Sent {
-            id: entry.id,
+        let sent = Sent {
             size: entry.size,
             message: (self.replay != Replay::Off).then_some(entry.message),
             handed: now,
             times: 1,
-        });
-        self.again = self.sent.len();
+        };
+        self.sent.insert(entry.id, sent);
+        self.again = None;
         if let Replay::Messages(most) = self.replay {
             let most = usize::try_from(most).unwrap_or(usize::MAX);
             while self.sent.len() > most {
-                let Some(oldest) = self.remove(0) else {
+                let Some(oldest) = self.first_sent() else {
                     return;
                 };
-                self.forgotten = Some(oldest.id);
-                tell(oldest.id, Fate::Released);
+                self.forgotten = Some(oldest);
+                self.settle(oldest, Fate::Released, tell);
             }
         }
     }
@@ -420,22 +421,22 @@ impl<M> Flight<M> {
         }
     }
 
+    /// Tells one that awaits its confirmation, and awaits it no more.
     fn settle(&mut self, id: MessageId, fate: Fate, tell: &mut impl FnMut(MessageId, Fate)) {
-        if let Some(sent) = self.find(id).and_then(|at| self.remove(at)) {
-            tell(sent.id, fate);
+        if let Some(sent) = self.sent.remove(id) {
+            self.assured_bytes = self.assured_bytes.saturating_sub(sent.size);
+            if self.again == Some(id) {
+                self.again = self.next_sent(id);
+            }
+            tell(id, fate);
         }
     }
 
-    fn find(&self, id: MessageId) -> Option<usize> {
-        self.sent.binary_search_by_key(&id, |sent| sent.id).ok()
+    fn first_sent(&self) -> Option<MessageId> {
+        self.sent.first().map(|(id, _)| id)
     }
 
-    fn remove(&mut self, at: usize) -> Option<Sent<M>> {
-        let sent = self.sent.remove(at)?;
-        self.assured_bytes = self.assured_bytes.saturating_sub(sent.size);
-        if at < self.again {
-            self.again -= 1;
-        }
-        Some(sent)
+    fn next_sent(&self, before: MessageId) -> Option<MessageId> {
+        self.sent.after(before).next().map(|(id, _)| id)
     }
 }

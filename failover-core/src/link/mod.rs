@@ -29,6 +29,8 @@
 //!              Dropped `----------------
 //! ```
 
+use alloc::collections::VecDeque;
+
 mod flight;
 mod message;
 mod policy;
@@ -40,3 +42,13 @@ pub use self::message::{Dropped, Entry, Fate, MessageId};
 pub use self::policy::{AtLoss, Bounds, Late, LinkPolicy, Outbox, Overflow, Replay, Reply};
 pub use self::queue::{Queue, Refusal, Refused};
 pub use self::requests::Requests;
+
+/// So many places are kept when none is taken.
+const KEPT: usize = 64;
+
+/// Gives back what a burst took, when it is over. Seldom: what few messages at a time take is kept.
+fn shrink<T>(places: &mut VecDeque<T>) {
+    if places.is_empty() && places.capacity() > 4 * KEPT {
+        places.shrink_to(KEPT);
+    }
+}

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::link::message::{Dropped, Entry, Fate, MessageId};
 use crate::link::policy::{LinkPolicy, Outbox, Overflow};
+use crate::link::shrink;
 use crate::time::{Time, nanos};
 
 /// The outbox: messages that were accepted and not yet handed to a transport.
@@ -318,6 +319,7 @@ impl<M> Queue<M> {
     fn pop(&mut self) -> Option<Entry<M>> {
         let entry = self.waiting.pop_front()?;
         self.waiting_bytes -= entry.size;
+        shrink(&mut self.waiting);
         Some(entry)
     }
 

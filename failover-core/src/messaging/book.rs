@@ -6,6 +6,7 @@ use std::vec::Vec;
 
 use crate::failure::Failure;
 use crate::link::{Dropped, Fate, MessageId, Requests};
+use crate::living;
 use crate::messaging::error::Ended;
 use crate::messaging::inbox::{Feed, Inbox, Room, inbox};
 use crate::messaging::news::{Gone, LinkCounters, News};
@@ -62,7 +63,7 @@ impl<P: Protocol> Book<P> {
     /// Another reader of news, with room for so many.
     pub(super) fn reader(&mut self, room: Room) -> Inbox<News<P::Error>> {
         let (feed, reader) = inbox(room, Waker::noop().clone());
-        self.readers.push(feed);
+        living::push(&mut self.readers, feed, |reader| !reader.is_ended());
         reader
     }
 

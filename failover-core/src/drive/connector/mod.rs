@@ -41,6 +41,7 @@ use crate::drive::report::EndpointReport;
 use crate::drive::spans::Spans;
 use crate::endpoint::EndpointId;
 use crate::failure::Failure;
+use crate::living;
 use crate::machine::{self, Answer, Input, Machine, Outbox, Output};
 use crate::policy::Hooks;
 use crate::time::Time;
@@ -194,8 +195,7 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         if self.is_closed() {
             ring.end();
         } else {
-            self.rings.retain(|ring| !ring.is_ended());
-            self.rings.push(ring);
+            living::push(&mut self.rings, ring, |ring| !ring.is_ended());
         }
         events
     }

@@ -52,7 +52,9 @@ struct Inside {
 struct Book {
     /// The number of the last news.
     version: u64,
-    endpoints: BTreeMap<String, Entry>,
+    endpoints: BTreeMap<Arc<str>, Entry>,
+    /// Of which endpoint each news is that is the last one of it.
+    last: Numbered<u64, Arc<str>>,
     last_reader: u64,
     readers: Numbered<u64, Waker>,
 }
@@ -93,9 +95,9 @@ impl SharedHealth {
     pub fn resting(&self) -> Vec<(String, Duration)> {
         let now = (self.inside.now)();
         locked(&self.inside.book, |book| {
-            let rests = |(name, entry): (&String, &Entry)| match entry.state {
+            let rests = |(name, entry): (&Arc<str>, &Entry)| match entry.state {
                 State::Rests(until) | State::Probed(until) => {
-                    Some((name.clone(), until.since(now)))
+                    Some((name.to_string(), until.since(now)))
                 }
                 State::Well => None,
             };
@@ -160,21 +162,18 @@ pub(crate) struct Probe {
 }
 
 impl Reader {
-    /// What others found out since the last call. Later news wakes `reader`.
+    /// What others found out since the last call, in its order. Later news wakes `reader`.
     pub(crate) fn news(&mut self, reader: &Waker) -> Vec<(String, News)> {
         let now = (self.health.inside.now)();
         let (id, seen) = (self.id, self.seen);
-        let (news, seen) = locked(&self.health.inside.book, |book| {
-            match book.readers.get_mut(id) {
-                Some(waker) => waker.clone_from(reader),
-                None => book.readers.insert(id, reader.clone()),
-            }
-            if book.version == seen {
-                return (Vec::new(), seen);
-            }
-            let fresh = book.endpoints.iter();
-            let fresh = fresh.filter(|(_, entry)| entry.version > seen && entry.by != id);
-            let news = fresh.filter_map(|(name, entry)| {
+        // A waker that is replaced is dropped after the lock is released.
+        let (news, seen, _before) = locked(&self.health.inside.book, |book| {
+            let before = match book.readers.get(id) {
+                Some(waker) if waker.will_wake(reader) => None,
+                Some(_) | None => book.readers.insert(id, reader.clone()),
+            };
+            let news = book.last.after(seen).filter_map(|(_, name)| {
+                let entry = book.endpoints.get(name).filter(|entry| entry.by != id)?;
                 let news = match entry.state {
                     State::Rests(until) | State::Probed(until) if until > now => {
                         News::Rests(until.since(now))
@@ -182,9 +181,9 @@ impl Reader {
                     State::Rests(_) | State::Probed(_) => return None,
                     State::Well => News::Recovered,
                 };
-                Some((name.clone(), news))
+                Some((name.to_string(), news))
             });
-            (news.collect(), book.version)
+            (news.collect::<Vec<_>>(), book.version, before)
         });
         self.seen = seen;
         news
@@ -250,18 +249,12 @@ impl Reader {
     /// Notes news and wakes the others, if it is news.
     fn tell(&self, name: &str, state: State, is_news: impl Fn(&Entry) -> bool) -> Option<u64> {
         let (version, mut wakers) = locked(&self.health.inside.book, |book| {
-            if book
-                .endpoints
-                .get(name)
-                .is_some_and(|entry| !is_news(entry))
-            {
-                return (None, Numbered::new());
-            }
-            book.version += 1;
-            let (version, by) = (book.version, self.id);
-            let entry = Entry { version, by, state };
-            book.endpoints.insert(name.to_string(), entry);
-            book.forget_the_oldest();
+            let name = match book.endpoints.get_key_value(name) {
+                Some((_, entry)) if !is_news(entry) => return (None, Numbered::new()),
+                Some((name, _)) => Arc::clone(name),
+                None => Arc::from(name),
+            };
+            let version = book.note(name, self.id, state);
             let mut wakers = core::mem::take(&mut book.readers);
             // Its own waker stays: it knows.
             if let Some(own) = wakers.remove(self.id) {
@@ -278,12 +271,24 @@ impl Reader {
 }
 
 impl Book {
-    fn forget_the_oldest(&mut self) {
-        if self.endpoints.len() <= MOST {
-            return;
+    /// The number of this news.
+    fn note(&mut self, name: Arc<str>, by: u64, state: State) -> u64 {
+        self.version += 1;
+        let version = self.version;
+        self.last.insert(version, Arc::clone(&name));
+        let entry = Entry { version, by, state };
+        if let Some(before) = self.endpoints.insert(name, entry) {
+            self.last.remove(before.version);
         }
-        let oldest = self.endpoints.iter().min_by_key(|(_, entry)| entry.version);
-        if let Some(name) = oldest.map(|(name, _)| name.clone()) {
+        if self.endpoints.len() > MOST {
+            self.forget_the_oldest();
+        }
+        version
+    }
+
+    fn forget_the_oldest(&mut self) {
+        let oldest = self.last.first().map(|(version, _)| version);
+        if let Some(name) = oldest.and_then(|version| self.last.remove(version)) {
             self.endpoints.remove(&name);
         }
     }
@@ -307,7 +312,7 @@ impl Drop for Probe {
     fn drop(&mut self) {
         let now = (self.health.inside.now)();
         locked(&self.health.inside.book, |book| {
-            if let Some(entry) = book.endpoints.get_mut(&self.name)
+            if let Some(entry) = book.endpoints.get_mut(self.name.as_str())
                 && entry.version == self.version
             {
                 entry.state = State::Rests(now);
@@ -315,3 +320,6 @@ impl Drop for Probe {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -366,10 +366,12 @@ impl<P: Protocol, W: Wire> Active<P, W> {
         let done = desks.desk.with(|inside| {
             let waiting = inside.queue.front().map(|entry| entry.id);
             let oldest = [oldest, waiting].into_iter().flatten().min();
-            let open = inside.flushes.iter().rev();
-            let mut open = open.filter(|(_, flush)| flush.outcome.is_none());
-            let done = open.find(|(_, flush)| oldest.is_none_or(|oldest| oldest > flush.mark));
-            done.map(|(number, _)| number)
+            // Marks rise with the numbers: after the first one that is not done, none is.
+            let flushes = inside.flushes.iter();
+            let done = flushes
+                .take_while(|(_, flush)| oldest.is_none_or(|oldest| oldest > flush.mark))
+                .filter(|(_, flush)| flush.outcome.is_none());
+            done.last().map(|(number, _)| number)
         });
         let Some(number) = done else {
             return Ok(Turn::Idle);

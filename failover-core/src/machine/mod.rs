@@ -41,6 +41,7 @@ mod outside;
 mod race;
 #[cfg(feature = "sim")]
 mod rest;
+mod tidy;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -375,7 +376,8 @@ impl Machine {
         }
     }
 
-    /// Whether this endpoint may be dialled, and from when on; `None` for one that it does not know.
+    /// Whether this endpoint may be dialled, and from when on; `None` for one that it does not know. One that
+    /// was removed is forgotten in time: when those that left outnumber those that are there.
     #[must_use]
     pub fn condition(&self, endpoint: EndpointId) -> Option<(Condition, Time)> {
         let slot = self.pool.find(endpoint)?;

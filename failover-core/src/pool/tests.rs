@@ -330,7 +330,7 @@ fn who_stays_keeps_its_place_in_the_walk_and_its_turn() {
         let before = sweep(&mut pool.clone(), walk, &mut rng);
         let moved = pool.tidy(walk, &mut rng, |slot| slot == 7);
         let left = pool.list.iter().map(|traits| traits.id().number());
-        let last = u32::try_from(len).unwrap() - 1;
+        let last = len - 1;
         let stay = |id: &u32| id.is_multiple_of(3) || [7, last].contains(id);
         assert_eq!(
             left.collect::<Vec<_>>(),

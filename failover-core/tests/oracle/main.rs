@@ -126,6 +126,11 @@ mod once_apart {
     }
 
     #[test]
+    fn the_place_of_the_first_passes_on_within_a_turn() {
+        agree_under(Rules::Churn, 1_173_904);
+    }
+
+    #[test]
     fn the_floor_holds_a_server_that_was_just_switched_on() {
         agree(239);
     }

@@ -42,18 +42,18 @@ impl Pool {
         let moved = self.who_stays(is_needed);
         let order = self.order();
         let stays = |slot: &SlotIndex| moved.to(*slot);
-        let gone_before = order.iter().take(self.place as usize);
-        let place = gone_before.filter_map(stays).count();
+        let before = order.iter().take(self.place as usize);
+        let place = before.filter_map(stays).count();
         self.place = SlotIndex::try_from(place).unwrap_or(self.place);
         let order: Vec<SlotIndex> = order.iter().filter_map(stays).collect();
 
         let is_there = |slot: &SlotIndex| moved.to(*slot).is_some();
         let kept: Vec<SlotIndex> = (0..).take(moved.0.len()).filter(is_there).collect();
         let slots = kept.iter().zip(&order).map(|(&slot, &at_place)| {
-            let mut kept = self.slot(slot).clone();
-            kept.is_taken = self.had_turn(slot);
-            kept.at_place = u8::try_from(at_place).unwrap_or(0);
-            kept
+            let mut known = self.slot(slot).clone();
+            known.is_taken = self.had_turn(slot);
+            known.at_place = u8::try_from(at_place).unwrap_or(0);
+            known
         });
         let slots: Vec<Slot> = slots.collect();
         let list: Vec<_> = kept.iter().map(|&slot| self.traits(slot)).collect();

@@ -15,12 +15,13 @@ use std::time::Duration;
 
 use failover_core::directory::{Endpoint, Target};
 use failover_core::drive::{Line, Loss, ReadError, Recorder, Recording, What};
-use failover_core::endpoint::EndpointId;
+use failover_core::endpoint::{EndpointId, Traits};
 use failover_core::failure::Failure;
-use failover_core::machine::{self, CloseReason, Input, Output};
+use failover_core::machine::{self, Change, CloseReason, Input, Output};
 use failover_core::policy::{
     Choice, ChoiceAsked, DelayAnswer, DelayAsked, Hooks, JudgeAsked, Policy, Reaction,
 };
+use failover_core::sim::Command;
 use failover_core::testing::{Case, Dialled, Step, strategy};
 use failover_core::time::Time;
 use proptest::prelude::*;
@@ -72,6 +73,32 @@ mod replay {
             let recording = read(&text(&dialled.recording.clone().unwrap())).unwrap();
             let (told, kept) = (live(&dialled), again(&recording));
             prop_assert!(told.ends_with(&kept), "told {told:#?}\nkept {kept:#?}");
+        }
+    }
+
+    proptest! {
+        /// So many that those that left are forgotten several times, before and after a checkpoint.
+        #[test]
+        fn a_record_of_servers_that_come_and_go_plays_again(
+            case in strategy::any_case(),
+            mut moments in prop::collection::vec(0..30_000_u64, 20..60),
+            entries in prop_oneof![Just(10_000), 2..80_usize],
+        ) {
+            let mut case = case;
+            case.commands.retain(|(_, command)| !matches!(command, Command::Close));
+            moments.sort_unstable();
+            for (gone, millis) in (0..).zip(moments) {
+                let at = Time::ZERO + Duration::from_millis(millis);
+                // The stage gives the ids.
+                let add = Change::Add(Traits::new(EndpointId::new(0)));
+                let remove = Change::Remove(EndpointId::new(gone));
+                case.commands.extend([add, remove].map(|change| (at, Command::Change(change))));
+            }
+            let dialled = case.dialled_with(Recorder::new(entries), case.delays).unwrap();
+            let recording = dialled.recording.clone().unwrap();
+            let (told, kept) = (live(&dialled), again(&recording));
+            prop_assert!(told.ends_with(&kept), "told {told:#?}\nkept {kept:#?}");
+            prop_assert_eq!(again(&read(&text(&recording)).unwrap()), kept);
         }
     }
 

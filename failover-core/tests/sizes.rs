@@ -21,7 +21,7 @@ use failover_core::drive::{Clock, Connector};
 use failover_core::endpoint::{EndpointId, Endpoints, Security, Traits};
 use failover_core::failure::{Failure, Kind};
 use failover_core::heartbeat::Monitor;
-use failover_core::machine::{Input, Machine, Outbox, Output};
+use failover_core::machine::{Change, Input, Machine, Outbox, Output};
 use failover_core::policy::{NoHooks, Order, Policy, Seed, Standing, Waits, Walk};
 use failover_core::race::Trainer;
 use failover_core::time::Time;
@@ -124,6 +124,67 @@ fn a_step_of_a_running_machine_takes_no_memory() {
         0,
         "allocations in 10000 steps"
     );
+}
+
+#[test]
+fn a_machine_holds_no_more_for_all_that_came_and_left() {
+    for (there, walk) in [10, 50, 200].into_iter().zip([
+        Walk::Rotate,
+        Walk::Weighted,
+        Walk::Shuffled(failover_core::policy::Shuffle::Once),
+    ]) {
+        let standing = Standing::default().spares(1);
+        let policy = Policy::builder().order(Order::new(walk)).standing(standing);
+        let list: Vec<Traits> = (0..there).map(endpoint).collect();
+        let (mut out, mut held) = (Outbox::default(), Vec::with_capacity(10_000));
+        let before = COUNTED.with(Cell::get).0;
+        let mut machine = Machine::new(Arc::new(policy.build().unwrap()), list, Seed::new(1));
+        let mut now = Time::ZERO;
+        machine.handle(Input::Start, &mut NoHooks, &mut out, now);
+        for came in there..there + 10_000 {
+            let (add, remove) = (endpoint(came), EndpointId::new(came - there));
+            for change in [Change::Add(add), Change::Remove(remove)] {
+                machine.handle(Input::Change(change), &mut NoHooks, &mut out, now);
+                now = live(&mut machine, &mut out, now);
+            }
+            held.push(COUNTED.with(Cell::get).0 - before);
+        }
+        let (first, later) = held.split_at(1_000);
+        let [first, later] = [first, later].map(|held| *held.iter().max().unwrap());
+        println!("{there} endpoints, 1000 and 10000 came and left: {first} and {later} bytes");
+        assert!(later <= first + 512, "{walk:?}: {first}, {later}");
+    }
+}
+
+/// Every other dial fails; the others stand, and are lost after a while.
+fn live(machine: &mut Machine, out: &mut Outbox, now: Time) -> Time {
+    let done: Vec<Output> = out.drain().collect();
+    for output in done {
+        let failure = Failure::new(Kind::Refused);
+        if let Output::Dial(order) = output {
+            let attempt = order.attempt;
+            let input = match attempt.number() % 2 {
+                0 => Input::Failed { attempt, failure },
+                _ => Input::Connected { attempt },
+            };
+            machine.handle(input, &mut NoHooks, out, now);
+            if attempt.number() % 3 == 0 {
+                let verdict = failover_core::machine::Verdict::AsPolicy;
+                let lost = Input::Lost {
+                    attempt,
+                    failure,
+                    verdict,
+                };
+                machine.handle(lost, &mut NoHooks, out, now);
+            }
+        }
+    }
+    let now = machine
+        .next_wake()
+        .unwrap_or(now)
+        .min(now + Duration::from_secs(1));
+    machine.handle(Input::Wake, &mut NoHooks, out, now);
+    now
 }
 
 /// What a connector takes beside its session and its connection: its own state, its one endpoint, and
@@ -255,9 +316,11 @@ fn run(machine: &mut Machine, out: &mut Outbox, steps: u32) {
 }
 
 fn endpoints() -> Endpoints {
-    [0, 1, 2]
-        .map(|n| Traits::new(EndpointId::new(n)).route(Security::Plain))
-        .into()
+    [0, 1, 2].map(endpoint).into()
+}
+
+fn endpoint(n: u32) -> Traits {
+    Traits::new(EndpointId::new(n)).route(Security::Plain)
 }
 
 std::thread_local! {

@@ -12,7 +12,7 @@ impl Machine {
     pub(super) fn on_change(&mut self, change: Change, cx: &mut Cx<'_>) -> Answer {
         match change {
             Change::Add(traits) => self.on_add(traits, cx),
-            Change::Remove(endpoint) => self.on_gone(endpoint, Condition::Removed, cx),
+            Change::Remove(endpoint) => self.on_removed(endpoint, cx),
             Change::Off(endpoint) => self.on_gone(endpoint, Condition::Off, cx),
             Change::On(endpoint) => self.on_on(endpoint, cx),
         }
@@ -27,8 +27,22 @@ impl Machine {
         Answer::Taken
     }
 
+    fn on_removed(&mut self, endpoint: EndpointId, cx: &mut Cx<'_>) -> Answer {
+        let answer = self.on_gone(endpoint, Condition::Removed, cx);
+        if answer == Answer::Taken {
+            self.tidy();
+        }
+        answer
+    }
+
+    /// An endpoint that was not removed. Of one that was, nobody shall notice when it is forgotten.
+    fn listed(&self, endpoint: EndpointId) -> Option<SlotIndex> {
+        let slot = self.pool.find(endpoint)?;
+        (self.pool.condition(slot) != Condition::Removed).then_some(slot)
+    }
+
     fn on_on(&mut self, endpoint: EndpointId, cx: &mut Cx<'_>) -> Answer {
-        let Some(slot) = self.pool.find(endpoint) else {
+        let Some(slot) = self.listed(endpoint) else {
             return Answer::Stale;
         };
         if self.pool.condition(slot) != Condition::Off {
@@ -100,7 +114,7 @@ impl Machine {
     }
 
     fn on_gone(&mut self, endpoint: EndpointId, how: Condition, cx: &mut Cx<'_>) -> Answer {
-        let Some(slot) = self.pool.find(endpoint) else {
+        let Some(slot) = self.listed(endpoint) else {
             return Answer::Stale;
         };
         self.pool.slot_mut(slot).switch_off(how);

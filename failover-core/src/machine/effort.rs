@@ -137,26 +137,53 @@ impl Extras {
         }
     }
 
-    /// Whether it names slots below this alone, and dials up to this one.
+    /// Each slot that it names.
+    pub(super) fn each_slot(&mut self, visit: &mut dyn FnMut(&mut SlotIndex)) {
+        // Field by field, so that none is forgotten.
+        let Self {
+            efforts,
+            spares,
+            leave: _,
+            only_off: _,
+            good,
+            resume_until: _,
+            rival_at: _,
+            routes,
+            turns,
+            ended_spares,
+            trainer: _,
+            paused: _,
+            held: _,
+            told_starved: _,
+            hooked: _,
+        } = self;
+        for effort in efforts {
+            match &mut effort.goal {
+                Goal::Move { wanted, .. } => wanted.iter_mut().for_each(&mut *visit),
+                Goal::Spare | Goal::Probe => {}
+            }
+        }
+        spares.iter_mut().for_each(|spare| visit(&mut spare.slot));
+        good.iter_mut().for_each(|good| visit(&mut good.slot));
+        routes.iter_mut().for_each(|plan| visit(&mut plan.slot));
+        turns.iter_mut().for_each(|(slot, _)| visit(slot));
+        ended_spares.iter_mut().for_each(|(slot, _)| visit(slot));
+    }
+
+    /// Nothing is to be known any more of the turns and spares of these.
+    pub(super) fn forget_turns_of(&mut self, is_gone: impl Fn(SlotIndex) -> bool) {
+        self.turns.retain(|(slot, _)| !is_gone(*slot));
+        self.ended_spares.retain(|(slot, _)| !is_gone(*slot));
+    }
+
+    /// Whether it names dials up to this one alone.
     #[cfg(feature = "serde")]
-    pub(super) fn is_sound(&self, slots: u32, last: u64) -> bool {
-        let of_efforts = self.efforts.iter().filter_map(|effort| match effort.goal {
-            Goal::Move { wanted, .. } => wanted,
-            Goal::Spare | Goal::Probe => None,
-        });
-        let mut named = of_efforts
-            .chain(self.spares.iter().map(|spare| spare.slot))
-            .chain(self.good.map(|good| good.slot))
-            .chain(self.routes.iter().map(|plan| plan.slot))
-            .chain(self.turns.iter().map(|(slot, _)| *slot))
-            .chain(self.ended_spares.iter().map(|(slot, _)| *slot));
+    pub(super) fn is_sound(&self, last: u64) -> bool {
         let of_spares = self.spares.iter().map(|spare| spare.attempt);
         let mut dials = of_spares
             .chain(self.efforts.iter().filter_map(|effort| effort.in_flight))
             .chain(self.held.iter().map(|(dial, _)| *dial));
-        named.all(|slot| slot < slots)
-            && dials.all(|dial| dial.number() <= last)
-            && self.trainer.is_sound()
+        dials.all(|dial| dial.number() <= last) && self.trainer.is_sound()
     }
 
     /// The move that is under way is no more; its dial is for the caller to cancel.

@@ -125,7 +125,8 @@ pub enum Change {
     /// This endpoint comes last in the list, and is dialled at once where others are waited for,
     /// unless the wait holds for it, too. Its id must be above all that were ever used.
     Add(Traits),
-    /// It leaves the list for good. Its connection is left as if it drained.
+    /// It leaves the list for good. Its connection is left as if it drained. Once those that left outnumber
+    /// those that are there, they are forgotten: this one change then walks the list.
     Remove(EndpointId),
     /// It is not dialled until it is switched on. Its connection is left as if it drained.
     Off(EndpointId),
@@ -164,8 +165,8 @@ pub enum Verdict {
 pub enum Answer {
     /// It was taken in.
     Taken,
-    /// It spoke of a dial or connection that is no longer: it changed nothing. Whatever it brought
-    /// (an established connection) is for the driver to drop.
+    /// It spoke of a dial or connection that is no longer, or of an endpoint that is not in the list: it
+    /// changed nothing. Whatever it brought (an established connection) is for the driver to drop.
     Stale,
     /// The machine is closed: it changed nothing.
     Closed,

@@ -11,7 +11,7 @@ use crate::machine::attempts::Attempt;
 use crate::machine::effort::Extras;
 use crate::machine::{Machine, Outage, Stage, State};
 use crate::policy::Policy;
-use crate::pool::{Pool, PoolMemory, SlotIndex};
+use crate::pool::{Pool, PoolMemory};
 use crate::random::Random;
 use crate::time::Time;
 
@@ -61,7 +61,7 @@ impl Machine {
             .attempts
             .into_iter()
             .for_each(|dial| attempts.push(dial));
-        let machine = Self {
+        let mut machine = Self {
             policy,
             pool,
             rng: memory.rng,
@@ -80,32 +80,21 @@ impl Machine {
     }
 
     /// Whether every slot that it speaks of is there, and every dial was made.
-    fn is_sound(&self) -> bool {
+    fn is_sound(&mut self) -> bool {
         let (slots, last) = (self.pool.len(), self.last_attempt);
-        let in_state: Option<SlotIndex> = match &self.state {
-            State::Waiting(plan) => Some(plan.slot),
-            State::Connected { slot, .. } => Some(*slot),
-            State::Idle | State::Dialing | State::Paused | State::Starved | State::Closed(_) => {
-                None
-            }
-        };
-        let in_stage = match self.stage {
-            Stage::StartUp { pinned } => pinned.get(),
-            Stage::After { lost } => lost.get(),
-        };
-        let dialled = self.attempts.iter().map(|dial| dial.slot);
-        let mut named = dialled.chain(in_state).chain(in_stage);
+        let mut has_all = true;
+        self.each_slot(&mut |slot| has_all &= *slot < slots);
         let connected = self.state.live().map(|live| live.attempt);
         let mut dials = self.attempts.iter().map(|dial| dial.id).chain(connected);
         // A number that is never used twice needs room above, and so does a time: its end means never.
         last < u64::MAX / 2
             && self.latest < Time::FAR
-            && named.all(|slot| slot < slots)
+            && has_all
             && dials.all(|dial| dial.number() <= last)
             && self
                 .extras
                 .as_ref()
-                .is_none_or(|extras| extras.is_sound(slots, last))
+                .is_none_or(|extras| extras.is_sound(last))
     }
 }
 

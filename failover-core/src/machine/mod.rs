@@ -41,6 +41,7 @@ mod outside;
 mod race;
 #[cfg(feature = "sim")]
 mod rest;
+mod tidy;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -93,6 +94,8 @@ use crate::time::Time;
 /// Extra are 32 bytes for each endpoint that ever rested, was retired or waited for a pace of its
 /// own, and 248 bytes, with what they hold, for races, spares, moves, pauses, resume windows and delay
 /// hooks, made when the first of them begins. A step takes memory only when there is more to hold than ever before.
+/// Endpoints that left take room until they are more than eight and outnumber those that are there; then they
+/// are forgotten, but the few that a connection or the next decision still needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
     policy: Arc<Policy>,
@@ -375,7 +378,8 @@ impl Machine {
         }
     }
 
-    /// Whether this endpoint may be dialled, and from when on; `None` for one that it does not know.
+    /// Whether this endpoint may be dialled, and from when on; `None` for one that it does not know. One that
+    /// was removed is forgotten later, once those that left outnumber those that are there.
     #[must_use]
     pub fn condition(&self, endpoint: EndpointId) -> Option<(Condition, Time)> {
         let slot = self.pool.find(endpoint)?;

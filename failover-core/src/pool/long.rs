@@ -41,20 +41,26 @@ struct Known {
 impl Long {
     /// An index over this list. The slots are looked at before the first question.
     pub(super) fn new(slots: Vec<Slot>, list: &[Traits], walk: Walk, rng: &mut impl Rng) -> Self {
-        let walk = match walk {
-            Walk::Listed | Walk::FirstReady => IndexWalk::Listed,
-            Walk::Rotate => IndexWalk::Rotate,
-            Walk::Shuffled(Shuffle::Once) => IndexWalk::Shuffled,
-            // To shuffle a long list again would walk it: it is drawn as it is visited.
-            Walk::Shuffled(Shuffle::EachLoss | Shuffle::EachSweep) => IndexWalk::Drawn,
-            Walk::Weighted => IndexWalk::Weighted,
-            Walk::LeastFailed => IndexWalk::LeastFailed,
-        };
-        let weighed: Vec<(u8, u16)> = list.iter().map(|t| (t.in_tier(), t.weighs())).collect();
+        let index = Index::new(walk_of(walk), &weighed(list), rng);
+        Self::over(slots, list, index)
+    }
+
+    /// The same; a walk that is shuffled once has this order.
+    pub(super) fn in_order(
+        slots: Vec<Slot>,
+        list: &[Traits],
+        walk: Walk,
+        order: Vec<SlotIndex>,
+    ) -> Self {
+        let index = Index::in_order(walk_of(walk), &weighed(list), order);
+        Self::over(slots, list, index)
+    }
+
+    fn over(slots: Vec<Slot>, list: &[Traits], index: Index) -> Self {
         let mut long = Self {
             slots,
-            index: Index::new(walk, &weighed, rng),
-            known: Vec::new(),
+            index,
+            known: Vec::with_capacity(list.len()),
             changed: Vec::new(),
             outage: 0,
             retired: Vec::new(),
@@ -66,6 +72,16 @@ impl Long {
             long.know(*traits);
         }
         long
+    }
+
+    /// The slots come from elsewhere: what happened to them is new here, and who had a turn, had it.
+    pub(super) fn look_at_all(&mut self) {
+        for (index, at) in (0..).zip(0..self.slots.len()) {
+            self.note(index);
+            if self.slots[at].is_taken {
+                self.take_turn(index);
+            }
+        }
     }
 
     fn know(&mut self, traits: Traits) {
@@ -126,6 +142,11 @@ impl Long {
 
     pub(super) fn place_of(&self, index: SlotIndex) -> u32 {
         self.index.place(index)
+    }
+
+    /// The slots as the walk has them.
+    pub(super) fn order(&self) -> impl Iterator<Item = SlotIndex> {
+        self.index.order()
     }
 
     /// Whether any slot ever had a lower tier than this.
@@ -265,4 +286,20 @@ impl Long {
         }
         before
     }
+}
+
+fn walk_of(walk: Walk) -> IndexWalk {
+    match walk {
+        Walk::Listed | Walk::FirstReady => IndexWalk::Listed,
+        Walk::Rotate => IndexWalk::Rotate,
+        Walk::Shuffled(Shuffle::Once) => IndexWalk::Shuffled,
+        // To shuffle a long list again would walk it: it is drawn as it is visited.
+        Walk::Shuffled(Shuffle::EachLoss | Shuffle::EachSweep) => IndexWalk::Drawn,
+        Walk::Weighted => IndexWalk::Weighted,
+        Walk::LeastFailed => IndexWalk::LeastFailed,
+    }
+}
+
+fn weighed(list: &[Traits]) -> Vec<(u8, u16)> {
+    list.iter().map(|t| (t.in_tier(), t.weighs())).collect()
 }

@@ -12,9 +12,9 @@ mod scan;
 mod slot;
 #[cfg(test)]
 mod tests;
+mod tidy;
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 use rand::Rng;
 
@@ -66,6 +66,11 @@ impl MaybeSlot {
     pub(crate) fn get(self) -> Option<SlotIndex> {
         (self != Self::NONE).then_some(self.0)
     }
+
+    /// The slot, to change it.
+    pub(crate) fn get_mut(&mut self) -> Option<&mut SlotIndex> {
+        (*self != Self::NONE).then_some(&mut self.0)
+    }
 }
 
 /// What a pick looks for, apart from who had no turn.
@@ -114,13 +119,14 @@ enum Of {
     Visited,
 }
 
-/// How many there are in which condition; those that are off or removed are not counted.
+/// How many there are in which condition; those that are off are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Census {
     /// Active or marked.
     fit: usize,
     suspended: usize,
     retired: usize,
+    removed: usize,
 }
 
 impl Census {
@@ -130,11 +136,13 @@ impl Census {
             Condition::Active | Condition::Marked => &mut self.fit,
             Condition::Suspended => &mut self.suspended,
             Condition::Retired => &mut self.retired,
-            Condition::Off | Condition::Removed => return,
+            Condition::Removed => &mut self.removed,
+            Condition::Off => return,
         };
         *count = count.saturating_add_signed(one);
     }
 
+    /// Those that are in the list and switched on.
     fn sum(&self) -> usize {
         self.fit + self.suspended + self.retired
     }
@@ -282,14 +290,8 @@ impl Pool {
             Finder::Scan(slots) => core::mem::take(slots).into_vec(),
             Finder::Long(_) => return,
         };
-        let taken: Vec<bool> = slots.iter().map(|slot| slot.is_taken).collect();
         let mut long = Long::new(slots, &self.list, walk, rng);
-        for (index, taken) in (0..).zip(taken) {
-            long.slot_mut(index);
-            if taken {
-                long.take_turn(index);
-            }
-        }
+        long.look_at_all();
         self.finder = Finder::Long(Box::new(long));
     }
 

@@ -320,6 +320,107 @@ fn a_list_that_grows_long_gets_an_index_and_goes_on_with_its_sweep() {
     }
 }
 
+#[test]
+fn who_stays_keeps_its_place_in_the_walk_and_its_turn() {
+    for (walk, len) in WALKS
+        .into_iter()
+        .flat_map(|walk| [(walk, 40), (walk, 100), (walk, 250)])
+    {
+        let (mut pool, mut rng) = littered(walk, len);
+        let before = sweep(&mut pool.clone(), walk, &mut rng);
+        let moved = pool.tidy(walk, &mut rng, |slot| slot == 7);
+        let left = pool.list.iter().map(|traits| traits.id().number());
+        let last = len - 1;
+        let stay = |id: &u32| id.is_multiple_of(3) || [7, last].contains(id);
+        assert_eq!(
+            left.collect::<Vec<_>>(),
+            (0..=last).filter(stay).collect::<Vec<_>>()
+        );
+        assert_eq!(
+            (moved.to(6), moved.to(7), moved.to(8)),
+            (Some(2), Some(3), None)
+        );
+        assert_eq!(matches!(pool.finder, Finder::Long(_)), len == 250, "{len}");
+        let mut after = sweep(&mut pool, walk, &mut rng);
+        let mut before = before;
+        if let Walk::Weighted | Walk::Shuffled(Shuffle::EachLoss | Shuffle::EachSweep) = walk {
+            before.sort_unstable();
+            after.sort_unstable();
+        }
+        assert_eq!(after, before, "{walk:?}, {len}");
+    }
+}
+
+#[test]
+fn an_id_that_was_used_is_refused_although_its_endpoint_is_forgotten() {
+    let (mut pool, mut rng) = littered(Walk::Rotate, 40);
+    pool.tidy(Walk::Rotate, &mut rng, |_| false);
+    for used in [38, 39] {
+        let again = endpoint(used, (0, 1));
+        assert_eq!(pool.add(again, Walk::Rotate, &mut rng), None);
+    }
+    let fresh = endpoint(40, (0, 1));
+    assert!(pool.add(fresh, Walk::Rotate, &mut rng).is_some());
+}
+
+#[test]
+fn that_there_ever_was_a_lower_tier_is_not_forgotten() {
+    let (mut pool, mut rng) = littered(Walk::Rotate, 40);
+    for (id, tier) in [(40, 2), (41, 0), (42, 2)] {
+        pool.add(endpoint(id, (tier, 1)), Walk::Rotate, &mut rng);
+    }
+    for slot in 0..42 {
+        pool.slot_mut(slot).switch_off(Condition::Removed);
+    }
+    for _ in 0..2 {
+        pool.tidy(Walk::Rotate, &mut rng, |_| false);
+        assert!(pool.has_tier_below(1));
+        assert_eq!(pool.list.len(), 2);
+    }
+}
+
+/// Of so many endpoints, two of three were removed, and the last one. Some had their turn, others failed.
+fn littered(walk: Walk, len: u32) -> (Pool, Xoshiro256PlusPlus) {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(u64::from(len));
+    let list: Vec<Traits> = (0..len).map(|id| endpoint(id, (0, 1))).collect();
+    let mut pool = Pool::new(list.into(), walk, &mut rng);
+    if let Walk::Shuffled(_) = walk {
+        pool.shuffle(&mut rng);
+    }
+    for slot in 0..len {
+        if slot % 5 == 1 {
+            pool.take_turn(slot);
+        }
+        if slot % 7 == 2 {
+            pool.slot_mut(slot).failed(1);
+        }
+        if slot % 3 != 0 || slot == len - 1 {
+            pool.slot_mut(slot).switch_off(Condition::Removed);
+        }
+    }
+    pool.take_turn(6);
+    (pool, rng)
+}
+
+/// The ids of those who still have a turn, in the order in which they get it.
+fn sweep(pool: &mut Pool, walk: Walk, rng: &mut impl Rng) -> Vec<u32> {
+    let wanted = Wanted {
+        walk,
+        now: Time::ZERO,
+        ready: Time::ZERO,
+        outage: 1,
+        special: None,
+        only: None,
+        below: None,
+    };
+    std::iter::from_fn(|| {
+        let found = pool.pick_fresh(&wanted, rng, std::iter::empty())?;
+        pool.take_turn(found);
+        Some(pool.id(found).number())
+    })
+    .collect()
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let slot = any::<u32>;
     prop_oneof![

@@ -142,6 +142,15 @@ impl World {
         self
     }
 
+    /// Lets happen what happens, and the machine gives up slots after each step, however few.
+    #[cfg(test)]
+    pub(crate) fn run_tidied_until(&mut self, end: Time, most: usize) {
+        for _ in 0..most {
+            self.run_until(end, 1);
+            self.machine.give_up_slots();
+        }
+    }
+
     /// The same with a user's hooks.
     #[must_use]
     pub fn with_hooks(mut self, hooks: Box<dyn Hooks>) -> Self {

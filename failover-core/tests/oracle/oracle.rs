@@ -567,10 +567,11 @@ impl Oracle {
         }
         self.dials += 1;
         self.newest = Some(now);
+        if self.start_up && self.policy.start() == Start::FirstOnly {
+            // Also within a turn: the first may have been removed meanwhile.
+            self.pinned.get_or_insert(server);
+        }
         if tried.is_empty() {
-            if self.start_up && self.policy.start() == Start::FirstOnly {
-                self.pinned.get_or_insert(server);
-            }
             self.turns += 1;
             self.taken.push(server);
             self.behind = Some(server);

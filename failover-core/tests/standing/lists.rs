@@ -15,6 +15,39 @@ fn a_removed_endpoint_is_never_dialled_again_and_its_id_does_not_come_back() {
 }
 
 #[test]
+fn endpoints_that_left_are_forgotten_but_not_the_one_that_is_still_connected() {
+    let mut play = Play::new(1, policy());
+    play.connect("0");
+    play.input(Input::Pause);
+    play.change(Change::Remove(EndpointId::new(0)));
+    for came in 1..=100 {
+        play.change(Change::Add(traits(came)));
+        if came > 3 {
+            play.change(Change::Remove(EndpointId::new(came - 3)));
+        }
+        // They leave at most as many, or eight, behind, and those that are named.
+        let known = |id: &u32| play.machine.condition(EndpointId::new(*id)).is_some();
+        assert!((0..=came).filter(known).count() <= 3 + 8 + 2, "{came}");
+    }
+    play.says("");
+    let of_old = EndpointId::new(1);
+    assert_eq!(play.machine.condition(of_old), None);
+    for change in [
+        Change::Off(of_old),
+        Change::On(of_old),
+        Change::Remove(of_old),
+    ] {
+        assert_eq!(play.change(change), Answer::Stale);
+    }
+    assert_eq!(play.change(Change::Add(traits(1))), Answer::Stale);
+    assert_eq!(play.condition(0), Condition::Removed);
+    play.input(Input::Resume);
+    play.says("switching; dial 98");
+    play.connected("98");
+    play.says("attempt 98 ok; moved 0 to 98; hang up 0");
+}
+
+#[test]
 fn a_dial_of_an_endpoint_that_leaves_is_cancelled_and_the_next_is_dialled() {
     let mut play = Play::new(2, policy());
     play.start();

@@ -81,11 +81,23 @@ impl Index {
     /// 0 as 1.
     pub(crate) fn new(walk: IndexWalk, slots: &[(u8, u16)], rng: &mut impl Rng) -> Self {
         let len = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+        let shuffled = (walk == IndexWalk::Shuffled).then(|| Places::new(len, rng));
+        Self::with_places(walk, slots, shuffled)
+    }
+
+    /// The same; a shuffled walk has its slots in this order.
+    pub(crate) fn in_order(walk: IndexWalk, slots: &[(u8, u16)], order: Vec<u32>) -> Self {
+        let shuffled = (walk == IndexWalk::Shuffled).then(|| Places::in_order(order));
+        Self::with_places(walk, slots, shuffled)
+    }
+
+    fn with_places(walk: IndexWalk, slots: &[(u8, u16)], shuffled: Option<Places>) -> Self {
+        let len = u32::try_from(slots.len()).unwrap_or(u32::MAX);
         let mut index = Self {
             walk,
             turns: Turns::new(walk, slots.len()),
             due: Due::new(),
-            shuffled: (walk == IndexWalk::Shuffled).then(|| Places::new(len, rng)),
+            shuffled,
             now: 0,
             ahead: Vec::new(),
             ahead_to: 0,
@@ -287,6 +299,12 @@ impl Index {
             Some(places) => places.place(slot),
             None => slot,
         }
+    }
+
+    /// The slots as the walk has them; in their own places, if it is not shuffled.
+    pub(crate) fn order(&self) -> impl Iterator<Item = u32> {
+        let len = u32::try_from(self.len()).unwrap_or(u32::MAX);
+        (0..len).map(|place| self.slot(place))
     }
 
     fn slot(&self, place: u32) -> u32 {

@@ -17,6 +17,11 @@ impl Places {
     pub(super) fn new(len: u32, rng: &mut impl Rng) -> Self {
         let mut slots: Vec<u32> = (0..len).collect();
         slots.shuffle(rng);
+        Self::in_order(slots)
+    }
+
+    /// These slots, each of which is there once, in this order.
+    pub(super) fn in_order(slots: Vec<u32>) -> Self {
         let mut places = slots.clone();
         for (place, &slot) in (0..).zip(&slots) {
             places[slot as usize] = place;

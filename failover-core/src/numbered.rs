@@ -91,6 +91,7 @@ impl<N: Copy + Ord, V> Numbered<N, V> {
         places.filter_map(|(number, value)| Some((*number, value.as_ref()?)))
     }
 
+    #[cfg(any(feature = "std", test))]
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (N, &mut V)> {
         let places = self.places.iter_mut();
         places.filter_map(|(number, value)| Some((*number, value.as_mut()?)))
@@ -112,6 +113,7 @@ impl<N: Copy + Ord, V> Numbered<N, V> {
     }
 
     /// Takes all, and leaves none.
+    #[cfg(any(feature = "std", test))]
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = V> + use<N, V> {
         self.len = 0;
         let places = core::mem::take(&mut self.places);

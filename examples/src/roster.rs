@@ -1,6 +1,7 @@
 //! Who is subscribed to what, for any protocol: it lasts from connection to connection.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::{fmt, mem};
@@ -15,14 +16,14 @@ struct Shared<S, T> {
     stirred: Arc<Stirred>,
 }
 
-/// Whose readers may have left since somebody looked. Locked after the members.
-type Stirred = Mutex<BTreeSet<u64>>;
+/// Whose readers may have left since somebody looked, each once. Locked after the members.
+type Stirred = Mutex<Vec<u64>>;
 
 /// Those who are subscribed now, in the order in which they came.
 pub(crate) struct Members<S, T> {
     /// The number of the latest that ever was; the first is 1.
     latest: u64,
-    live: BTreeMap<u64, Member<S, T>>,
+    live: Vec<Member<S, T>>,
     /// How many have left.
     left: u64,
     /// The last that left, at most as many as are there or [`KEPT`].
@@ -37,13 +38,14 @@ pub(crate) struct Member<S, T> {
     pub(crate) number: u64,
     pub(crate) what: S,
     pub(crate) feed: Feed<T>,
+    stir: Arc<Stir>,
 }
 
 /// What one server knows of a roster.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
-    /// Those who came and have not left, as far as it was told.
-    numbers: BTreeSet<u64>,
+    /// Those who came and have not left, as far as it was told, in rising order.
+    numbers: Vec<u64>,
     latest: u64,
     left: u64,
 }
@@ -57,14 +59,19 @@ impl<S, T> Roster<S, T> {
         let mut members = self.lock();
         members.latest += 1;
         let number = members.latest;
-        let stir = Stir {
+        let stir = Arc::new(Stir {
             number,
+            is_noted: AtomicBool::new(false),
             stirred: Arc::clone(&self.0.stirred),
             nudge,
-        };
-        let (feed, reader) = inbox(room, Waker::from(Arc::new(stir)));
-        let member = Member { number, what, feed };
-        members.live.insert(number, member);
+        });
+        let (feed, reader) = inbox(room, Waker::from(Arc::clone(&stir)));
+        members.live.push(Member {
+            number,
+            what,
+            feed,
+            stir,
+        });
         reader
     }
 
@@ -72,9 +79,7 @@ impl<S, T> Roster<S, T> {
     pub(crate) fn look(&self) -> MutexGuard<'_, Members<S, T>> {
         let mut members = self.lock();
         let stirred = mem::take(&mut *locked(&self.0.stirred));
-        for number in stirred {
-            members.forget_if_ended(number);
-        }
+        members.forget_ended(stirred);
         members
     }
 
@@ -86,20 +91,39 @@ impl<S, T> Roster<S, T> {
 
 impl<S, T> Members<S, T> {
     pub(crate) fn get(&self, number: u64) -> Option<&Member<S, T>> {
-        self.live.get(&number)
+        let at = self.place(number)?;
+        self.live.get(at)
     }
 
     pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut Member<S, T>> {
-        self.live.get_mut(&number)
+        let at = self.place(number)?;
+        self.live.get_mut(at)
     }
 
-    fn forget_if_ended(&mut self, number: u64) {
-        if !self.get(number).is_some_and(|one| one.feed.is_ended()) {
+    fn place(&self, number: u64) -> Option<usize> {
+        self.live
+            .binary_search_by_key(&number, |one| one.number)
+            .ok()
+    }
+
+    /// Of these, those whose readers are gone leave.
+    fn forget_ended(&mut self, mut stirred: Vec<u64>) {
+        stirred.retain(|number| {
+            let one = self.get(*number);
+            one.is_some_and(|one| {
+                // First: who ends from now on is noted anew.
+                one.stir.is_noted.swap(false, Ordering::AcqRel);
+                one.feed.is_ended()
+            })
+        });
+        if stirred.is_empty() {
             return;
         }
-        self.live.remove(&number);
-        self.left += 1;
-        self.departed.push_back(number);
+        stirred.sort_unstable();
+        self.live
+            .retain(|one| stirred.binary_search(&one.number).is_err());
+        self.left += stirred.len() as u64;
+        self.departed.extend(stirred);
         let most = self.live.len().max(KEPT);
         let over = self.departed.len().saturating_sub(most);
         self.departed.drain(..over);
@@ -123,30 +147,37 @@ impl Told {
             // Nobody whom it knows can have left.
             self.left = members.left;
         }
-        let new = members.live.range(self.latest + 1..);
+        let live = &members.live;
+        let new = &live[live.partition_point(|one| one.number <= self.latest)..];
         self.latest = members.latest;
-        self.numbers.extend(new.clone().map(|(number, _)| *number));
-        new.map(|(_, one)| one)
+        self.numbers.extend(new.iter().map(|one| one.number));
+        new.iter()
     }
 
     /// All that it knows, and knows no more.
-    pub(crate) fn forget(&mut self) -> BTreeSet<u64> {
+    pub(crate) fn forget(&mut self) -> Vec<u64> {
         mem::take(&mut self.numbers)
     }
 
     /// Those who have left since it was told: they count as told now.
-    pub(crate) fn ended<S, T>(&mut self, members: &Members<S, T>) -> BTreeSet<u64> {
+    pub(crate) fn ended<S, T>(&mut self, members: &Members<S, T>) -> Vec<u64> {
         let since = mem::replace(&mut self.left, members.left);
-        match members.departed_since(since) {
+        let gone: Vec<u64> = match members.departed_since(since) {
             // Who came and left between two tellings was never told of.
-            Some(departed) => departed.filter(|it| self.numbers.remove(it)).collect(),
+            Some(departed) => departed.filter(|it| self.knows(*it)).collect(),
             None => {
-                let known = mem::take(&mut self.numbers).into_iter();
-                let (there, gone) = known.partition(|it| members.live.contains_key(it));
-                self.numbers = there;
-                gone
+                let known = self.numbers.iter().copied();
+                known.filter(|it| members.place(*it).is_none()).collect()
             }
+        };
+        if !gone.is_empty() {
+            self.numbers.retain(|it| members.place(*it).is_some());
         }
+        gone
+    }
+
+    fn knows(&self, number: u64) -> bool {
+        self.numbers.binary_search(&number).is_ok()
     }
 }
 
@@ -160,7 +191,7 @@ impl<S, T> Default for Roster<S, T> {
     fn default() -> Self {
         let members = Members {
             latest: 0,
-            live: BTreeMap::new(),
+            live: Vec::new(),
             left: 0,
             departed: VecDeque::new(),
         };
@@ -181,13 +212,17 @@ impl<S, T> fmt::Debug for Roster<S, T> {
 /// Notes that a reader left or has room again, before it nudges whom it nudges.
 struct Stir {
     number: u64,
+    /// Whether it is among those who stirred.
+    is_noted: AtomicBool,
     stirred: Arc<Stirred>,
     nudge: Waker,
 }
 
 impl Wake for Stir {
     fn wake(self: Arc<Self>) {
-        locked(&self.stirred).insert(self.number);
+        if !self.is_noted.swap(true, Ordering::AcqRel) {
+            locked(&self.stirred).push(self.number);
+        }
         self.nudge.wake_by_ref();
     }
 }
@@ -199,6 +234,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -264,7 +301,8 @@ mod tests {
                     Step::Reconnect => (told, knows) = (Told::default(), BTreeSet::new()),
                     Step::Look => {
                         let members = roster.look();
-                        prop_assert!(members.live.keys().eq(readers.iter().map(|(it, _)| it)));
+                        let live = members.live.iter().map(|one| one.number);
+                        prop_assert!(live.eq(readers.iter().map(|(it, _)| *it)));
                         prop_assert!(members.departed.len() <= KEPT.max(members.live.len()));
                     }
                     Step::Tell => {
@@ -296,12 +334,13 @@ mod tests {
             // Room again.
             assert_eq!(slow.try_next(), Some(1));
         }
-        assert_eq!(*locked(&roster.0.stirred), [2].into());
-        assert!(roster.look().live.keys().eq(&[1, 2]));
+        let live = || -> Vec<u64> { roster.look().live.iter().map(|one| one.number).collect() };
+        assert_eq!(*locked(&roster.0.stirred), [2]);
+        assert_eq!(Vec::from([1, 2]), live());
         drop(quiet);
-        assert_eq!(*locked(&roster.0.stirred), [1].into());
-        assert!(roster.look().live.keys().eq(&[2]));
-        assert_eq!(*locked(&roster.0.stirred), [].into());
+        assert_eq!(*locked(&roster.0.stirred), [1]);
+        assert_eq!(Vec::from([2]), live());
+        assert!(locked(&roster.0.stirred).is_empty());
     }
 
     #[test]

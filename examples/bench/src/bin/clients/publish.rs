@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use examples::nats::{Publish, policy, subscribe};
-use failover_core::messaging::Room;
 use failover_bench::process::cpu;
+use failover_core::messaging::Room;
 
 use crate::cluster::Cluster;
 use crate::contestants::{Who, async_nats, ours};

@@ -300,15 +300,7 @@ fn a_list_that_grows_long_gets_an_index_and_goes_on_with_its_sweep() {
         assert!(matches!(pool.finder, Finder::Scan(_)));
         assert_eq!(pool.add(endpoint(64, (0, 1)), walk, &mut rng), Some(64));
         assert!(matches!(pool.finder, Finder::Long(_)));
-        let wanted = Wanted {
-            walk,
-            now: Time::ZERO,
-            ready: Time::ZERO,
-            outage: 1,
-            special: None,
-            only: None,
-            below: None,
-        };
+        let wanted = anybody(walk);
         let mut rest: Vec<SlotIndex> = std::iter::from_fn(|| {
             let found = pool.pick_fresh(&wanted, &mut rng, std::iter::empty())?;
             pool.take_turn(found);
@@ -402,9 +394,9 @@ fn littered(walk: Walk, len: u32) -> (Pool, Xoshiro256PlusPlus) {
     (pool, rng)
 }
 
-/// The ids of those who still have a turn, in the order in which they get it.
-fn sweep(pool: &mut Pool, walk: Walk, rng: &mut impl Rng) -> Vec<u32> {
-    let wanted = Wanted {
+/// Whoever is ready, by this walk.
+fn anybody(walk: Walk) -> Wanted {
+    Wanted {
         walk,
         now: Time::ZERO,
         ready: Time::ZERO,
@@ -412,7 +404,12 @@ fn sweep(pool: &mut Pool, walk: Walk, rng: &mut impl Rng) -> Vec<u32> {
         special: None,
         only: None,
         below: None,
-    };
+    }
+}
+
+/// The ids of those who still have a turn, in the order in which they get it.
+fn sweep(pool: &mut Pool, walk: Walk, rng: &mut impl Rng) -> Vec<u32> {
+    let wanted = anybody(walk);
     std::iter::from_fn(|| {
         let found = pool.pick_fresh(&wanted, rng, std::iter::empty())?;
         pool.take_turn(found);

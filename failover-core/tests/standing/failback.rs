@@ -12,12 +12,18 @@ fn tiered() -> Play {
     Play::of(endpoints.to_vec(), policy)
 }
 
-#[test]
-fn it_moves_up_only_after_enough_good_probes() {
+/// Connected to the second, for the preferred one refused.
+fn on_the_second() -> Play {
     let mut play = tiered();
     play.start();
     play.fail("0", REFUSED);
     play.connected("1");
+    play
+}
+
+#[test]
+fn it_moves_up_only_after_enough_good_probes() {
+    let mut play = on_the_second();
     play.take();
     for _ in 0..2 {
         play.until_something_happens();
@@ -59,10 +65,7 @@ fn a_spare_at_the_preferred_server_does_not_stand_in_its_way() {
 
 #[test]
 fn a_failed_probe_starts_the_count_anew() {
-    let mut play = tiered();
-    play.start();
-    play.fail("0", REFUSED);
-    play.connected("1");
+    let mut play = on_the_second();
     for outcome in [true, false, true] {
         play.until_something_happens();
         match outcome {
@@ -101,10 +104,7 @@ fn it_moves_up_no_sooner_than_the_preferred_server_has_settled() {
 
 #[test]
 fn probes_that_fail_stay_between_half_their_interval_and_the_whole_apart_and_each_at_another() {
-    let mut play = tiered();
-    play.start();
-    play.fail("0", REFUSED);
-    play.connected("1");
+    let mut play = on_the_second();
     let mut waits = Vec::new();
     for _ in 0..40 {
         let before = play.now;
@@ -123,10 +123,7 @@ fn probes_that_fail_stay_between_half_their_interval_and_the_whole_apart_and_eac
 
 #[test]
 fn a_probe_that_finds_the_preferred_server_switched_off_starts_the_count_anew() {
-    let mut play = tiered();
-    play.start();
-    play.fail("0", REFUSED);
-    play.connected("1");
+    let mut play = on_the_second();
     play.until_something_happens();
     play.connected("0");
     play.take();

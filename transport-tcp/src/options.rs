@@ -246,8 +246,24 @@ async fn connected(socket: Socket, address: SocketAddr) -> io::Result<TcpStream>
     stream.writable().await?;
     match stream.take_error()? {
         Some(error) => Err(error),
+        None if leads_to_itself(&stream) => Err(nobody_listens(&stream)),
         None => Ok(stream),
     }
+}
+
+/// Where nobody listens, and the system gives the connect the very port that it dials, TCP opens the
+/// connection from both ends at once (RFC 9293, section 3.5): they are one.
+#[inline]
+fn leads_to_itself(stream: &TcpStream) -> bool {
+    matches!((stream.local_addr(), stream.peer_addr()), (Ok(local), Ok(peer)) if local == peer)
+}
+
+/// The port is free at once for the server that is away, and does not linger.
+#[cold]
+fn nobody_listens(stream: &TcpStream) -> io::Error {
+    let told = "nobody listens: the connection led to its own end";
+    let refused = io::Error::new(io::ErrorKind::ConnectionRefused, told);
+    stream.set_zero_linger().err().unwrap_or(refused)
 }
 
 /// Whether a connect goes on, and the socket tells its end.

@@ -30,6 +30,8 @@ use crate::system::SystemResolver;
 ///   others are closed. Where there are more than run at once, each has its share of the time that
 ///   is left; the last ones have all of it. A dial without a deadline leaves each to the system's
 ///   own limit (about two minutes on Linux).
+/// * A connection to itself is refused: where nobody listens, the system may give a connect the very
+///   port that it dials, if that is one of those for outgoing connections.
 /// * Nagle's algorithm is off (`TCP_NODELAY`) before any layer above sends its first byte; a vanished
 ///   peer is noticed by keepalive. See [`TcpOptions`], which an endpoint may have of its own.
 /// * Targets are reached directly unless [`proxies`](Self::proxies) says otherwise.

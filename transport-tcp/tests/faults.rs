@@ -20,7 +20,7 @@ use std::time::Duration;
 use failover_core::dial::{Dial, DialContext};
 use failover_core::directory::{Endpoint, Target};
 use failover_core::drive::Connector;
-use failover_core::failure::{Failure, Kind, Phase};
+use failover_core::failure::{Classify, Failure, Kind, Phase};
 use failover_core::policy::{Backoff, Jitter, Limit, Limits, Pace, Policy};
 use failover_core::testing::conformance::{
     Violation, fails_as, waits_for_a_mute_peer_until_the_deadline,
@@ -148,6 +148,41 @@ async fn a_peer_that_sends_its_end_and_reads_on_is_at_its_end() {
 }
 
 // The system.
+
+/// The system gives each connect a port of its own, now and then the very one that is dialled; where
+/// nobody listens there, the two ends of the connection are then one.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_dial_that_meets_itself_is_refused_and_leaves_the_port_to_the_server() {
+    use transport_tcp::TcpError;
+
+    // Of those that the system gives to connects: half of a range, tried in turn.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let given = TcpStream::connect(listener.local_addr().unwrap()).await;
+    let given = given.unwrap();
+    let address = given.local_addr().unwrap();
+    given.set_zero_linger().unwrap();
+    drop(given);
+    let (tcp, to) = (Tcp::new(), target(address));
+    let cx = DialContext::unbounded();
+    let itself = async {
+        for _ in 0..200_000 {
+            let failed = tcp.dial(&to, &cx).await.expect_err("nobody listens");
+            assert_eq!(failed.failure().kind, Kind::Refused, "{failed}");
+            if matches!(&failed, TcpError::Connect { source, .. } if source.raw_os_error().is_none())
+            {
+                return failed;
+            }
+        }
+        panic!("the range is larger than that");
+    };
+    let failed = itself.await;
+    let why = std::error::Error::source(&failed).unwrap().to_string();
+    assert_eq!(why, "nobody listens: the connection led to its own end");
+    // Without `SO_REUSEADDR`, which would pass over what lingers.
+    let server = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    server.bind(&address.into()).unwrap();
+}
 
 /// The body of a child process that may open few files; see the next test.
 #[cfg(unix)]

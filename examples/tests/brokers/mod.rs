@@ -1,6 +1,6 @@
 //! Real server programs on free ports of the loopback interface, clients of them, and a proxy that cuts
 //! connections between the two.
-#![allow(dead_code, unreachable_pub)]
+#![allow(clippy::print_stdout, dead_code, unreachable_pub)]
 
 pub mod mosquitto;
 pub mod nats;

@@ -13,6 +13,8 @@ pub mod heartbeat;
 pub mod link;
 #[cfg(feature = "std")]
 mod living;
+#[cfg(feature = "std")]
+mod lookup;
 pub mod machine;
 mod numbered;
 pub mod policy;

@@ -1,6 +1,5 @@
 //! Lists that a server pushes: checked, bounded, merged, and not too often.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::string::{String, ToString};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use crate::directory::{
     Directory, Endpoint, Origin, SecurityOf, Target, UrlProblem, identity, traits,
 };
 use crate::endpoint::{EndpointId, Security};
+use crate::lookup::Lookup;
 use crate::machine::Change;
 use crate::policy::{Admission, AdmitAsked, Hooks};
 use crate::time::Time;
@@ -191,7 +191,7 @@ impl Directory {
     ) -> Learned {
         let mut learned = Learned::default();
         let known = self.identities();
-        let mut named = BTreeSet::new();
+        let mut named = Lookup::default();
         let mut new = Vec::new();
         for address in list {
             match check_learned(address, teacher, security, &known, &mut named) {
@@ -200,7 +200,7 @@ impl Directory {
                 Err(refused) => learned.refused.push(refused),
             }
         }
-        self.prune(&known, &named, &mut learned.changes);
+        self.prune(&named, &mut learned.changes);
         let mut kept = self
             .entries
             .values()
@@ -227,22 +227,16 @@ impl Directory {
         learned
     }
 
-    /// Learned endpoints that are named no longer leave.
-    fn prune(
-        &mut self,
-        known: &BTreeMap<String, EndpointId>,
-        named: &BTreeSet<String>,
-        changes: &mut Vec<Change>,
-    ) {
-        let gone = known.iter().filter(|(identity, id)| {
-            self.origin(**id) == Some(Origin::Learned) && !named.contains(*identity)
+    /// Learned endpoints leave that are not named any more.
+    fn prune(&mut self, named: &Lookup<String, ()>, changes: &mut Vec<Change>) {
+        self.entries.retain(|id, entry| {
+            let stays =
+                entry.origin == Origin::Configured || named.contains(&identity(&entry.endpoint));
+            if !stays {
+                changes.push(Change::Remove(id));
+            }
+            stays
         });
-        let mut gone: Vec<EndpointId> = gone.map(|(_, id)| *id).collect();
-        gone.sort_unstable();
-        for id in gone {
-            self.entries.remove(id);
-            changes.push(Change::Remove(id));
-        }
     }
 }
 
@@ -251,8 +245,8 @@ fn check_learned(
     address: &str,
     teacher: &Target,
     security: SecurityOf<'_>,
-    known: &BTreeMap<String, EndpointId>,
-    named: &mut BTreeSet<String>,
+    known: &Lookup<String, EndpointId>,
+    named: &mut Lookup<String, ()>,
 ) -> Result<Option<Endpoint>, Refused> {
     let origin = teacher.url();
     let url = match address.contains("://") {
@@ -282,10 +276,10 @@ fn check_learned(
         return refused(RefusedBecause::Scheme { scheme });
     }
     let identity = identity(&endpoint);
-    if !named.insert(identity.clone()) {
+    if named.insert(identity.clone(), ()).is_some() {
         return refused(RefusedBecause::Twice);
     }
-    if known.contains_key(&identity) {
+    if known.contains(&identity) {
         return Ok(None);
     }
     Ok(Some(heir(endpoint, teacher)))

@@ -9,7 +9,6 @@ mod learned;
 mod options;
 mod url;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::string::{String, ToString};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +24,7 @@ pub use self::options::Options;
 pub(crate) use self::url::name_without_login;
 pub use self::url::{MAX_URL, Secret, Url, UrlError, UrlProblem};
 use crate::endpoint::{EndpointId, MAX_ROUTES, Security, Traits};
+use crate::lookup::Lookup;
 use crate::machine::Change;
 use crate::policy::MIN_REDIAL;
 use crate::time::Told;
@@ -188,8 +188,7 @@ impl Directory {
     ) -> Result<Vec<Change>, DirectoryError> {
         let endpoints = checked(endpoints)?;
         let known = self.identities();
-        let mut stay = BTreeSet::new();
-        let mut anew = BTreeSet::new();
+        let (mut stay, mut anew) = (Vec::new(), Vec::new());
         let mut changes = Vec::new();
         for endpoint in endpoints {
             let old = known.get(&identity(&endpoint)).copied();
@@ -210,11 +209,13 @@ impl Directory {
                     id
                 }
             };
-            stay.insert(id);
+            stay.push(id);
         }
+        stay.sort_unstable();
+        anew.sort_unstable();
+        let is_in = |list: &[EndpointId], id| list.binary_search(&id).is_ok();
         self.entries.retain(|id, entry| {
-            let stays =
-                stay.contains(&id) || (entry.origin == Origin::Learned && !anew.contains(&id));
+            let stays = is_in(&stay, id) || (entry.origin == Origin::Learned && !is_in(&anew, id));
             if !stays {
                 changes.push(Change::Remove(id));
             }
@@ -236,7 +237,7 @@ impl Directory {
     }
 
     /// All endpoints by what makes them the same as others.
-    fn identities(&self) -> BTreeMap<String, EndpointId> {
+    fn identities(&self) -> Lookup<String, EndpointId> {
         let all = self.iter();
         all.map(|(id, endpoint)| (identity(endpoint), id)).collect()
     }
@@ -244,18 +245,17 @@ impl Directory {
 
 /// The same endpoints, if none is there twice and none has too many routes.
 fn checked(endpoints: Vec<Endpoint>) -> Result<Vec<Endpoint>, DirectoryError> {
-    let mut names = BTreeSet::new();
-    let mut urls = BTreeSet::new();
+    let (mut names, mut urls) = (Lookup::default(), Lookup::default());
     let mut list = Vec::new();
     for endpoint in endpoints {
         check_alone(&endpoint)?;
-        if !urls.insert(identity(&endpoint)) {
+        if urls.insert(identity(&endpoint), ()).is_some() {
             return Err(DirectoryError::TwiceTheSame {
                 url: endpoint.routes()[0].to_string(),
             });
         }
         let endpoint = with_own_name(endpoint, |name| names.contains(name))?;
-        names.insert(endpoint.name().to_string());
+        names.insert(endpoint.name().to_string(), ());
         list.push(endpoint);
     }
     Ok(list)

@@ -147,7 +147,7 @@ impl<D: Dial + 'static, C: Clock> ConnectorBuilder<D, C> {
         let hooks = self.hooks.unwrap_or_else(|| Box::new(NoHooks));
         let flight = self
             .recorder
-            .map(|recorder| Flight::new(recorder, &machine, self.seed, traits, &directory));
+            .map(|recorder| Flight::new(recorder, &machine, self.seed, traits.into(), &directory));
         let connector = Connector::new(
             self.dialer,
             self.clock,

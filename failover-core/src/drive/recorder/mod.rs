@@ -147,17 +147,18 @@ const REMOVED: usize = 256;
 
 impl Flight {
     /// Nothing is recorded yet of this machine, which has taken nothing in.
+    #[inline(never)]
     pub(crate) fn new(
         recorder: Recorder,
         machine: &Machine,
         seed: Seed,
-        endpoints: impl Into<Endpoints>,
+        endpoints: Endpoints,
         directory: &Directory,
     ) -> Self {
         let known = directory.iter();
         Self(Mutex::new(Inside {
             seed,
-            endpoints: endpoints.into(),
+            endpoints,
             half: (recorder.entries / 2).max(1),
             latest: Time::ZERO,
             older: None,

@@ -1,7 +1,6 @@
 //! What one connector finds out of an endpoint, all know.
 
 use std::boxed::Box;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::string::{String, ToString};
 use std::sync::{Arc, Mutex};
@@ -11,6 +10,7 @@ use std::vec::Vec;
 
 use crate::drive::clock::Clock;
 use crate::drive::share::locked;
+use crate::lookup::Lookup;
 use crate::numbered::Numbered;
 use crate::time::Time;
 
@@ -52,7 +52,7 @@ struct Inside {
 struct Book {
     /// The number of the last news.
     version: u64,
-    endpoints: BTreeMap<Arc<str>, Entry>,
+    endpoints: Lookup<Arc<str>, Entry>,
     /// Of which endpoint each news is that is the last one of it.
     last: Numbered<u64, Arc<str>>,
     last_reader: u64,
@@ -94,15 +94,17 @@ impl SharedHealth {
     #[must_use]
     pub fn resting(&self) -> Vec<(String, Duration)> {
         let now = (self.inside.now)();
-        locked(&self.inside.book, |book| {
-            let rests = |(name, entry): (&Arc<str>, &Entry)| match entry.state {
+        let mut resting: Vec<(String, Duration)> = locked(&self.inside.book, |book| {
+            let rests = |(_, name): (u64, &Arc<str>)| match book.endpoints.get(name)?.state {
                 State::Rests(until) | State::Probed(until) => {
                     Some((name.to_string(), until.since(now)))
                 }
                 State::Well => None,
             };
-            book.endpoints.iter().filter_map(rests).collect()
-        })
+            book.last.iter().filter_map(rests).collect()
+        });
+        resting.sort_unstable();
+        resting
     }
 
     pub(crate) fn reader(&self) -> Reader {
@@ -203,7 +205,7 @@ impl Reader {
     /// A dial of it gave a connection.
     pub(crate) fn connected(&self, name: &str) {
         let known = locked(&self.health.inside.book, |book| {
-            book.endpoints.contains_key(name)
+            book.endpoints.contains(name)
         });
         if known {
             self.tell(name, State::Well, |entry| {

@@ -1,7 +1,6 @@
 //! At most so many dials at once, first come, first served.
 
 use std::boxed::Box;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
@@ -11,6 +10,7 @@ use std::vec::Vec;
 
 use crate::drive::clock::Clock;
 use crate::drive::share::locked;
+use crate::numbered::Numbered;
 use crate::time::Time;
 
 /// Bounds the dials that are in flight at once, over all connectors that it is given to. Clones are
@@ -63,9 +63,9 @@ struct Inside {
 struct Line {
     last: u64,
     /// Who has a permit, and until when at most.
-    holders: BTreeMap<u64, Time>,
+    holders: Vec<(u64, Time)>,
     /// Who waits, in the order in which they came.
-    waiting: BTreeMap<u64, Waker>,
+    waiting: Numbered<u64, Waker>,
 }
 
 /// How long a permit waits for its owner to be polled.
@@ -133,12 +133,12 @@ impl Place {
         let now = (inside.now)();
         let (wakers, polled) = locked(&inside.line, |line| {
             line.holders
-                .retain(|id, until| *until > now || *id == self.id);
-            if !line.holders.contains_key(&self.id) {
+                .retain(|(id, until)| *until > now || *id == self.id);
+            if line.held_by(self.id).is_none() {
                 line.waiting.insert(self.id, cx.waker().clone());
             }
             let wakers = line.grant(inside.most, now, Some(self.id));
-            match line.holders.get_mut(&self.id) {
+            match line.held_by(self.id) {
                 Some(until) => {
                     *until = now + lasts;
                     (wakers, Poll::Ready(()))
@@ -154,7 +154,9 @@ impl Place {
     pub(crate) fn looks_again(&self) -> Option<Duration> {
         let inside = &self.limiter.inside;
         let now = (inside.now)();
-        let soonest = locked(&inside.line, |line| line.holders.values().min().copied());
+        let soonest = locked(&inside.line, |line| {
+            line.holders.iter().map(|(_, until)| *until).min()
+        });
         soonest.map(|until| until.since(now))
     }
 }
@@ -164,8 +166,8 @@ impl Drop for Place {
         let inside = &self.limiter.inside;
         let now = (inside.now)();
         let wakers = locked(&inside.line, |line| {
-            line.waiting.remove(&self.id);
-            line.holders.remove(&self.id);
+            line.waiting.remove(self.id);
+            line.holders.retain(|(id, _)| *id != self.id);
             line.grant(inside.most, now, None)
         });
         wake(wakers);
@@ -173,15 +175,21 @@ impl Drop for Place {
 }
 
 impl Line {
+    fn held_by(&mut self, holder: u64) -> Option<&mut Time> {
+        let mut holders = self.holders.iter_mut();
+        holders.find_map(|(id, until)| (*id == holder).then_some(until))
+    }
+
     /// Hands out the permits that are free, to the first in line. Who is to be woken of them.
     fn grant(&mut self, most: usize, now: Time, awake: Option<u64>) -> Vec<Waker> {
         let mut wakers = Vec::new();
         while self.holders.len() < most
-            && let Some((id, waker)) = self.waiting.pop_first()
+            && let Some(id) = self.waiting.first().map(|(id, _)| id)
         {
-            self.holders.insert(id, now + TAKE_UP);
+            let waker = self.waiting.remove(id);
+            self.holders.push((id, now + TAKE_UP));
             if awake != Some(id) {
-                wakers.push(waker);
+                wakers.extend(waker);
             }
         }
         wakers

@@ -277,9 +277,13 @@ pub async fn read_line(
 ) -> Result<String, PreludeError> {
     let mut line = Vec::new();
     loop {
-        match stream.read_u8().await? {
-            b'\n' => break,
-            byte => line.push(byte),
+        let mut byte = [0];
+        if stream.read(&mut byte).await? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        match byte {
+            [b'\n'] => break,
+            [byte] => line.push(byte),
         }
         if is_tls(&line) {
             return Err(PreludeError::Tls);

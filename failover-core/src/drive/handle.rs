@@ -436,12 +436,14 @@ impl Shared {
     }
 
     /// Records from now on. Once.
+    #[inline]
     pub(crate) fn record(&self, flight: Option<Flight>) {
         if let Some(flight) = flight {
             let _ = self.flight.set(Arc::new(flight));
         }
     }
 
+    #[inline]
     pub(crate) fn flight(&self) -> Option<&Flight> {
         self.flight.get().map(|flight| &**flight)
     }
@@ -461,6 +463,7 @@ impl Shared {
     }
 
     /// Takes the words, and leaves a waker for the next ones.
+    #[inline]
     pub(crate) fn listen(&self, driver: &Waker) -> Words {
         self.with(|inside| {
             match &mut inside.driver {
@@ -476,6 +479,7 @@ impl Shared {
         self.with(|inside| inside.words.close)
     }
 
+    #[inline]
     pub(crate) fn set_status(&self, status: Status, now: Time) {
         let watchers = self.with(|inside| {
             if inside.status.is_same(&status) {
@@ -488,8 +492,10 @@ impl Shared {
             anybody.then(|| core::mem::take(&mut inside.watchers))
         });
         // Woken after the lock is released.
-        for watcher in watchers.into_iter().flat_map(|mut all| all.take_all()) {
-            watcher.wake();
+        if let Some(mut watchers) = watchers {
+            for watcher in watchers.take_all() {
+                watcher.wake();
+            }
         }
     }
 

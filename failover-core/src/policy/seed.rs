@@ -18,6 +18,7 @@ impl Seed {
 
     /// A seed that no other call returned, from the operating system's randomness.
     #[cfg(feature = "std")]
+    #[inline]
     #[must_use]
     pub fn random() -> Self {
         use std::hash::{BuildHasher, Hasher, RandomState};

@@ -18,7 +18,7 @@ use transport_tcp::TokioClock;
 use crate::common::{Place, free_port};
 
 /// For a broker, on a machine that is busy.
-const START: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_secs(180);
 
 /// A client that a task carries.
 pub struct Client {

@@ -532,7 +532,7 @@ fn a_loss_fails_the_requests_that_were_sent_unless_they_may_wait() {
         for id in ids {
             requests.insert(id, Time::ZERO);
         }
-        (requests.handle_lost(first_unsent), requests.len())
+        (requests.handle_lost(None, first_unsent), requests.len())
     };
     assert_eq!(lost(AtLoss::Fail, Some(ids[2])), (ids[..2].to_vec(), 1));
     assert_eq!(lost(AtLoss::Fail, None), (ids.to_vec(), 0));

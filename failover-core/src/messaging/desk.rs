@@ -256,10 +256,16 @@ impl<P: Protocol> Inside<P> {
         }
     }
 
-    /// A connection was lost: what is in flight fails with it, if it is to.
-    pub(super) fn fail_at_loss(&mut self, at_loss: AtLoss, failure: Failure) {
+    /// A connection was lost: what is in flight fails with it, if it is to. What was asked up to `heard` an
+    /// earlier one may still answer.
+    pub(super) fn fail_at_loss(
+        &mut self,
+        at_loss: AtLoss,
+        heard: Option<MessageId>,
+        failure: Failure,
+    ) {
         let first_unsent = self.queue.front().map(|entry| entry.id);
-        for id in self.book.requests.handle_lost(first_unsent) {
+        for id in self.book.requests.handle_lost(heard, first_unsent) {
             self.book.fail(id, NoAnswer::Lost(failure));
         }
         if at_loss == AtLoss::Fail {

@@ -11,6 +11,7 @@
 mod bad_input;
 mod conversation;
 mod end;
+mod full_reader;
 mod losses;
 mod moved;
 mod nats;

@@ -193,6 +193,12 @@ impl<P: Protocol, W: Wire> Active<P, W> {
         self.session.leave(&mut self.out);
     }
 
+    /// Gives up what is not written: the next that is written is the end.
+    pub(super) fn stop_writing(&mut self) {
+        self.out = Vec::new();
+        (self.out_at, self.owed, self.flushed) = (0, 0, Flushed::Yes);
+    }
+
     /// Writes a farewell, to be written like anything else.
     pub(super) fn say_goodbye(&mut self) {
         self.session.goodbye(&mut self.out);
@@ -249,9 +255,7 @@ impl<P: Protocol, W: Wire> Active<P, W> {
             self.decode(desks)?;
         }
         for _ in 0..ROUNDS {
-            if self.reading == Reading::Blocked || self.owed > AHEAD {
-                // We do not listen: that says nothing about the peer.
-                self.on_received(desks.now);
+            if self.is_deaf() {
                 return Ok(Turn::Idle);
             }
             match self.line.poll_fill(cx) {
@@ -259,7 +263,9 @@ impl<P: Protocol, W: Wire> Active<P, W> {
                 Poll::Ready(filled) => match filled? {
                     Filled::Some => {
                         self.on_received(desks.now);
-                        self.decode(desks)?;
+                        if !self.is_blocked() {
+                            self.decode(desks)?;
+                        }
                     }
                     Filled::Ended => return Err(LinkError::Ended),
                     Filled::NoRoom => {
@@ -292,6 +298,14 @@ impl<P: Protocol, W: Wire> Active<P, W> {
         Ok(())
     }
 
+    /// Gives out what was read before the connection ended. Whether a reader has no room for something of it.
+    pub(super) fn decode_rest(&mut self, desks: &mut Desks<'_, P>) -> bool {
+        let decoded = self.decode(desks);
+        // What it would answer nobody reads any more.
+        self.stop_writing();
+        decoded.is_ok() && self.is_blocked()
+    }
+
     /// Tells everyone what the session heard.
     fn apply(&mut self, desks: &mut Desks<'_, P>) {
         if self.heard.is_empty() {
@@ -319,6 +333,8 @@ impl<P: Protocol, W: Wire> Active<P, W> {
                             inside.flushed(|flush| flush <= number);
                         }
                     }
+                    // One that is left already has nothing to say of the next one.
+                    Said::Draining if desks.duty == Duty::Finish => {}
                     Said::Draining => hints.push(None),
                     Said::Servers(list) => hints.push(Some(list)),
                     Said::Error(error) => book.error(error),
@@ -333,13 +349,25 @@ impl<P: Protocol, W: Wire> Active<P, W> {
         }
     }
 
+    /// Whether nothing is read: as much as may be waits for a reader's room, or for the peer to read answers.
+    fn is_deaf(&self) -> bool {
+        let most = AHEAD.min(self.line.most_frame());
+        (self.is_blocked() && self.line.unread().len() >= most) || self.owed > AHEAD
+    }
+
     /// Does what the heartbeat asks.
     fn beat(&mut self, now: Time) -> Result<(), LinkError<P::Error>> {
+        let is_deaf = self.is_deaf();
         let Some(monitor) = &mut self.monitor else {
             return Ok(());
         };
+        if is_deaf {
+            monitor.handle_deaf(now);
+        }
         while let Some(action) = monitor.poll_action(now) {
             let echo = match action {
+                // Whether the connection is broken, the write that is pending tells.
+                Action::Ping if is_deaf && !self.out.is_empty() => Echo::None,
                 Action::Ping => self.session.ping(&mut self.out),
                 Action::Beat => self.session.beat(&mut self.out),
                 Action::Stale(stale) => return Err(LinkError::Stale(stale)),

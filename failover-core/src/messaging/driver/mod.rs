@@ -109,10 +109,22 @@ struct Parting<A> {
     stage: Stage,
 }
 
+impl<P: Protocol, W: Wire> Parting<Active<P, W>> {
+    fn next_wake(&self) -> Option<Time> {
+        let until = Some(self.until).filter(|until| *until != Time::MAX);
+        match self.stage {
+            Stage::Unread => until,
+            Stage::Listens | Stage::Ends => earlier(self.active.next_wake(), until),
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// For the answers to what was asked over it.
     Listens,
+    /// It has ended, and what it said before waits for room in a reader's queue.
+    Unread,
     /// It says goodbye.
     Ends,
 }
@@ -223,9 +235,9 @@ where
                 }
             }
             Err(error) => {
-                let failure = error.failure();
-                self.connector.lost(active.id, error);
-                drop(active);
+                let (id, failure) = (active.id, error.failure());
+                self.keep_unread(active, &error, now);
+                self.connector.lost(id, error);
                 self.on_lost(failure);
                 Step::Again
             }
@@ -261,19 +273,23 @@ where
     /// fails if it is to.
     fn on_lost(&mut self, failure: Failure) {
         self.put_back();
+        let heard = self.still_heard();
         self.desk
-            .with(|inside| inside.fail_at_loss(self.policy.at_loss, failure));
+            .with(|inside| inside.fail_at_loss(self.policy.at_loss, heard, failure));
     }
 
-    fn put_back(&mut self) {
+    /// How many messages were encoded and not handed over: they come first again.
+    fn put_back(&mut self) -> usize {
         let flight = &mut self.flight;
         self.desk.with(|inside| {
             let book = &mut inside.book;
             let mut tell = |id, fate| book.tell(id, fate);
             let unsent = flight.handle_lost(&mut tell);
+            let count = unsent.len();
             inside.queue.put_back(unsent.into_iter());
             inside.queue.handle_lost(&mut tell);
-        });
+            count
+        })
     }
 
     /// Drops what is too old, and judges requests while nobody else does.
@@ -334,7 +350,7 @@ where
         };
         let partings = self.partings.iter();
         let of_partings = partings
-            .filter_map(|parting| earlier(parting.active.next_wake(), Some(parting.until)))
+            .filter_map(|parting| parting.next_wake())
             .min();
         let wakes = [of_messages, of_connection, until, of_partings];
         wakes.into_iter().flatten().min()

@@ -10,7 +10,7 @@ use std::vec::Vec;
 use crate::drive::Clock;
 use crate::failure::Failure;
 use crate::link::{
-    Assurance, AtLoss, Dropped, Fate, LinkPolicy, MessageId, Queue, Refused, Requests,
+    Assurance, AtLoss, Dropped, Fate, Handed, LinkPolicy, MessageId, Queue, Refused, Requests,
 };
 use crate::messaging::book::{Answer, Book, Followed, NoAnswer};
 use crate::messaging::error::{Ended, FlushError};
@@ -186,6 +186,14 @@ impl<P: Protocol> Inside<P> {
         let book = &mut self.book;
         self.queue.withdraw(id, &mut |id, fate| book.tell(id, fate));
         if self.queue.messages() < before {
+            self.wake_sender();
+        }
+    }
+
+    /// These messages were handed over: others have their room.
+    pub(super) fn release(&mut self, handed: Handed) {
+        if handed.messages > 0 {
+            self.queue.release(handed.messages, handed.bytes);
             self.wake_sender();
         }
     }

@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod confirmed;
 mod conversation;
 mod end;
 mod full_reader;

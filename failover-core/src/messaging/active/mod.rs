@@ -10,7 +10,7 @@ use std::vec::Vec;
 use crate::attempt::AttemptId;
 use crate::drive::Handle;
 use crate::heartbeat::{Action, Heartbeat, Monitor};
-use crate::link::{Entry, Flight, LinkPolicy};
+use crate::link::{Entry, Flight, Handed, LinkPolicy};
 use crate::messaging::book::NoAnswer;
 use crate::messaging::desk::{Desk, Parcel};
 use crate::messaging::error::LinkError;
@@ -317,15 +317,18 @@ impl<P: Protocol, W: Wire> Active<P, W> {
             for said in heard.drain() {
                 let book = &mut inside.book;
                 let mut tell = |id, fate| book.tell(id, fate);
+                let mut handed = Handed::default();
                 match said {
-                    Said::Confirmed(id) => flight.handle_confirmed(id, &mut tell),
-                    Said::ConfirmedThrough(id) => flight.handle_confirmed_through(id, &mut tell),
+                    Said::Confirmed(id) => handed = flight.handle_confirmed(id, &mut tell),
+                    Said::ConfirmedThrough(id) => {
+                        handed = flight.handle_confirmed_through(id, &mut tell);
+                    }
                     Said::Refused(id) => {
-                        flight.handle_refused(id, &mut tell);
+                        handed = flight.handle_refused(id, &mut tell);
                         book.fail(id, NoAnswer::Refused);
                     }
                     Said::Reply(id, reply) => {
-                        flight.handle_confirmed(id, &mut tell);
+                        handed = flight.handle_confirmed(id, &mut tell);
                         book.answer(id, reply);
                     }
                     Said::Pong => {
@@ -339,6 +342,7 @@ impl<P: Protocol, W: Wire> Active<P, W> {
                     Said::Servers(list) => hints.push(Some(list)),
                     Said::Error(error) => book.error(error),
                 }
+                inside.release(handed);
             }
         });
         for hint in hints {

@@ -181,10 +181,7 @@ impl<P: Protocol, W: Wire> Active<P, W> {
         let messages = desks.desk.with(|inside| {
             let book = &mut inside.book;
             let handed = flight.handle_written(written, now, &mut |id, fate| book.tell(id, fate));
-            if handed.messages > 0 {
-                inside.queue.release(handed.messages, handed.bytes);
-                inside.wake_sender();
-            }
+            inside.release(handed);
             handed.messages
         });
         // The write deadline is that of one message, not that of a buffer which is never empty.

@@ -10,7 +10,7 @@ use std::vec::Vec;
 use crate::drive::Clock;
 use crate::failure::Failure;
 use crate::link::{
-    Assurance, AtLoss, Dropped, Fate, Handed, LinkPolicy, MessageId, Queue, Refused, Requests,
+    Assurance, AtLoss, Dropped, Fate, Handed, LinkPolicy, MessageId, Queue, Refusal, Refused, Requests,
 };
 use crate::messaging::book::{Answer, Book, Followed, NoAnswer};
 use crate::messaging::error::{Ended, FlushError};
@@ -30,6 +30,8 @@ pub(super) struct Inside<P: Protocol> {
     senders: Numbered<u64, Option<Waker>>,
     /// The last number given to a flush or a waiting sender.
     numbers: u64,
+    /// So many requests may await their answers.
+    most_requests: usize,
     driver: Option<Waker>,
     pub(super) wanted: Wanted,
     ended: Option<Ended>,
@@ -81,6 +83,7 @@ impl<P: Protocol> Desk<P> {
             flushes: Numbered::new(),
             senders: Numbered::new(),
             numbers: 0,
+            most_requests: usize::try_from(policy.bounds.messages).unwrap_or(usize::MAX),
             driver: None,
             wanted: Wanted::Open,
             ended: None,
@@ -153,6 +156,9 @@ impl<P: Protocol> Inside<P> {
         follow: Follow,
         now: Time,
     ) -> Result<MessageId, Refused<Parcel<P::Message>>> {
+        if follow == Follow::Answer && !self.is_closing() && !self.has_room_for_request() {
+            return Err(Refused::new(parcel, Refusal::Unanswered));
+        }
         let book = &mut self.book;
         let id = self
             .queue
@@ -178,6 +184,11 @@ impl<P: Protocol> Inside<P> {
         }
         self.wake_driver();
         Ok(id)
+    }
+
+    /// Answers that came and were not fetched count, too.
+    fn has_room_for_request(&self) -> bool {
+        self.book.answers.len() < self.most_requests
     }
 
     /// Nobody wants the answer to this message any more: if it was not sent, it is not.

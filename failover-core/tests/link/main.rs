@@ -17,6 +17,7 @@ mod losses;
 mod moved;
 mod nats;
 mod net;
+mod requests;
 mod resume;
 mod slow_wire;
 mod stomp;

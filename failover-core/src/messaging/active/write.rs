@@ -72,8 +72,8 @@ impl<P: Protocol, W: Wire> Active<P, W> {
                 self.out.truncate(before);
                 desks.desk.with(|inside| {
                     inside.queue.release(1, entry.size);
-                    inside.book.tell(entry.id, Fate::Dropped(Dropped::Refused));
-                    inside.book.error(error);
+                    let fate = Fate::Dropped(Dropped::Refused);
+                    inside.book.unsendable(entry.id, fate, error);
                     inside.wake_sender();
                 });
             }
@@ -93,12 +93,9 @@ impl<P: Protocol, W: Wire> Active<P, W> {
             Ok(()) => desks.flight.push_again(self.end()),
             Err(error) => {
                 self.out.truncate(before);
-                let flight = &mut *desks.flight;
-                desks.desk.with(|inside| {
-                    let book = &mut inside.book;
-                    flight.refuse_again(&mut |id, fate| book.tell(id, fate));
-                    book.error(error);
-                });
+                desks.flight.refuse_again(&mut |_, _| {});
+                let desk = desks.desk;
+                desk.with(|inside| inside.book.unsendable(id, Fate::Refused, error));
             }
         }
     }

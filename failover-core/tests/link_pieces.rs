@@ -505,10 +505,7 @@ fn what_was_confirmed_out_of_order_leaves_room_and_is_passed_over_by_a_replay() 
     assert_eq!(next(&flight), Some(5));
     flight.refuse_again(&mut tell);
     assert_eq!((next(&flight), flight.is_written()), (None, false));
-    assert_eq!(
-        flight.handle_written(1, Time::ZERO, &mut tell).messages,
-        0
-    );
+    assert_eq!(flight.handle_written(1, Time::ZERO, &mut tell).messages, 0);
     assert!(flight.is_written());
 
     let confirmed = [2, 4, 3].map(|id| (id, Fate::Confirmed));

@@ -386,7 +386,9 @@ impl<M> Flight<M> {
             return;
         }
         self.settle(id, Fate::Unconfirmed, tell);
-        let writing = self.find_writing(id).and_then(|at| self.writing.get_mut(at));
+        let writing = self
+            .find_writing(id)
+            .and_then(|at| self.writing.get_mut(at));
         if let Some(What::First(entry, assurance)) = writing.map(|writing| &mut writing.what)
             && core::mem::take(assurance) == Assurance::Confirmed
         {

@@ -10,7 +10,8 @@ use std::vec::Vec;
 use crate::drive::Clock;
 use crate::failure::Failure;
 use crate::link::{
-    Assurance, AtLoss, Dropped, Fate, Handed, LinkPolicy, MessageId, Queue, Refusal, Refused, Requests,
+    Assurance, AtLoss, Dropped, Fate, Handed, LinkPolicy, MessageId, Queue, Refusal, Refused,
+    Requests,
 };
 use crate::messaging::book::{Answer, Book, Followed, NoAnswer};
 use crate::messaging::error::{Ended, FlushError};

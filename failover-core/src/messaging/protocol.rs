@@ -128,7 +128,9 @@ pub trait Session: Send + 'static {
 
     /// Asked once when the connection is left and another takes over: it may still listen for answers to what
     /// was asked over it, for the policy's [grace](crate::policy::Standing::grace). Unsubscribe here, so that
-    /// nothing comes twice; [`control`](Self::control) is asked on, for pings and acknowledgements. Default: nothing.
+    /// nothing comes twice; [`control`](Self::control) is asked on, for pings and acknowledgements, and must not
+    /// subscribe again. Where no request has an answer (STOMP, MQTT) there is nothing to listen for, and the goodbye
+    /// behind it ends the subscriptions. Default: nothing.
     fn leave(&mut self, _out: &mut Vec<u8>) {}
 
     /// Writes a farewell, if the protocol has one.

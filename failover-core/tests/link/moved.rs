@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use failover_core::directory::Endpoint;
+use failover_core::heartbeat::Heartbeat;
 use failover_core::link::{AtLoss, Fate, Replay};
 use failover_core::messaging::{Ended, Link, RequestError};
 use failover_core::policy::Standing;
 use tokio::task::JoinHandle;
 
-use crate::net::{self, Net, WELL, lock};
 use crate::nats::{Nats, NatsServer, Publish, ask, publish};
+use crate::net::{self, Net, WELL, lock};
 use crate::stomp::{Stomp, StompServer};
 use crate::{Carried, SECOND, carry_with, kept, pass, patient};
 
@@ -87,7 +88,10 @@ fn two_mute(grace: Duration) -> (Carried<Nats>, Net, [Arc<Mutex<NatsServer>>; 2]
     lock(b).mute = true;
     let net = Net::default().host("a", a).host("b", b);
     let policy = patient().standing(Standing::default().grace(grace));
-    let carried = carry_with(&net, "a b", Nats::new("pass"), kept(), policy);
+    // It has something to do at each second, also beside a connection that is left.
+    let heartbeat = Heartbeat::builder().watch(SECOND, 5).build().unwrap();
+    let link = kept().heartbeat(heartbeat);
+    let carried = carry_with(&net, "a b", Nats::new("pass"), link, policy);
     (carried, net, servers)
 }
 
@@ -112,12 +116,18 @@ async fn a_loss_of_the_new_connection_fails_only_what_was_asked_over_it() {
     assert_eq!(net.counts(), (3, 3));
     net.end(1);
     pass(SECOND / 10).await;
-    assert!(matches!(over_new.await.unwrap(), Err(RequestError::Lost(_))));
+    assert!(matches!(
+        over_new.await.unwrap(),
+        Err(RequestError::Lost(_))
+    ));
     let over_third = asks(&link);
     pass(SECOND / 10).await;
     net.end(2);
     pass(SECOND).await;
-    assert!(matches!(over_third.await.unwrap(), Err(RequestError::Lost(_))));
+    assert!(matches!(
+        over_third.await.unwrap(),
+        Err(RequestError::Lost(_))
+    ));
     assert!(!over_old.is_finished());
     net.say_over(0, "MSG _INBOX.1 0 3\r\nold\r\n");
     assert_eq!(over_old.await.unwrap().unwrap(), b"old");
@@ -163,4 +173,29 @@ async fn a_message_that_is_half_written_when_its_connection_is_left_reaches_one_
             assert_eq!(net.counts(), (2, 1));
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_server_says_after_the_goodbye_is_heard_no_more() {
+    let (Carried { link, .. }, net, _) = two_mute(SECOND);
+    let taken = "CONNECT pass\r\nPING\r\nSUB _INBOX.* 0\r\nSUB news 1\r\n".len();
+    net.next([net::Fate {
+        window: taken,
+        ..WELL
+    }]);
+    let mut reader = Nats::subscribe(&link, "news", 10);
+    pass(SECOND).await;
+    // Its answer cannot be written, so that the goodbye waits behind it.
+    net.say_over(0, "PING\r\n");
+    pass(SECOND).await;
+    link.handle().reconnect_other();
+    pass(2 * SECOND).await;
+    assert_eq!(net.counts(), (2, 2));
+    net.say_over(0, "MSG news 1 3\r\nold\r\n");
+    pass(SECOND).await;
+    net.say_over(1, "MSG news 1 3\r\nnew\r\n");
+    assert_eq!(reader.next().await.unwrap(), b"new");
+    assert_eq!(net.unread_by_client(), 0);
+    pass(10 * SECOND).await;
+    assert_eq!(net.counts(), (2, 1));
 }

@@ -68,7 +68,10 @@ async fn a_request_waits_for_its_turn_where_senders_wait() {
     let asking = [(); 2].map(|()| asks(&link));
     pass(SECOND * 2).await;
     let [_first, second] = asking;
-    assert!(matches!(second.await.unwrap(), Err(RequestError::Refused(_))));
+    assert!(matches!(
+        second.await.unwrap(),
+        Err(RequestError::Refused(_))
+    ));
     let third = asks(&link);
     pass(SECOND / 10).await;
     link.close();

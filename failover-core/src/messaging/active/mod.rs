@@ -204,30 +204,19 @@ impl<P: Protocol, W: Wire> Active<P, W> {
         self.session.goodbye(&mut self.out);
     }
 
-    /// Writes what is left to write, and waits for the peer's end. Ready when there is nothing to wait for.
+    /// Writes what is left to write, says that nothing more comes, and reads to the end what the peer still says:
+    /// a connection that is dropped while bytes come in is reset, and what was written last is lost on its way
+    /// (RFC 9293, 3.10.4; RFC 9112, 9.6). Nobody hears that any more: another connection may bring it, too. Ready
+    /// when nothing is left to wait for.
     pub(super) fn poll_farewell(
         &mut self,
         cx: &mut Context<'_>,
         desks: &mut Desks<'_, P>,
     ) -> Poll<()> {
-        if !self.is_flushed() {
-            match self.turn(cx, desks) {
-                Ok(Turn::More) => cx.waker().wake_by_ref(),
-                Ok(Turn::Idle) => {}
-                Err(_) => return Poll::Ready(()),
-            }
+        if !self.is_flushed() && self.write(cx, desks).is_err() {
+            return Poll::Ready(());
         }
-        match self.is_flushed() {
-            true => self.poll_gone(cx),
-            false => Poll::Pending,
-        }
-    }
-
-    /// Says that nothing more will be written, and reads to the end what the peer still says: a connection
-    /// that is dropped while bytes come in is reset, and what was written last is lost on its way (RFC 9293,
-    /// 3.10.4; RFC 9112, 9.6). Ready when nothing is left to wait for.
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.ending == Ending::No {
+        if self.is_flushed() && self.ending == Ending::No {
             match self.line.wire().poll_close(cx) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => self.ending = Ending::Said,

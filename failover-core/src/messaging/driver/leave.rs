@@ -9,11 +9,43 @@ use crate::link::{Flight, LinkPolicy, MessageId};
 use crate::messaging::active::{Active, Desks, Duty, Turn};
 use crate::messaging::book::NoAnswer;
 use crate::messaging::desk::Parcel;
-use crate::messaging::driver::{LINGER, LinkDriver, PARTINGS, Parting, Stage, State, Step};
+use crate::messaging::driver::{LINGER, LinkDriver, State, Step, earlier};
 use crate::messaging::error::{LEFT, LinkError};
 use crate::messaging::protocol::Protocol;
 use crate::messaging::wire::Wire;
 use crate::time::Time;
+
+/// So many connections that were left are listened to at once.
+const PARTINGS: usize = 4;
+
+/// A connection that was left.
+pub(super) struct Parting<A> {
+    active: A,
+    until: Time,
+    /// The last message that may have gone over it.
+    last: MessageId,
+    stage: Stage,
+}
+
+impl<P: Protocol, W: Wire> Parting<Active<P, W>> {
+    pub(super) fn next_wake(&self) -> Option<Time> {
+        let until = Some(self.until).filter(|until| *until != Time::MAX);
+        match self.stage {
+            Stage::Listens => earlier(self.active.next_wake(), until),
+            Stage::Unread | Stage::Ends => until,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// For the answers to what was asked over it.
+    Listens,
+    /// It has ended, and what it said before waits for room in a reader's queue.
+    Unread,
+    /// It says goodbye.
+    Ends,
+}
 
 impl<D, P, C> LinkDriver<D, P, C>
 where

@@ -485,7 +485,9 @@ impl<M> Flight<M> {
         tell: &mut impl FnMut(MessageId, Fate),
     ) -> Handed {
         let mut handed = Handed::default();
-        self.settle(id, fate, tell);
+        if self.settle(id, fate, tell) {
+            return handed;
+        }
         if let Some(writing) = self.find_writing(id).and_then(|at| self.writing.remove(at)) {
             self.settle_writing(writing, fate, &mut handed, tell);
         }
@@ -527,15 +529,22 @@ impl<M> Flight<M> {
         self.assured_writing -= 1;
     }
 
-    /// Tells one that awaits its confirmation, and awaits it no more.
-    fn settle(&mut self, id: MessageId, fate: Fate, tell: &mut impl FnMut(MessageId, Fate)) {
-        if let Some(sent) = self.sent.remove(id) {
-            self.assured_bytes = self.assured_bytes.saturating_sub(sent.size);
-            if self.again == Some(id) {
-                self.again = self.next_sent(id);
-            }
-            tell(id, fate);
+    /// Tells one that awaits its confirmation, and awaits it no more. Whether it did.
+    fn settle(
+        &mut self,
+        id: MessageId,
+        fate: Fate,
+        tell: &mut impl FnMut(MessageId, Fate),
+    ) -> bool {
+        let Some(sent) = self.sent.remove(id) else {
+            return false;
+        };
+        self.assured_bytes = self.assured_bytes.saturating_sub(sent.size);
+        if self.again == Some(id) {
+            self.again = self.next_sent(id);
         }
+        tell(id, fate);
+        true
     }
 
     fn first_sent(&self) -> Option<MessageId> {

@@ -212,6 +212,9 @@ impl<P: Protocol> Inside<P> {
 
     /// There may be room now, or a connection: the first who waits tries.
     pub(super) fn wake_sender(&mut self) {
+        if self.senders.is_empty() {
+            return;
+        }
         if let Some((_, sender)) = self.senders.iter_mut().next() {
             self.book.wakes.extend(sender.take());
         }

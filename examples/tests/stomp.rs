@@ -191,6 +191,35 @@ async fn a_reader_that_is_full_holds_the_broker_back_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn what_two_brokers_publish_comes_once_when_one_is_left_for_the_other() {
+    let (first, second) = (Broker::new().await, Broker::new().await);
+    let client = Client::new(&[&first, &second], Stomp::new());
+    let what = Subscribe::to("/topic/a", AckMode::Auto);
+    let mut reader = subscribe(&client.link, what, ROOM).unwrap();
+    let mut left = first.welcome("0,0").await;
+    left.hear("SUBSCRIBE").await;
+    // A receipt that does not come keeps the first connection until the grace is over.
+    let _sent = client.link.try_send(Send::to("/queue/a", "x")).unwrap();
+    left.hear("SEND").await;
+    client.link.handle().reconnect_other();
+    let mut next = second.welcome("0,0").await;
+    left.say(&message("1", "before")).await;
+    assert_eq!(
+        within(reader.next()).await.unwrap().body.as_ref(),
+        b"before"
+    );
+    next.hear("SUBSCRIBE").await;
+    left.say(&message("2", "both")).await;
+    left.hear("DISCONNECT").await;
+    next.say(&message("2", "both")).await;
+    next.say(&message("3", "after")).await;
+    for body in ["both", "after"] {
+        let incoming = within(reader.next()).await.unwrap();
+        assert_eq!(incoming.body.as_ref(), body.as_bytes());
+    }
+}
+
+#[tokio::test]
 async fn garbage_is_a_clear_error_and_the_next_broker_serves() {
     for (greeting, why) in [
         ("HTTP/1.1 400 Bad Request\r\n\r\n", "no command"),

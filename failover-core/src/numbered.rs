@@ -86,8 +86,7 @@ impl<N: Copy + Ord, V> Numbered<N, V> {
 
     /// Those with higher numbers than this one.
     pub(crate) fn after(&self, number: N) -> impl Iterator<Item = (N, &V)> {
-        let from = self.find(number).map_or_else(|at| at, |at| at + 1);
-        let places = self.places.range(from..);
+        let places = self.places.range(self.place_after(number)..);
         places.filter_map(|(number, value)| Some((*number, value.as_ref()?)))
     }
 
@@ -97,13 +96,14 @@ impl<N: Copy + Ord, V> Numbered<N, V> {
         places.filter_map(|(number, value)| Some((*number, value.as_mut()?)))
     }
 
-    /// Removes all before this number, or all. Which they were.
-    pub(crate) fn take_before(&mut self, number: Option<N>) -> Vec<N> {
-        let end = match number {
+    /// Removes all above the one number and before the other, as far as there are bounds. Which they were.
+    pub(crate) fn take_between(&mut self, above: Option<N>, before: Option<N>) -> Vec<N> {
+        let end = match before {
             Some(number) => self.find(number).unwrap_or_else(|at| at),
             None => self.places.len(),
         };
-        let places = self.places.drain(..end);
+        let start = above.map_or(0, |number| self.place_after(number)).min(end);
+        let places = self.places.drain(start..end);
         let taken: Vec<N> = places
             .filter_map(|(number, value)| value.map(|_| number))
             .collect();
@@ -122,6 +122,10 @@ impl<N: Copy + Ord, V> Numbered<N, V> {
 
     fn find(&self, number: N) -> Result<usize, usize> {
         self.places.binary_search_by_key(&number, |place| place.0)
+    }
+
+    fn place_after(&self, number: N) -> usize {
+        self.find(number).map_or_else(|at| at, |at| at + 1)
     }
 
     /// Gives up places that nobody has.
@@ -167,12 +171,18 @@ mod tests {
                     }
                     3 | 4 => assert_eq!(ours.remove(number), map.remove(&number)),
                     _ if step % 50 == 0 => {
+                        let above = rng.random_range(0..=number);
+                        let taken: Vec<_> = map.range(above..number).map(|(n, _)| *n).collect();
+                        let taken: Vec<_> = taken.into_iter().filter(|n| *n != above).collect();
+                        map.retain(|n, _| !taken.contains(n));
+                        assert_eq!(ours.take_between(Some(above), Some(number)), taken);
+                        assert!(ours.take_between(Some(number), Some(above)).is_empty());
                         let rest = map.split_off(&number);
                         let taken: Vec<_> =
                             core::mem::replace(&mut map, rest).into_keys().collect();
-                        assert_eq!(ours.take_before(Some(number)), taken);
+                        assert_eq!(ours.take_between(None, Some(number)), taken);
                         let all: Vec<_> = map.keys().copied().collect();
-                        assert_eq!(ours.clone().take_before(None), all);
+                        assert_eq!(ours.clone().take_between(None, None), all);
                         let reversed = ours.iter().rev().map(|(number, _)| number);
                         assert!(reversed.eq(map.keys().rev().copied()));
                         let after = ours.after(number).map(|(number, _)| number);
@@ -199,7 +209,7 @@ mod tests {
                     .eq(map.values().copied())
             );
             assert!(ours.take_all().eq(map.into_values()));
-            assert!(ours.is_empty() && ours.take_before(None).is_empty());
+            assert!(ours.is_empty() && ours.take_between(None, None).is_empty());
         }
     }
 

@@ -109,7 +109,7 @@ fn carry(queue: &mut Queue<u64>, flight: &mut Flight<u64>, messages: u32) {
     let handed = flight.handle_written(written, Time::ZERO, tell);
     queue.release(handed.messages, handed.bytes);
     for number in (0..=queue.accepted()).rev() {
-        flight.handle_confirmed(MessageId::new(number), tell);
+        let _ = flight.handle_confirmed(MessageId::new(number), tell);
     }
     assert_eq!((queue.messages(), flight.unconfirmed()), (0, 0));
 }

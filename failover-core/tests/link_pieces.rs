@@ -32,6 +32,8 @@ enum Step {
     Confirm(u8),
     /// It confirms all that it has.
     ConfirmAll,
+    /// It confirms one of which it has read a part only.
+    ConfirmEarly,
     Lose,
     Connect,
     Pass(u8),
@@ -47,6 +49,8 @@ struct World {
     /// Encoded on this connection: whose, and up to which byte.
     encoded: Vec<(MessageId, u64)>,
     written: u64,
+    /// Confirmed on this connection before the transport had taken all of it.
+    early: Vec<MessageId>,
     received: Vec<MessageId>,
     assured: BTreeMap<MessageId, bool>,
     fates: BTreeMap<MessageId, Fate>,
@@ -63,6 +67,7 @@ impl World {
             connected: false,
             encoded: Vec::new(),
             written: 0,
+            early: Vec::new(),
             received: Vec::new(),
             assured: BTreeMap::new(),
             fates: BTreeMap::new(),
@@ -86,14 +91,17 @@ impl World {
             Step::Confirm(nth) => {
                 let id = self.received.iter().rev().nth(usize::from(nth)).copied();
                 if let Some(id) = id.filter(|_| self.connected) {
-                    self.flight.handle_confirmed(id, &mut tell);
+                    let handed = self.flight.handle_confirmed(id, &mut tell);
+                    assert_eq!(handed.messages, 0);
                 }
             }
+            Step::ConfirmEarly => self.confirm_early(),
             Step::ConfirmAll => {
                 // Only what came over this connection: the peer may lack what was lost before.
                 let here = self.encoded.iter().filter(|(_, end)| *end <= self.written);
                 for id in here.map(|(id, _)| *id).collect::<Vec<_>>() {
-                    self.flight.handle_confirmed(id, &mut tell);
+                    let handed = self.flight.handle_confirmed(id, &mut tell);
+                    assert_eq!(handed.messages, 0);
                 }
             }
             Step::Lose => self.lose(),
@@ -147,12 +155,33 @@ impl World {
         self.written = (self.written + bytes).min(end);
         let whole = |end: &u64| before < *end && *end <= self.written;
         let whole = self.encoded.iter().filter(|(_, end)| whole(end));
+        let whole = whole.filter(|(id, _)| !self.early.contains(id));
         self.received.extend(whole.map(|(id, _)| *id));
         let fates = &mut self.fates;
         let mut tell = |id, fate| book(fates, id, fate);
         let handed = self
             .flight
             .handle_written(self.written, self.now, &mut tell);
+        self.queue.release(handed.messages, handed.bytes);
+    }
+
+    fn confirm_early(&mut self) {
+        let written = self.written;
+        let Some(at) = self.encoded.iter().position(|(_, end)| *end > written) else {
+            return;
+        };
+        let (id, start) = (
+            self.encoded[at].0,
+            at.checked_sub(1).map_or(0, |at| self.encoded[at].1),
+        );
+        if written == start || self.early.contains(&id) {
+            return;
+        }
+        self.early.push(id);
+        self.received.push(id);
+        let fates = &mut self.fates;
+        let mut tell = |id, fate| book(fates, id, fate);
+        let handed = self.flight.handle_confirmed(id, &mut tell);
         self.queue.release(handed.messages, handed.bytes);
     }
 
@@ -164,6 +193,7 @@ impl World {
         self.queue.handle_lost(&mut tell);
         self.connected = false;
         self.encoded.clear();
+        self.early.clear();
         self.written = 0;
     }
 
@@ -227,6 +257,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (1..80_u8).prop_map(Step::Write),
         2 => (0..6_u8).prop_map(Step::Confirm),
         1 => Just(Step::ConfirmAll),
+        1 => Just(Step::ConfirmEarly),
         2 => Just(Step::Lose),
         3 => Just(Step::Connect),
         1 => (1..4_u8).prop_map(Step::Pass),
@@ -404,7 +435,8 @@ fn five_sent(replay: Replay) -> (Flight<()>, Vec<(u64, Fate)>) {
         queue.push((), 1, Time::ZERO, &mut |_, _| {}).unwrap();
         flight.push(queue.take().unwrap(), Assurance::Confirmed, end);
     }
-    flight.handle_written(5, Time::ZERO, &mut |_, _| {});
+    let handed = flight.handle_written(5, Time::ZERO, &mut |_, _| {});
+    assert_eq!((handed.messages, handed.bytes), (5, 5));
     (flight, Vec::new())
 }
 
@@ -456,7 +488,7 @@ fn what_was_confirmed_out_of_order_leaves_room_and_is_passed_over_by_a_replay() 
     let (mut flight, mut told) = five_sent(Replay::Bytes(6));
     let mut tell = |id: MessageId, fate| told.push((id.number(), fate));
     for id in [2, 4].map(MessageId::new) {
-        flight.handle_confirmed(id, &mut tell);
+        assert_eq!(flight.handle_confirmed(id, &mut tell).messages, 0);
     }
     assert_eq!(flight.unconfirmed(), 3);
     assert!(flight.has_room(3, Assurance::Confirmed));
@@ -469,11 +501,11 @@ fn what_was_confirmed_out_of_order_leaves_room_and_is_passed_over_by_a_replay() 
     flight.push_again(1);
     assert_eq!(next(&flight), Some(3));
     // Also one that is the next.
-    flight.handle_confirmed(MessageId::new(3), &mut tell);
+    let _ = flight.handle_confirmed(MessageId::new(3), &mut tell);
     assert_eq!(next(&flight), Some(5));
     flight.refuse_again(&mut tell);
     assert_eq!((next(&flight), flight.is_written()), (None, false));
-    flight.handle_written(1, Time::ZERO, &mut tell);
+    assert_eq!(flight.handle_written(1, Time::ZERO, &mut tell).messages, 0);
     assert!(flight.is_written());
 
     let confirmed = [2, 4, 3].map(|id| (id, Fate::Confirmed));
@@ -482,6 +514,45 @@ fn what_was_confirmed_out_of_order_leaves_room_and_is_passed_over_by_a_replay() 
         told[3..],
         [(5, Fate::Refused), (1, Fate::Awaiting { sent: 2 })]
     );
+}
+
+#[test]
+fn a_mark_confirms_what_is_sent_and_what_is_still_being_written() {
+    let policy = kept().replay(Replay::Bytes(100));
+    let (mut queue, mut flight) = (Queue::new(&policy), Flight::new(&policy));
+    queue.handle_connected();
+    let assurances = [Assurance::Confirmed, Assurance::None, Assurance::Confirmed];
+    for (at, assurance) in assurances.into_iter().chain(assurances).enumerate() {
+        queue.push((), 10, Time::ZERO, &mut |_, _| {}).unwrap();
+        flight.push(queue.take().unwrap(), assurance, 10 * (at as u64 + 1));
+    }
+    let mut told = Vec::new();
+    let mut tell = |id: MessageId, fate| told.push((id.number(), fate));
+    let handed = flight.handle_written(15, Time::ZERO, &mut tell);
+    assert_eq!((handed.messages, handed.bytes), (1, 10));
+    let handed = flight.handle_confirmed_through(MessageId::new(3), &mut tell);
+    assert_eq!((handed.messages, handed.bytes), (2, 20));
+    // Refused before it was written: the others go on.
+    let handed = flight.handle_refused(MessageId::new(6), &mut tell);
+    assert_eq!((handed.messages, handed.bytes), (1, 10));
+    let handed = flight.handle_written(60, Time::ZERO, &mut tell);
+    assert_eq!((handed.messages, handed.bytes), (2, 20));
+    let awaiting = Fate::Awaiting { sent: 1 };
+    let expected = [
+        (1, awaiting),
+        (1, Fate::Confirmed),
+        (2, Fate::Handed),
+        (3, awaiting),
+        (3, Fate::Confirmed),
+        (6, awaiting),
+        (6, Fate::Refused),
+        (4, awaiting),
+        (5, Fate::Handed),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(flight.unconfirmed(), 1);
+    assert!(flight.has_room(90, Assurance::Confirmed));
+    assert!(!flight.has_room(91, Assurance::Confirmed));
 }
 
 #[test]
@@ -506,7 +577,7 @@ fn a_confirmation_that_does_not_come_is_told_or_a_fault() {
         queue.handle_connected();
         queue.push((), 1, Time::ZERO, &mut |_, _| {}).unwrap();
         flight.push(queue.take().unwrap(), Assurance::Confirmed, 1);
-        flight.handle_written(1, Time::ZERO, &mut |_, _| {});
+        let _ = flight.handle_written(1, Time::ZERO, &mut |_, _| {});
         assert_eq!(flight.next_wake(), Some(Time::ZERO + deadline));
         let mut told = Vec::new();
         let mut tell = |id: MessageId, fate| told.push((id.number(), fate));
@@ -532,8 +603,15 @@ fn a_loss_fails_the_requests_that_were_sent_unless_they_may_wait() {
         for id in ids {
             requests.insert(id, Time::ZERO);
         }
-        (requests.handle_lost(first_unsent), requests.len())
+        (requests.handle_lost(None, first_unsent), requests.len())
     };
+    let mut requests = Requests::new(&LinkPolicy::OFF);
+    for id in ids {
+        requests.insert(id, Time::ZERO);
+    }
+    // The first was asked over a connection that is still listened to.
+    assert_eq!(requests.handle_lost(Some(ids[0]), None), ids[1..]);
+    assert_eq!(requests.oldest(), Some(ids[0]));
     assert_eq!(lost(AtLoss::Fail, Some(ids[2])), (ids[..2].to_vec(), 1));
     assert_eq!(lost(AtLoss::Fail, None), (ids.to_vec(), 0));
     assert_eq!(lost(AtLoss::Wait, None), (vec![], 3));

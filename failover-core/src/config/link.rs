@@ -72,7 +72,7 @@ form! {
 form! {
     /// [`Bounds`].
     pub struct BoundsForm {
-        /// How many messages wait, and how many await their confirmation.
+        /// How many messages wait, how many await their confirmation, and how many requests their answers.
         messages: u32,
         /// Messages that wait longer are dropped; off: none.
         age: Switch<Span>,

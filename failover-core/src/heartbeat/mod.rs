@@ -152,6 +152,17 @@ impl Monitor {
         self.ask_at = now.after(self.interval);
     }
 
+    /// What the peer sends is not read for now: its silence says nothing about it. It is asked on, for what is
+    /// written may fail.
+    pub fn handle_deaf(&mut self, now: Time) {
+        let now = self.tick(now);
+        self.outstanding = 0;
+        self.grace = Grace::Left;
+        if self.max_outstanding == 0 {
+            self.ask_at = now.after(self.interval);
+        }
+    }
+
     /// A write begins, or waits for the peer to take it in. Until
     /// [`handle_written`](Self::handle_written), further ones change nothing: the oldest counts.
     pub fn handle_writing(&mut self, now: Time) {

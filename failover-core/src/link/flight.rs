@@ -108,14 +108,22 @@ pub enum Resumption {
     SessionLost,
 }
 
-/// What the transport has taken since the last call.
+/// What was handed over since the last call, to be [released](crate::link::Queue::release).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
+#[must_use = "it counts in the outbox until it is released"]
 pub struct Handed {
     /// How many messages, replays not counted.
     pub messages: u32,
     /// Their bytes.
     pub bytes: u64,
+}
+
+impl Handed {
+    const fn count(&mut self, bytes: u64) {
+        self.messages += 1;
+        self.bytes += bytes;
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -138,6 +146,15 @@ struct Sent<M> {
     /// When it was handed over last.
     handed: Time,
     times: u32,
+}
+
+impl<M> Writing<M> {
+    const fn id(&self) -> MessageId {
+        match &self.what {
+            What::First(entry, _) => entry.id,
+            What::Again(id) => *id,
+        }
+    }
 }
 
 impl<M> Flight<M> {
@@ -175,7 +192,7 @@ impl<M> Flight<M> {
             }
             Continuity::Resumed { received } => {
                 if let Some(received) = received {
-                    self.handle_confirmed_through(received, tell);
+                    self.settle_through(received, tell);
                 }
                 match self.forgotten.take() {
                     Some(through) if Some(through) > received => Resumption::ResumedWithLoss {
@@ -235,7 +252,7 @@ impl<M> Flight<M> {
         }
     }
 
-    /// This message is encoded, up to this byte of the connection.
+    /// This message is encoded, up to this byte of the connection. They come in the order of their numbers.
     pub fn push(&mut self, entry: Entry<M>, assurance: Assurance, end: u64) {
         if assurance == Assurance::Confirmed {
             self.assured_bytes = self.assured_bytes.saturating_add(entry.size);
@@ -259,8 +276,7 @@ impl<M> Flight<M> {
             };
             match written.what {
                 What::First(entry, assurance) => {
-                    handed.messages += 1;
-                    handed.bytes += entry.size;
+                    handed.count(entry.size);
                     match assurance {
                         Assurance::None => tell(entry.id, Fate::Handed),
                         Assurance::Confirmed => self.await_confirmation(entry, now, tell),
@@ -279,25 +295,41 @@ impl<M> Flight<M> {
         handed
     }
 
-    /// The peer has confirmed this message. One that nobody awaits changes nothing.
-    pub fn handle_confirmed(&mut self, id: MessageId, tell: &mut impl FnMut(MessageId, Fate)) {
-        self.settle(id, Fate::Confirmed, tell);
+    /// The peer has confirmed this message. One that nobody awaits changes nothing; one of which the transport
+    /// has not taken everything counts as handed over, for the peer has read enough of it.
+    pub fn handle_confirmed(
+        &mut self,
+        id: MessageId,
+        tell: &mut impl FnMut(MessageId, Fate),
+    ) -> Handed {
+        self.settle_either(id, Fate::Confirmed, tell)
     }
 
-    /// The peer has confirmed this message and all before it.
+    /// The peer has confirmed this message and all before it, as [one](Self::handle_confirmed).
     pub fn handle_confirmed_through(
         &mut self,
         id: MessageId,
         tell: &mut impl FnMut(MessageId, Fate),
-    ) {
-        while let Some(first) = self.first_sent().filter(|first| *first <= id) {
-            self.settle(first, Fate::Confirmed, tell);
+    ) -> Handed {
+        self.settle_through(id, tell);
+        let mut handed = Handed::default();
+        while self.writing.front().is_some_and(|first| first.id() <= id) {
+            let Some(first) = self.writing.pop_front() else {
+                break;
+            };
+            self.settle_writing(first, Fate::Confirmed, &mut handed, tell);
         }
+        handed
     }
 
-    /// The peer has refused this message: it has not taken it over, and never will.
-    pub fn handle_refused(&mut self, id: MessageId, tell: &mut impl FnMut(MessageId, Fate)) {
-        self.settle(id, Fate::Refused, tell);
+    /// The peer has refused this message: it has not taken it over, and never will. Of one that is still being
+    /// written as [`handle_confirmed`](Self::handle_confirmed).
+    pub fn handle_refused(
+        &mut self,
+        id: MessageId,
+        tell: &mut impl FnMut(MessageId, Fate),
+    ) -> Handed {
+        self.settle_either(id, Fate::Refused, tell)
     }
 
     /// The connection is no more. Gives what was not handed over, in its order, to be
@@ -307,7 +339,9 @@ impl<M> Flight<M> {
         let mut unsent = Vec::new();
         for writing in core::mem::take(&mut self.writing) {
             if let What::First(entry, assurance) = writing.what {
-                self.on_unwritten(&entry, assurance);
+                if assurance == Assurance::Confirmed {
+                    self.on_unassured(entry.size);
+                }
                 unsent.push(entry);
             }
         }
@@ -332,12 +366,35 @@ impl<M> Flight<M> {
         }
         let (_, late) = self.within?;
         let id = self.first_sent()?;
-        if late == Late::Fault && self.replay != Replay::Off {
-            self.sent.get_mut(id)?.handed = now;
-        } else {
-            self.settle(id, Fate::Unconfirmed, tell);
-        }
+        self.handle_late(id, now, tell);
         Some((id, late))
+    }
+
+    /// The answer to the request that is this message is overdue, and with it its confirmation: as
+    /// [`poll_late`](Self::poll_late), which does not report it besides.
+    pub fn handle_late(
+        &mut self,
+        id: MessageId,
+        now: Time,
+        tell: &mut impl FnMut(MessageId, Fate),
+    ) {
+        let is_fault = self.within.is_some_and(|(_, late)| late == Late::Fault);
+        if is_fault && self.replay != Replay::Off {
+            if let Some(sent) = self.sent.get_mut(id) {
+                sent.handed = now;
+            }
+            return;
+        }
+        self.settle(id, Fate::Unconfirmed, tell);
+        let writing = self
+            .find_writing(id)
+            .and_then(|at| self.writing.get_mut(at));
+        if let Some(What::First(entry, assurance)) = writing.map(|writing| &mut writing.what)
+            && core::mem::take(assurance) == Assurance::Confirmed
+        {
+            let size = entry.size;
+            self.on_unassured(size);
+        }
     }
 
     /// When the confirmation of the oldest message will be overdue.
@@ -414,22 +471,80 @@ impl<M> Flight<M> {
         }
     }
 
-    fn on_unwritten(&mut self, entry: &Entry<M>, assurance: Assurance) {
-        if assurance == Assurance::Confirmed {
-            self.assured_bytes = self.assured_bytes.saturating_sub(entry.size);
-            self.assured_writing -= 1;
+    fn settle_through(&mut self, id: MessageId, tell: &mut impl FnMut(MessageId, Fate)) {
+        while let Some(first) = self.first_sent().filter(|first| *first <= id) {
+            self.settle(first, Fate::Confirmed, tell);
         }
     }
 
-    /// Tells one that awaits its confirmation, and awaits it no more.
-    fn settle(&mut self, id: MessageId, fate: Fate, tell: &mut impl FnMut(MessageId, Fate)) {
-        if let Some(sent) = self.sent.remove(id) {
-            self.assured_bytes = self.assured_bytes.saturating_sub(sent.size);
-            if self.again == Some(id) {
-                self.again = self.next_sent(id);
-            }
-            tell(id, fate);
+    /// Tells one that awaits its confirmation, or is still being written.
+    fn settle_either(
+        &mut self,
+        id: MessageId,
+        fate: Fate,
+        tell: &mut impl FnMut(MessageId, Fate),
+    ) -> Handed {
+        let mut handed = Handed::default();
+        if self.settle(id, fate, tell) {
+            return handed;
         }
+        if let Some(writing) = self.find_writing(id).and_then(|at| self.writing.remove(at)) {
+            self.settle_writing(writing, fate, &mut handed, tell);
+        }
+        handed
+    }
+
+    /// The peer has judged one before the transport has taken all of it: nothing of it is awaited any more.
+    fn settle_writing(
+        &mut self,
+        writing: Writing<M>,
+        fate: Fate,
+        handed: &mut Handed,
+        tell: &mut impl FnMut(MessageId, Fate),
+    ) {
+        let What::First(entry, assurance) = writing.what else {
+            return;
+        };
+        handed.count(entry.size);
+        match assurance {
+            Assurance::None => tell(entry.id, Fate::Handed),
+            Assurance::Confirmed => {
+                self.on_unassured(entry.size);
+                tell(entry.id, Fate::Awaiting { sent: 1 });
+                tell(entry.id, fate);
+            }
+        }
+    }
+
+    /// Where it stands in what is being written. What is written again comes before all that is written for the
+    /// first time, and has lower numbers.
+    fn find_writing(&self, id: MessageId) -> Option<usize> {
+        self.writing.front().filter(|first| first.id() <= id)?;
+        self.writing.binary_search_by_key(&id, Writing::id).ok()
+    }
+
+    /// One that is being written for the first time is not to be confirmed any more.
+    fn on_unassured(&mut self, size: u64) {
+        self.assured_bytes = self.assured_bytes.saturating_sub(size);
+        self.assured_writing -= 1;
+    }
+
+    /// Tells one that awaits its confirmation, and awaits it no more. Whether it did.
+    fn settle(
+        &mut self,
+        id: MessageId,
+        fate: Fate,
+        tell: &mut impl FnMut(MessageId, Fate),
+    ) -> bool {
+        let Some(sent) = self.sent.remove(id) else {
+            return false;
+        };
+        self.assured_bytes = self.assured_bytes.saturating_sub(sent.size);
+        if self.again == Some(id) {
+            self.again = self.next_sent(id);
+        }
+        tell(id, fate);
+        true
     }
 
     fn first_sent(&self) -> Option<MessageId> {

@@ -18,6 +18,8 @@
 //! A message that was accepted is told of until its fate is settled ([`Fate::is_settled`]): by the
 //! closure that the pieces take, or by a ticket of the link. None vanishes: what was accepted is
 //! queued, in flight, handed over, confirmed, unconfirmed or dropped for a stated reason.
+//! A peer may confirm before the transport has told that it took the last byte: then a message is handed over and
+//! confirmed at once.
 //!
 //! ```text
 //!             push            written                confirmed

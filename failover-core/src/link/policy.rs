@@ -144,12 +144,14 @@ pub enum Outbox {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Bounds {
-    /// How many messages may be accepted and not yet handed to a transport, and how many may await
-    /// their confirmation. Default 65 536: with tiny messages, what they cost beside their bytes.
+    /// How many messages may be accepted and not yet handed to a transport, how many may await their
+    /// confirmation, and how many requests their answers. Default 65 536: with tiny messages, what they cost
+    /// beside their bytes.
     pub messages: u32,
     /// Messages that wait longer than this are dropped. Default: none.
     pub age: Option<Duration>,
-    /// What a full outbox does. Default: it rejects.
+    /// What a full outbox does, and one request too many, for which nothing older is dropped. Default: it
+    /// rejects.
     pub overflow: Overflow,
 }
 

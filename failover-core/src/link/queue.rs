@@ -104,6 +104,11 @@ pub enum Refusal {
     /// There is no room for it now.
     #[error("the outbox is full: wait until messages have gone out, or give it more room")]
     Full,
+    /// As many requests await their answers as may.
+    #[error(
+        "too many requests await their answers: wait for some, or allow more (`Bounds::messages`)"
+    )]
+    Unanswered,
     /// There is no connection, and without one nothing is kept.
     #[error("there is no connection, and the outbox keeps nothing without one")]
     NoConnection,

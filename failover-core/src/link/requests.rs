@@ -77,14 +77,19 @@ impl Requests {
         (due != Time::MAX).then_some(due)
     }
 
-    /// The connection is no more. Gives the requests that fail with it: those that were handed to it,
-    /// all before `first_unsent`, unless the policy lets them wait.
+    /// The connection is no more. Gives the requests that fail with it, unless the policy lets them wait:
+    /// those that were handed to it, all above `heard` and before `first_unsent`. Up to `heard` they were
+    /// handed to an earlier connection that was left and is still listened to; nothing if there is none.
     #[must_use = "they are awaited no longer"]
-    pub fn handle_lost(&mut self, first_unsent: Option<MessageId>) -> Vec<MessageId> {
+    pub fn handle_lost(
+        &mut self,
+        heard: Option<MessageId>,
+        first_unsent: Option<MessageId>,
+    ) -> Vec<MessageId> {
         if self.at_loss == AtLoss::Wait {
             return Vec::new();
         }
-        self.open.take_before(first_unsent)
+        self.open.take_between(heard, first_unsent)
     }
 
     /// The oldest that is open.

@@ -35,6 +35,7 @@ pub(super) struct Answer<R> {
 #[derive(Clone, Debug)]
 pub(super) enum NoAnswer {
     Dropped(Dropped),
+    Unsendable(Arc<dyn core::error::Error + Send + Sync>),
     Refused,
     Lost(Failure),
     Late,
@@ -117,6 +118,17 @@ impl<P: Protocol> Book<P> {
 
     pub(super) fn error(&mut self, error: P::Error) {
         self.publish(News::Error(Arc::new(error)));
+    }
+
+    /// The protocol could not write this message, for this reason.
+    pub(super) fn unsendable(&mut self, id: MessageId, fate: Fate, reason: P::Error) {
+        let reason = Arc::new(reason);
+        // First, so that who asked hears the reason rather than the fate.
+        if self.requests.remove(id) {
+            self.fail(id, NoAnswer::Unsendable(Arc::clone(&reason) as _));
+        }
+        self.tell(id, fate);
+        self.publish(News::Error(reason));
     }
 
     /// Tells the readers of the messages that were gathered.

@@ -10,7 +10,8 @@ use std::vec::Vec;
 use crate::drive::Clock;
 use crate::failure::Failure;
 use crate::link::{
-    Assurance, AtLoss, Dropped, Fate, LinkPolicy, MessageId, Queue, Refused, Requests,
+    Assurance, AtLoss, Dropped, Fate, Handed, LinkPolicy, MessageId, Queue, Refusal, Refused,
+    Requests,
 };
 use crate::messaging::book::{Answer, Book, Followed, NoAnswer};
 use crate::messaging::error::{Ended, FlushError};
@@ -30,6 +31,8 @@ pub(super) struct Inside<P: Protocol> {
     senders: Numbered<u64, Option<Waker>>,
     /// The last number given to a flush or a waiting sender.
     numbers: u64,
+    /// So many requests may await their answers.
+    most_requests: usize,
     driver: Option<Waker>,
     pub(super) wanted: Wanted,
     ended: Option<Ended>,
@@ -81,6 +84,7 @@ impl<P: Protocol> Desk<P> {
             flushes: Numbered::new(),
             senders: Numbered::new(),
             numbers: 0,
+            most_requests: usize::try_from(policy.bounds.messages).unwrap_or(usize::MAX),
             driver: None,
             wanted: Wanted::Open,
             ended: None,
@@ -153,6 +157,9 @@ impl<P: Protocol> Inside<P> {
         follow: Follow,
         now: Time,
     ) -> Result<MessageId, Refused<Parcel<P::Message>>> {
+        if follow == Follow::Answer && !self.is_closing() && !self.has_room_for_request() {
+            return Err(Refused::new(parcel, Refusal::Unanswered));
+        }
         let book = &mut self.book;
         let id = self
             .queue
@@ -180,6 +187,11 @@ impl<P: Protocol> Inside<P> {
         Ok(id)
     }
 
+    /// Answers that came and were not fetched count, too.
+    fn has_room_for_request(&self) -> bool {
+        self.book.answers.len() < self.most_requests
+    }
+
     /// Nobody wants the answer to this message any more: if it was not sent, it is not.
     pub(super) fn withdraw(&mut self, id: MessageId) {
         let before = self.queue.messages();
@@ -190,8 +202,19 @@ impl<P: Protocol> Inside<P> {
         }
     }
 
+    /// These messages were handed over: others have their room.
+    pub(super) fn release(&mut self, handed: Handed) {
+        if handed.messages > 0 {
+            self.queue.release(handed.messages, handed.bytes);
+            self.wake_sender();
+        }
+    }
+
     /// There may be room now, or a connection: the first who waits tries.
     pub(super) fn wake_sender(&mut self) {
+        if self.senders.is_empty() {
+            return;
+        }
         if let Some((_, sender)) = self.senders.iter_mut().next() {
             self.book.wakes.extend(sender.take());
         }
@@ -256,10 +279,16 @@ impl<P: Protocol> Inside<P> {
         }
     }
 
-    /// A connection was lost: what is in flight fails with it, if it is to.
-    pub(super) fn fail_at_loss(&mut self, at_loss: AtLoss, failure: Failure) {
+    /// A connection was lost: what is in flight fails with it, if it is to. What was asked up to `heard` an
+    /// earlier one may still answer.
+    pub(super) fn fail_at_loss(
+        &mut self,
+        at_loss: AtLoss,
+        heard: Option<MessageId>,
+        failure: Failure,
+    ) {
         let first_unsent = self.queue.front().map(|entry| entry.id);
-        for id in self.book.requests.handle_lost(first_unsent) {
+        for id in self.book.requests.handle_lost(heard, first_unsent) {
             self.book.fail(id, NoAnswer::Lost(failure));
         }
         if at_loss == AtLoss::Fail {

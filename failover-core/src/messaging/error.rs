@@ -1,6 +1,7 @@
 //! How a link fails: one connection of it, one request, and for good.
 
 use std::io;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -76,6 +77,9 @@ pub enum RequestError<M> {
     /// It was accepted, and dropped before it was sent.
     #[error("the request was dropped before it was sent ({})", .0.as_str())]
     Dropped(Dropped),
+    /// The protocol cannot write it on this connection: its own words. It was not sent, or it was replayed.
+    #[error("the protocol cannot send the request over this connection")]
+    Unsendable(#[source] Arc<dyn core::error::Error + Send + Sync>),
     /// The peer refused the message.
     #[error("the peer refused the request")]
     RefusedByPeer,

@@ -107,7 +107,9 @@ impl<P: Protocol> Link<P> {
 
     /// Sends a message and waits for its answer: as long as the policy says ([`Reply`], counted from
     /// its acceptance; for ever by default). A loss of the connection that it was sent over ends the wait
-    /// at once unless the policy lets it go on ([`AtLoss`](crate::link::AtLoss)).
+    /// at once unless the policy lets it go on ([`AtLoss`](crate::link::AtLoss)). No more requests await their
+    /// answers at a time than [`Bounds::messages`](crate::link::Bounds::messages) says; one more is refused, or
+    /// waits for its turn, like a message for which the outbox has no room.
     ///
     /// # Cancel safety
     /// A dropped future awaits the answer no more, and a message that still waits in the outbox is not sent any
@@ -125,6 +127,7 @@ impl<P: Protocol> Link<P> {
         let outcome = poll_fn(|cx| asked.poll(cx)).await;
         outcome.map_err(|why| match why {
             NoAnswer::Dropped(why) => RequestError::Dropped(why),
+            NoAnswer::Unsendable(why) => RequestError::Unsendable(why),
             NoAnswer::Refused => RequestError::RefusedByPeer,
             NoAnswer::Lost(failure) => RequestError::Lost(failure),
             NoAnswer::Late => RequestError::Late,

@@ -24,9 +24,14 @@
 //! * **Subscriptions come before messages** on each connection: [`Session::control`] is asked first.
 //! * **Nobody waits for the old connection to close**: a stale, stuck or broken one is dropped, and the next
 //!   dial begins. One that is left for a better one still hears the answers to what was asked over it, for
-//!   the policy's [grace](crate::policy::Standing::grace); it then says goodbye and is read to its end.
+//!   the policy's [grace](crate::policy::Standing::grace); it then says goodbye and is read to its end. If a
+//!   message lies half written on it then, it gets neither the rest nor a goodbye.
 //! * **What comes in is bounded**: a frame by [`Login::most_frame`], a subscriber by the [`Room`] of its
 //!   [`inbox`], answers to a peer that never reads by about 64 KiB.
+//! * **A full reader hides no end**: while a session is [blocked](Decoded::Blocked), up to about 64 KiB are read
+//!   ahead. An end or a reset found there moves the link on at once; what was said before it waits for its reader,
+//!   however long that takes, and its answers for the grace. Behind more than that nothing is read and no silence
+//!   judged: a ping that cannot be written, or the write deadline, still ends the connection.
 //!
 //! What it does not do: it speaks to no [spare](crate::policy::Standing::spares) (its connector's
 //! [keeper](crate::drive::Keep) may), and a message's `Drop` must not call the link.

@@ -17,7 +17,8 @@ pub enum News<E> {
         /// Whether the session goes on.
         resumption: Resumption,
     },
-    /// Accepted messages were dropped before they were sent.
+    /// Accepted messages were dropped before they were sent. Behind one that the protocol cannot write
+    /// ([`Dropped::Refused`]) its reason comes as an [`Error`](Self::Error).
     Dropped {
         /// Which.
         messages: Span,
@@ -29,7 +30,8 @@ pub enum News<E> {
         /// Which.
         messages: Span,
     },
-    /// Messages were handed over, and the peer has refused them.
+    /// Messages were handed over, and the peer has refused them, or the protocol cannot replay them (its reason
+    /// comes behind as an [`Error`](Self::Error)).
     Refused {
         /// Which.
         messages: Span,

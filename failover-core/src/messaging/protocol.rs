@@ -128,7 +128,9 @@ pub trait Session: Send + 'static {
 
     /// Asked once when the connection is left and another takes over: it may still listen for answers to what
     /// was asked over it, for the policy's [grace](crate::policy::Standing::grace). Unsubscribe here, so that
-    /// nothing comes twice; [`control`](Self::control) is asked on, for pings and acknowledgements. Default: nothing.
+    /// nothing comes twice; [`control`](Self::control) is asked on, for pings and acknowledgements, and must not
+    /// subscribe again. Where no request has an answer (STOMP, MQTT) there is nothing to listen for, and the goodbye
+    /// behind it ends the subscriptions. Default: nothing.
     fn leave(&mut self, _out: &mut Vec<u8>) {}
 
     /// Writes a farewell, if the protocol has one.
@@ -152,10 +154,12 @@ pub enum Decoded {
     /// So many bytes are done; the next frame is not whole yet.
     All(usize),
     /// So many bytes are done, and the next frame finds no room in its subscriber's queue: nothing is
-    /// read until [`Link::nudge`](crate::messaging::Link::nudge) or the reader of an
-    /// [`Inbox`](crate::messaging::Inbox) makes room: no answers and no end of the connection either. Meanwhile
-    /// neither the heartbeat nor a late answer judges the peer. The frame comes again as a whole: a session that
-    /// gave it to some of its subscribers keeps in mind to whom.
+    /// decoded until [`Link::nudge`](crate::messaging::Link::nudge) or the reader of an
+    /// [`Inbox`](crate::messaging::Inbox) makes room: no answers either, so that no late one judges the peer. About
+    /// 64 KiB are read ahead: within them the end of the connection and the heartbeat's silence count as ever;
+    /// beyond them nothing is read, and no silence is judged. The frame comes again as a whole: a session that
+    /// gave it to some of its subscribers keeps in mind to whom. After the end of the connection it is still asked
+    /// to decode what was read, beside the session of the next one.
     Blocked(usize),
 }
 

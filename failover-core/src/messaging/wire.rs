@@ -33,7 +33,7 @@ pub trait Wire: Send + 'static {
     /// When the connection failed.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Says that nothing more will be written.
+    /// Says that nothing more will be written, after all that was taken is sent on its way.
     ///
     /// # Errors
     /// When the connection failed.

@@ -9,12 +9,15 @@
 )]
 
 mod bad_input;
+mod confirmed;
 mod conversation;
 mod end;
+mod full_reader;
 mod losses;
 mod moved;
 mod nats;
 mod net;
+mod requests;
 mod resume;
 mod slow_wire;
 mod stomp;

@@ -108,6 +108,19 @@ impl Net {
         }
     }
 
+    /// This is said over the connection with this number, counted from 0.
+    pub fn say_over(&self, number: usize, bytes: impl AsRef<[u8]>) {
+        let conn = self.conn(number);
+        let mut conn = lock(&conn);
+        conn.to_client.extend_from_slice(bytes.as_ref());
+        conn.wake();
+    }
+
+    /// The server ends the connection with this number.
+    pub fn end(&self, number: usize) {
+        lock(&self.conn(number)).end(State::Ended);
+    }
+
     /// They end their connections.
     pub fn hang_up(&self, host: &str) {
         let conns = self.conns(host);
@@ -143,6 +156,10 @@ impl Net {
         let inside = self.inside();
         let conns = inside.conns.iter();
         conns.map(|(_, conn)| lock(conn).to_client.len()).sum()
+    }
+
+    fn conn(&self, number: usize) -> Arc<Mutex<Conn>> {
+        self.inside().conns[number].1.clone()
     }
 
     fn conns(&self, host: &str) -> Vec<Arc<Mutex<Conn>>> {

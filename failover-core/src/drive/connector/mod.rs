@@ -205,6 +205,11 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         self.feed(Input::Close, None);
     }
 
+    /// How long a connection that was left may finish.
+    pub(crate) fn grace(&self) -> Duration {
+        self.machine.policy().standing().grace
+    }
+
     pub(crate) fn dialer(&self) -> &Arc<D> {
         &self.dialer
     }

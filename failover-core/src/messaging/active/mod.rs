@@ -10,7 +10,7 @@ use std::vec::Vec;
 use crate::attempt::AttemptId;
 use crate::drive::Handle;
 use crate::heartbeat::{Action, Heartbeat, Monitor};
-use crate::link::{Entry, Flight, LinkPolicy};
+use crate::link::{Entry, Flight, Handed, LinkPolicy};
 use crate::messaging::book::NoAnswer;
 use crate::messaging::desk::{Desk, Parcel};
 use crate::messaging::error::LinkError;
@@ -193,35 +193,30 @@ impl<P: Protocol, W: Wire> Active<P, W> {
         self.session.leave(&mut self.out);
     }
 
+    /// Gives up what is not written: the next that is written is the end.
+    pub(super) fn stop_writing(&mut self) {
+        self.out = Vec::new();
+        (self.out_at, self.owed, self.flushed) = (0, 0, Flushed::Yes);
+    }
+
     /// Writes a farewell, to be written like anything else.
     pub(super) fn say_goodbye(&mut self) {
         self.session.goodbye(&mut self.out);
     }
 
-    /// Writes what is left to write, and waits for the peer's end. Ready when there is nothing to wait for.
+    /// Writes what is left to write, says that nothing more comes, and reads to the end what the peer still says:
+    /// a connection that is dropped while bytes come in is reset, and what was written last is lost on its way
+    /// (RFC 9293, 3.10.4; RFC 9112, 9.6). Nobody hears that any more: another connection may bring it, too. Ready
+    /// when nothing is left to wait for.
     pub(super) fn poll_farewell(
         &mut self,
         cx: &mut Context<'_>,
         desks: &mut Desks<'_, P>,
     ) -> Poll<()> {
-        if !self.is_flushed() {
-            match self.turn(cx, desks) {
-                Ok(Turn::More) => cx.waker().wake_by_ref(),
-                Ok(Turn::Idle) => {}
-                Err(_) => return Poll::Ready(()),
-            }
+        if !self.is_flushed() && self.write(cx, desks).is_err() {
+            return Poll::Ready(());
         }
-        match self.is_flushed() {
-            true => self.poll_gone(cx),
-            false => Poll::Pending,
-        }
-    }
-
-    /// Says that nothing more will be written, and reads to the end what the peer still says: a connection
-    /// that is dropped while bytes come in is reset, and what was written last is lost on its way (RFC 9293,
-    /// 3.10.4; RFC 9112, 9.6). Ready when nothing is left to wait for.
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.ending == Ending::No {
+        if self.is_flushed() && self.ending == Ending::No {
             match self.line.wire().poll_close(cx) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => self.ending = Ending::Said,
@@ -249,9 +244,7 @@ impl<P: Protocol, W: Wire> Active<P, W> {
             self.decode(desks)?;
         }
         for _ in 0..ROUNDS {
-            if self.reading == Reading::Blocked || self.owed > AHEAD {
-                // We do not listen: that says nothing about the peer.
-                self.on_received(desks.now);
+            if self.is_deaf() {
                 return Ok(Turn::Idle);
             }
             match self.line.poll_fill(cx) {
@@ -259,7 +252,9 @@ impl<P: Protocol, W: Wire> Active<P, W> {
                 Poll::Ready(filled) => match filled? {
                     Filled::Some => {
                         self.on_received(desks.now);
-                        self.decode(desks)?;
+                        if !self.is_blocked() {
+                            self.decode(desks)?;
+                        }
                     }
                     Filled::Ended => return Err(LinkError::Ended),
                     Filled::NoRoom => {
@@ -292,6 +287,14 @@ impl<P: Protocol, W: Wire> Active<P, W> {
         Ok(())
     }
 
+    /// Gives out what was read before the connection ended. Whether a reader has no room for something of it.
+    pub(super) fn decode_rest(&mut self, desks: &mut Desks<'_, P>) -> bool {
+        let decoded = self.decode(desks);
+        // What it would answer nobody reads any more.
+        self.stop_writing();
+        decoded.is_ok() && self.is_blocked()
+    }
+
     /// Tells everyone what the session heard.
     fn apply(&mut self, desks: &mut Desks<'_, P>) {
         if self.heard.is_empty() {
@@ -303,15 +306,18 @@ impl<P: Protocol, W: Wire> Active<P, W> {
             for said in heard.drain() {
                 let book = &mut inside.book;
                 let mut tell = |id, fate| book.tell(id, fate);
+                let mut handed = Handed::default();
                 match said {
-                    Said::Confirmed(id) => flight.handle_confirmed(id, &mut tell),
-                    Said::ConfirmedThrough(id) => flight.handle_confirmed_through(id, &mut tell),
+                    Said::Confirmed(id) => handed = flight.handle_confirmed(id, &mut tell),
+                    Said::ConfirmedThrough(id) => {
+                        handed = flight.handle_confirmed_through(id, &mut tell);
+                    }
                     Said::Refused(id) => {
-                        flight.handle_refused(id, &mut tell);
+                        handed = flight.handle_refused(id, &mut tell);
                         book.fail(id, NoAnswer::Refused);
                     }
                     Said::Reply(id, reply) => {
-                        flight.handle_confirmed(id, &mut tell);
+                        handed = flight.handle_confirmed(id, &mut tell);
                         book.answer(id, reply);
                     }
                     Said::Pong => {
@@ -319,10 +325,13 @@ impl<P: Protocol, W: Wire> Active<P, W> {
                             inside.flushed(|flush| flush <= number);
                         }
                     }
+                    // One that is left already has nothing to say of the next one.
+                    Said::Draining if desks.duty == Duty::Finish => {}
                     Said::Draining => hints.push(None),
                     Said::Servers(list) => hints.push(Some(list)),
                     Said::Error(error) => book.error(error),
                 }
+                inside.release(handed);
             }
         });
         for hint in hints {
@@ -333,13 +342,25 @@ impl<P: Protocol, W: Wire> Active<P, W> {
         }
     }
 
+    /// Whether nothing is read: as much as may be waits for a reader's room, or for the peer to read answers.
+    fn is_deaf(&self) -> bool {
+        let most = AHEAD.min(self.line.most_frame());
+        (self.is_blocked() && self.line.unread().len() >= most) || self.owed > AHEAD
+    }
+
     /// Does what the heartbeat asks.
     fn beat(&mut self, now: Time) -> Result<(), LinkError<P::Error>> {
+        let is_deaf = self.is_deaf();
         let Some(monitor) = &mut self.monitor else {
             return Ok(());
         };
+        if is_deaf {
+            monitor.handle_deaf(now);
+        }
         while let Some(action) = monitor.poll_action(now) {
             let echo = match action {
+                // Whether the connection is broken, the write that is pending tells.
+                Action::Ping if is_deaf && !self.out.is_empty() => Echo::None,
                 Action::Ping => self.session.ping(&mut self.out),
                 Action::Beat => self.session.beat(&mut self.out),
                 Action::Stale(stale) => return Err(LinkError::Stale(stale)),

@@ -72,8 +72,8 @@ impl<P: Protocol, W: Wire> Active<P, W> {
                 self.out.truncate(before);
                 desks.desk.with(|inside| {
                     inside.queue.release(1, entry.size);
-                    inside.book.tell(entry.id, Fate::Dropped(Dropped::Refused));
-                    inside.book.error(error);
+                    let fate = Fate::Dropped(Dropped::Refused);
+                    inside.book.unsendable(entry.id, fate, error);
                     inside.wake_sender();
                 });
             }
@@ -93,12 +93,9 @@ impl<P: Protocol, W: Wire> Active<P, W> {
             Ok(()) => desks.flight.push_again(self.end()),
             Err(error) => {
                 self.out.truncate(before);
-                let flight = &mut *desks.flight;
-                desks.desk.with(|inside| {
-                    let book = &mut inside.book;
-                    flight.refuse_again(&mut |id, fate| book.tell(id, fate));
-                    book.error(error);
-                });
+                desks.flight.refuse_again(&mut |_, _| {});
+                let desk = desks.desk;
+                desk.with(|inside| inside.book.unsendable(id, Fate::Refused, error));
             }
         }
     }
@@ -181,10 +178,7 @@ impl<P: Protocol, W: Wire> Active<P, W> {
         let messages = desks.desk.with(|inside| {
             let book = &mut inside.book;
             let handed = flight.handle_written(written, now, &mut |id, fate| book.tell(id, fate));
-            if handed.messages > 0 {
-                inside.queue.release(handed.messages, handed.bytes);
-                inside.wake_sender();
-            }
+            inside.release(handed);
             handed.messages
         });
         // The write deadline is that of one message, not that of a buffer which is never empty.

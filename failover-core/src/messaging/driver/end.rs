@@ -39,7 +39,7 @@ where
                         && inside.book.requests.is_empty()
                         && flushes.all(|(_, flush)| flush.outcome.is_some())
                 });
-                empty && written && self.flight.oldest().is_none() && self.partings.is_empty()
+                empty && written && self.flight.oldest().is_none() && !self.is_parting()
             }
         }
     }

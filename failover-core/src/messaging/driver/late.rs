@@ -18,8 +18,10 @@ where
     P: Protocol,
     C: Clock,
 {
-    /// What was handed over and is overdue, if that is a fault of the connection.
+    /// What was handed over and is overdue, if that is a fault of the connection. A request is judged first,
+    /// and its message with it: both are one report.
     pub(super) fn judge_late(&mut self, now: Time) -> Result<(), LinkError<P::Error>> {
+        self.judge_late_requests(now)?;
         let flight = &mut self.flight;
         let late = self.desk.with(|inside| {
             let book = &mut inside.book;
@@ -36,22 +38,25 @@ where
         });
         match late {
             Some(id) => Err(LinkError::Late { id }),
-            None => self.judge_late_requests(now),
+            None => Ok(()),
         }
     }
 
     /// The same of requests. One that was not even sent is no fault of the connection.
     pub(super) fn judge_late_requests(&mut self, now: Time) -> Result<(), LinkError<P::Error>> {
+        let flight = &mut self.flight;
         let fault = self.desk.with(|inside| {
             let unsent = inside.queue.front().map(|entry| entry.id);
             let mut fault = None;
             while let Some((id, late)) = inside.book.requests.poll_late(now) {
                 inside.book.fail(id, NoAnswer::Late);
                 inside.withdraw(id);
-                inside.book.counters.late += 1;
+                let book = &mut inside.book;
+                flight.handle_late(id, now, &mut |id, fate| book.tell(id, fate));
+                book.counters.late += 1;
                 match late {
                     Late::Fault if unsent.is_none_or(|unsent| id < unsent) => fault = Some(id),
-                    Late::Fault | Late::Report => inside.book.publish(News::Late { id }),
+                    Late::Fault | Late::Report => book.publish(News::Late { id }),
                     Late::Discard => {}
                 }
             }

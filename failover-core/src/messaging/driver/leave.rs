@@ -9,11 +9,43 @@ use crate::link::{Flight, LinkPolicy, MessageId};
 use crate::messaging::active::{Active, Desks, Duty, Turn};
 use crate::messaging::book::NoAnswer;
 use crate::messaging::desk::Parcel;
-use crate::messaging::driver::{LINGER, LinkDriver, PARTINGS, Parting, Stage, State, Step};
-use crate::messaging::error::LEFT;
+use crate::messaging::driver::{LINGER, LinkDriver, State, Step, earlier};
+use crate::messaging::error::{LEFT, LinkError};
 use crate::messaging::protocol::Protocol;
 use crate::messaging::wire::Wire;
 use crate::time::Time;
+
+/// So many connections that were left are listened to at once.
+const PARTINGS: usize = 4;
+
+/// A connection that was left.
+pub(super) struct Parting<A> {
+    active: A,
+    until: Time,
+    /// The last message that may have gone over it.
+    last: MessageId,
+    stage: Stage,
+}
+
+impl<P: Protocol, W: Wire> Parting<Active<P, W>> {
+    pub(super) fn next_wake(&self) -> Option<Time> {
+        let until = Some(self.until).filter(|until| *until != Time::MAX);
+        match self.stage {
+            Stage::Listens => earlier(self.active.next_wake(), until),
+            Stage::Unread | Stage::Ends => until,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// For the answers to what was asked over it.
+    Listens,
+    /// It has ended, and what it said before waits for room in a reader's queue.
+    Unread,
+    /// It says goodbye.
+    Ends,
+}
 
 impl<D, P, C> LinkDriver<D, P, C>
 where
@@ -42,32 +74,66 @@ where
                 }
             }
             Ok(_) => {
-                let last = self.on_left();
                 let until = match is_closed {
                     true => now,
                     false => until,
                 };
-                self.begin_parting(active, until, last);
+                self.begin_parting(active, until, now);
                 Step::Again
             }
             Err(error) => {
+                self.keep_unread(active, &error, now);
                 self.on_lost(error.failure());
                 Step::Again
             }
         }
     }
 
-    fn begin_parting(&mut self, mut active: Active<P, D::Conn>, until: Time, last: MessageId) {
-        active.leave();
+    fn begin_parting(&mut self, mut active: Active<P, D::Conn>, until: Time, now: Time) {
+        let unsent = self.put_back();
+        let last = self.last_sent();
+        if unsent == 0 {
+            active.leave();
+            self.push_parting(active, until, last, Stage::Listens);
+        } else {
+            // Of a message that goes out anew, not even the rest may reach this server.
+            active.stop_writing();
+            self.give_up_answers(self.still_heard(), last);
+            self.push_parting(active, now + LINGER, last, Stage::Ends);
+        }
+    }
+
+    /// A connection is lost with this error. What it said before it ended, and a full reader had no room for,
+    /// is still given out.
+    pub(super) fn keep_unread(
+        &mut self,
+        active: Active<P, D::Conn>,
+        error: &LinkError<P::Error>,
+        now: Time,
+    ) {
+        if active.is_blocked() && matches!(error, LinkError::Ended | LinkError::Io(_)) {
+            self.put_back();
+            let (until, last) = (now + self.connector.grace(), self.last_sent());
+            self.push_parting(active, until, last, Stage::Unread);
+        }
+    }
+
+    fn push_parting(
+        &mut self,
+        active: Active<P, D::Conn>,
+        until: Time,
+        last: MessageId,
+        stage: Stage,
+    ) {
         if self.partings.len() == PARTINGS {
             let oldest = self.partings.remove(0);
-            self.give_up_answers(oldest.last);
+            self.give_up_answers(None, oldest.last);
         }
         self.partings.push(Parting {
             active,
             until,
             last,
-            stage: Stage::Listens,
+            stage,
         });
     }
 
@@ -88,6 +154,9 @@ where
         cx: &mut Context<'_>,
         now: Time,
     ) -> Option<Parting<Active<P, D::Conn>>> {
+        if parting.stage == Stage::Unread {
+            return self.poll_unread(parting, now);
+        }
         if parting.stage == Stage::Listens {
             let mut flight = Flight::new(&LinkPolicy::OFF);
             let mut desks = self.desks_of_left(&mut flight, now);
@@ -98,7 +167,7 @@ where
             if turn.is_ok() && now < parting.until && self.is_asked_through(parting.last) {
                 return Some(parting);
             }
-            self.give_up_answers(parting.last);
+            self.give_up_answers(self.still_heard(), parting.last);
             turn.ok()?;
             parting.active.say_goodbye();
             parting.stage = Stage::Ends;
@@ -108,6 +177,23 @@ where
         let mut desks = self.desks_of_left(&mut flight, now);
         let gone = parting.active.poll_farewell(cx, &mut desks);
         (gone.is_pending() && now < parting.until).then_some(parting)
+    }
+
+    /// The same of one that has ended. What it said waits for its reader as long as that takes; who asked over
+    /// it waits no longer than with any that was left.
+    fn poll_unread(
+        &mut self,
+        mut parting: Parting<Active<P, D::Conn>>,
+        now: Time,
+    ) -> Option<Parting<Active<P, D::Conn>>> {
+        let mut flight = Flight::new(&LinkPolicy::OFF);
+        let mut desks = self.desks_of_left(&mut flight, now);
+        let is_blocked = parting.active.decode_rest(&mut desks);
+        if !is_blocked || now >= parting.until {
+            parting.until = Time::MAX;
+            self.give_up_answers(self.still_heard(), parting.last);
+        }
+        is_blocked.then_some(parting)
     }
 
     /// Nothing of the present flight goes over a connection that was left.
@@ -125,11 +211,26 @@ where
         }
     }
 
-    /// What was asked over a connection that was left, up to this message, is answered no more.
-    fn give_up_answers(&mut self, last: MessageId) {
+    /// The last message to which an answer may still come over a connection that was left. (Of a parting that
+    /// is being polled, those before it.)
+    pub(super) fn still_heard(&self) -> Option<MessageId> {
+        let partings = self.partings.iter();
+        let mut heard = partings.filter(|parting| parting.stage != Stage::Ends);
+        heard.next_back().map(|parting| parting.last)
+    }
+
+    /// Whether a connection that was left still has something to do without a reader.
+    pub(super) fn is_parting(&self) -> bool {
+        let mut partings = self.partings.iter();
+        partings.any(|parting| parting.stage != Stage::Unread)
+    }
+
+    /// What was asked over a connection that was left, above the one message and up to the other, is answered
+    /// no more.
+    fn give_up_answers(&mut self, heard: Option<MessageId>, last: MessageId) {
         let next = MessageId::new(last.number().saturating_add(1));
         self.desk.with(|inside| {
-            for id in inside.book.requests.handle_lost(Some(next)) {
+            for id in inside.book.requests.handle_lost(heard, Some(next)) {
                 inside.book.fail(id, NoAnswer::Lost(LEFT));
             }
         });
@@ -141,9 +242,8 @@ where
             .with(|inside| inside.book.requests.oldest().is_some_and(|id| id <= last))
     }
 
-    /// A connection was left. The last message that may have gone over it.
-    pub(super) fn on_left(&mut self) -> MessageId {
-        self.put_back();
+    /// The last message that was handed over, when what was not is put back.
+    fn last_sent(&self) -> MessageId {
         self.desk.with(|inside| {
             let unsent = inside.queue.front().map(|entry| entry.id.number() - 1);
             MessageId::new(unsent.unwrap_or(inside.queue.accepted()))

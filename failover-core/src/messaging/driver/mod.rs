@@ -16,9 +16,10 @@ use std::vec::Vec;
 use crate::dial::Dial;
 use crate::drive::{Clock, Connector, Established, GiveUp, Handle};
 use crate::failure::{Classify, Failure};
-use crate::link::{Flight, LinkPolicy, MessageId};
+use crate::link::{Flight, LinkPolicy};
 use crate::messaging::active::{Active, Desks, Duty, Turn};
 use crate::messaging::desk::{Desk, Parcel, Wanted};
+use crate::messaging::driver::leave::Parting;
 use crate::messaging::error::{Ended, LinkError};
 use crate::messaging::link::Link;
 use crate::messaging::login::{LoggedIn, Login};
@@ -29,8 +30,6 @@ use crate::time::Time;
 
 /// How long it may take until the peer has heard the goodbye and ended the connection, too.
 const LINGER: Duration = Duration::from_secs(5);
-/// So many connections that were left are listened to at once.
-const PARTINGS: usize = 4;
 
 /// A link over this connector: the user's half, and the half that carries and is to be spawned or polled.
 /// See the [module](crate::messaging).
@@ -98,23 +97,6 @@ enum State<A> {
     Leaving(A, Time),
     /// It says goodbye, until then.
     Farewell(A, Time),
-}
-
-/// A connection that was left.
-struct Parting<A> {
-    active: A,
-    until: Time,
-    /// The last message that may have gone over it.
-    last: MessageId,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// For the answers to what was asked over it.
-    Listens,
-    /// It says goodbye.
-    Ends,
 }
 
 impl<D, P, C> LinkDriver<D, P, C>
@@ -223,9 +205,9 @@ where
                 }
             }
             Err(error) => {
-                let failure = error.failure();
-                self.connector.lost(active.id, error);
-                drop(active);
+                let (id, failure) = (active.id, error.failure());
+                self.keep_unread(active, &error, now);
+                self.connector.lost(id, error);
                 self.on_lost(failure);
                 Step::Again
             }
@@ -261,19 +243,23 @@ where
     /// fails if it is to.
     fn on_lost(&mut self, failure: Failure) {
         self.put_back();
+        let heard = self.still_heard();
         self.desk
-            .with(|inside| inside.fail_at_loss(self.policy.at_loss, failure));
+            .with(|inside| inside.fail_at_loss(self.policy.at_loss, heard, failure));
     }
 
-    fn put_back(&mut self) {
+    /// How many messages were encoded and not handed over: they come first again.
+    fn put_back(&mut self) -> usize {
         let flight = &mut self.flight;
         self.desk.with(|inside| {
             let book = &mut inside.book;
             let mut tell = |id, fate| book.tell(id, fate);
             let unsent = flight.handle_lost(&mut tell);
+            let count = unsent.len();
             inside.queue.put_back(unsent.into_iter());
             inside.queue.handle_lost(&mut tell);
-        });
+            count
+        })
     }
 
     /// Drops what is too old, and judges requests while nobody else does.
@@ -328,14 +314,12 @@ where
         let (of_connection, until) = match &self.state {
             State::Begin | State::Connecting => (None, None),
             State::Carrying(active) => (earlier(active.next_wake(), self.flight.next_wake()), None),
-            State::Leaving(active, until) | State::Farewell(active, until) => {
-                (active.next_wake(), Some(*until))
-            }
+            State::Leaving(active, until) => (active.next_wake(), Some(*until)),
+            // Nobody asks it for a sign of life any more.
+            State::Farewell(_, until) => (None, Some(*until)),
         };
         let partings = self.partings.iter();
-        let of_partings = partings
-            .filter_map(|parting| earlier(parting.active.next_wake(), Some(parting.until)))
-            .min();
+        let of_partings = partings.filter_map(|parting| parting.next_wake()).min();
         let wakes = [of_messages, of_connection, until, of_partings];
         wakes.into_iter().flatten().min()
     }

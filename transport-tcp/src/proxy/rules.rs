@@ -66,7 +66,7 @@ impl Proxies {
     /// What the environment says: `HTTPS_PROXY` for `wss`, `tls` and `https`, `HTTP_PROXY` for `ws`
     /// and `http`, `ALL_PROXY` for these without one of their own and for all other schemes;
     /// `NO_PROXY` lists the exceptions. In lower case they count first. An empty one counts as not
-    /// set.
+    /// set, one without a scheme (`gate:3128`) as `http://`, as in curl.
     ///
     /// The environment is read here, once.
     ///
@@ -91,7 +91,7 @@ impl Proxies {
     pub fn from_lookup(value: impl Fn(&str) -> Option<String>) -> Result<Self, ProxyUrlError> {
         let set = |name: &str| value(name).filter(|text| !text.trim().is_empty());
         let either = |name: &str| set(name).or_else(|| set(&name.to_ascii_uppercase()));
-        let proxy = |name: &str| either(name).map(|text| text.trim().parse()).transpose();
+        let proxy = |name: &str| either(name).map(|text| parse(text.trim())).transpose();
         let found = Self {
             all: proxy("all_proxy")?,
             http: proxy("http_proxy")?,
@@ -121,6 +121,14 @@ impl Proxies {
         let proxy = own.or(self.all.as_ref())?;
         let direct = self.except.iter().any(|one| one.covers(url.host(), port));
         (!direct).then_some(proxy)
+    }
+}
+
+/// In the environment, `gate:3128` is usual.
+fn parse(text: &str) -> Result<Proxy, ProxyUrlError> {
+    match text.contains("://") {
+        true => text.parse(),
+        false => format!("http://{text}").parse(),
     }
 }
 
@@ -214,6 +222,19 @@ mod tests {
         assert_eq!(through(&proxies, "nats://a").unwrap(), "socks5://all");
         let broken = |_: &str| Some("ftp://a".to_string());
         assert!(Proxies::from_lookup(broken).is_err());
+    }
+
+    #[test]
+    fn a_variable_without_a_scheme_names_an_http_proxy() {
+        let settings = |name: &str| match name {
+            "all_proxy" => Some("joe:pw@gate:3128".to_string()),
+            "https_proxy" => Some("[::1]:3128".to_string()),
+            _ => None,
+        };
+        let proxies = Proxies::from_lookup(settings).unwrap();
+        let all = through(&proxies, "tcp://a").unwrap();
+        assert_eq!(all, "http://***@gate:3128");
+        assert_eq!(through(&proxies, "tls://a").unwrap(), "http://[::1]:3128");
     }
 
     #[test]

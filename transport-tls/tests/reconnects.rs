@@ -78,6 +78,19 @@ async fn of_a_name_the_address_whose_handshake_fails_does_not_keep_us_from_the_g
 }
 
 #[tokio::test]
+async fn a_name_that_is_spelled_out_to_its_last_dot_is_the_name_in_the_certificate() {
+    let ca = Ca::new();
+    let (good, _log) = peers::echo(ca.server(NAME)).await;
+    let tls = trusting(
+        &ca,
+        Tcp::new().resolver(move |_: &str, _: u16| Ok(vec![good])),
+    );
+    let to = Target::parse(&format!("tls://{NAME}.:1")).unwrap();
+    let stream = tls.dial(&to, &DialContext::unbounded()).await.unwrap();
+    assert_eq!(stream.session().certificates[0].names, [NAME]);
+}
+
+#[tokio::test]
 async fn a_server_that_spoke_tls_and_is_plain_now_hears_nothing_in_clear() {
     let ca = Ca::new();
     let (address, is_plain, heard) = turncoat(&ca).await;

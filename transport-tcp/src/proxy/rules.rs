@@ -153,13 +153,15 @@ impl Exception {
             _ => (item, None),
         };
         let name = name.trim_start_matches("*.").trim_start_matches('.');
+        let name = without_last_dot(name.trim_matches(['[', ']']));
         Self::Name {
-            name: name.trim_matches(['[', ']']).to_lowercase(),
+            name: name.to_lowercase(),
             port,
         }
     }
 
     fn covers(&self, host: &str, port: u16) -> bool {
+        let host = without_last_dot(host);
         match self {
             Self::Everything => true,
             Self::Name { name, port: only } => {
@@ -179,6 +181,11 @@ impl Exception {
             },
         }
     }
+}
+
+/// `a.example.` is `a.example`, spelled out.
+fn without_last_dot(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 fn shares(difference: u32, bits: u32) -> bool {
@@ -246,6 +253,7 @@ mod tests {
             "tcp://localhost:1",
             "tcp://corp.example:1",
             "tcp://a.corp.example:1",
+            "tcp://a.corp.example.:1",
             "tcp://b.example:7443",
             "tcp://10.255.0.1:1",
             "tcp://192.0.2.7:1",

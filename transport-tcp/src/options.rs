@@ -282,6 +282,10 @@ fn is_under_way(error: &io::Error) -> bool {
 /// the words for "no port is left".
 #[cold]
 fn out_of_reach(error: io::Error, address: SocketAddr) -> io::Error {
+    if lacks_zone(address) && error.kind() == io::ErrorKind::InvalidInput {
+        let told = "a link-local address needs its zone, as in `[fe80::1%eth0]`";
+        return io::Error::new(io::ErrorKind::NetworkUnreachable, told);
+    }
     let is_far = match error.kind() {
         io::ErrorKind::PermissionDenied => true,
         io::ErrorKind::AddrNotAvailable => has_no_source_for(address),
@@ -291,6 +295,10 @@ fn out_of_reach(error: io::Error, address: SocketAddr) -> io::Error {
         true => io::Error::new(io::ErrorKind::NetworkUnreachable, error),
         false => error,
     }
+}
+
+fn lacks_zone(address: SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(v6) if v6.scope_id() == 0 && v6.ip().is_unicast_link_local())
 }
 
 /// UDP has ports of its own, and sends nothing for a connect.

@@ -91,6 +91,17 @@ async fn a_zone_is_found_as_people_write_it_and_as_urls_do() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_link_local_address_without_a_zone_is_out_of_reach_and_told_so() {
+    let cx = DialContext::unbounded();
+    let error = Tcp::new().dial(&target("[fe80::1]:1"), &cx).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.failure().kind, Kind::Unreachable);
+    let why = std::error::Error::source(&error).unwrap().to_string();
+    assert!(why.contains("needs its zone"), "{why}");
+}
+
 #[tokio::test]
 async fn a_resolver_that_hangs_is_left_to_the_deadline() -> Result<(), Violation> {
     struct Hangs;

@@ -102,7 +102,8 @@ impl TcpOptions {
 
     /// The same from this local address. Addresses of the other family are then not tried, if there
     /// are others. (The port is the system's choice: a fixed one would be taken at the next
-    /// reconnect.)
+    /// reconnect. It is this connection's alone, wherever that leads: all that have this local address
+    /// share the range of ports, about 28 000 on Linux, which is otherwise there for each server.)
     #[must_use]
     pub const fn local_address(mut self, address: IpAddr) -> Self {
         self.local_address = Some(address);

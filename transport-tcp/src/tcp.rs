@@ -31,7 +31,8 @@ use crate::system::SystemResolver;
 ///   is left; the last ones have all of it. A dial without a deadline leaves each to the system's
 ///   own limit (about two minutes on Linux).
 /// * An address that gave a connection of which nothing came (its TLS handshake failed, say, or it was
-///   lost before it was stable) goes last at the next dial, and those behind it first.
+///   lost before it was stable) goes last at the next dial, and those behind it first: a race looks at
+///   the connect alone (RFC 8305, section 9).
 /// * A connection to itself is refused: where nobody listens, the system may give a connect the very
 ///   port that it dials, if that is one of those for outgoing connections.
 /// * Nagle's algorithm is off (`TCP_NODELAY`) before any layer above sends its first byte; a vanished

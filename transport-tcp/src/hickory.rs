@@ -47,7 +47,7 @@ pub struct Hickory(Source);
 
 #[derive(Clone)]
 enum Source {
-    Given(TokioResolver),
+    Given(Arc<TokioResolver>),
     System(Arc<System>),
 }
 
@@ -55,7 +55,7 @@ enum Source {
 struct System {
     read: Box<dyn Fn() -> io::Result<TokioResolver> + Send + Sync>,
     files: Vec<PathBuf>,
-    used: Mutex<(Vec<Stamp>, TokioResolver)>,
+    used: Mutex<(Vec<Stamp>, Arc<TokioResolver>)>,
 }
 
 /// When a file was changed, and its length. None: it is not there.
@@ -109,12 +109,12 @@ impl Hickory {
     /// This resolver as it is: DNS over TLS, a cache, and whatever else hickory offers.
     #[must_use]
     pub fn new(resolver: TokioResolver) -> Self {
-        Self(Source::Given(resolver))
+        Self(Source::Given(Arc::new(resolver)))
     }
 
-    fn resolver(&self) -> TokioResolver {
+    fn resolver(&self) -> Arc<TokioResolver> {
         match &self.0 {
-            Source::Given(resolver) => resolver.clone(),
+            Source::Given(resolver) => Arc::clone(resolver),
             Source::System(system) => system.resolver(),
         }
     }
@@ -188,7 +188,7 @@ impl System {
         files: Vec<PathBuf>,
         read: impl Fn() -> io::Result<TokioResolver> + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        let used = (stamps(&files), read()?);
+        let used = (stamps(&files), Arc::new(read()?));
         Ok(Self {
             read: Box::new(read),
             files,
@@ -197,16 +197,16 @@ impl System {
     }
 
     /// Half-written ones that can be read are read again when they are whole: they change once more.
-    fn resolver(&self) -> TokioResolver {
+    fn resolver(&self) -> Arc<TokioResolver> {
         let now = stamps(&self.files);
         // Nothing in it is ever half done.
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if used.0 != now
             && let Ok(resolver) = (self.read)()
         {
-            *used = (now, resolver);
+            *used = (now, Arc::new(resolver));
         }
-        used.1.clone()
+        Arc::clone(&used.1)
     }
 }
 

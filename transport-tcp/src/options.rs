@@ -287,11 +287,10 @@ fn out_of_reach(error: io::Error, address: SocketAddr) -> io::Error {
         let told = "a link-local address needs its zone, as in `[fe80::1%eth0]`";
         return io::Error::new(io::ErrorKind::NetworkUnreachable, told);
     }
-    let is_far = match error.kind() {
-        io::ErrorKind::PermissionDenied => true,
-        io::ErrorKind::AddrNotAvailable => has_no_source_for(address),
-        _ => has_no_such_family(&error),
-    };
+    let kind = error.kind();
+    let is_far = kind == io::ErrorKind::PermissionDenied
+        || kind == io::ErrorKind::AddrNotAvailable && has_no_source_for(address)
+        || has_no_such_family(&error);
     match is_far {
         true => io::Error::new(io::ErrorKind::NetworkUnreachable, error),
         false => error,
@@ -330,10 +329,11 @@ fn bind(socket: &Socket, local: IpAddr, to: SocketAddr) -> io::Result<()> {
     let local_port = SocketAddr::new(local, 0).into();
     socket.bind(&local_port).map_err(|error| {
         let told = format!("cannot use the local address {local}: {error}");
-        let kind = match error.kind() {
-            // Any port would have done.
-            io::ErrorKind::AddrInUse => io::ErrorKind::AddrNotAvailable,
-            _ => io::ErrorKind::InvalidInput,
+        // Any port would have done.
+        let no_port_is_left = error.kind() == io::ErrorKind::AddrInUse;
+        let kind = match no_port_is_left {
+            true => io::ErrorKind::AddrNotAvailable,
+            false => io::ErrorKind::InvalidInput,
         };
         io::Error::new(kind, told)
     })

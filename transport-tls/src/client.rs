@@ -41,7 +41,7 @@ const SESSIONS: usize = 8;
 ///   old identity. If the new files are no good (half written, say), the old ones stay in use,
 ///   [`trouble`](Self::trouble) tells why, and the next dial looks again.
 /// * **The platform's store** is read at the first handshake, on a thread of its own: who never dials
-///   over TLS needs none.
+///   over TLS needs none. Where it is made of files, it is looked at as these are.
 ///
 /// It may also be an option of an endpoint, which then beats the dialer's.
 #[derive(Clone)]

@@ -343,7 +343,7 @@ fn bind(socket: &Socket, local: IpAddr, to: SocketAddr) -> io::Result<()> {
 /// `probes` stay unanswered.
 ///
 /// Only a connection on which *nothing* is under way is probed: unacknowledged data waits for the
-/// user timeout.
+/// user timeout. Through a proxy it is the proxy that answers.
 ///
 /// Times are whole seconds, from 1 to 32 767 of them; at most 127 probes. Less or more counts as the
 /// nearest of these, the bounds of Linux.

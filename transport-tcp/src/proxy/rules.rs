@@ -66,7 +66,8 @@ impl Proxies {
     /// What the environment says: `HTTPS_PROXY` for `wss`, `tls` and `https`, `HTTP_PROXY` for `ws`
     /// and `http`, `ALL_PROXY` for these without one of their own and for all other schemes;
     /// `NO_PROXY` lists the exceptions. In lower case they count first. An empty one counts as not
-    /// set, one without a scheme (`gate:3128`) as `http://`, as in curl.
+    /// set, one without a scheme (`gate:3128`) as `http://`, as in curl, and
+    /// `socks://` as `socks5://`.
     ///
     /// The environment is read here, once.
     ///
@@ -124,11 +125,12 @@ impl Proxies {
     }
 }
 
-/// In the environment, `gate:3128` is usual.
+/// In the environment, `gate:3128` is usual, and GNOME writes `socks:` for whatever version.
 fn parse(text: &str) -> Result<Proxy, ProxyUrlError> {
-    match text.contains("://") {
-        true => text.parse(),
-        false => format!("http://{text}").parse(),
+    match text.split_once("://") {
+        None => format!("http://{text}").parse(),
+        Some(("socks", rest)) => format!("socks5://{rest}").parse(),
+        Some(_) => text.parse(),
     }
 }
 
@@ -232,16 +234,16 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_without_a_scheme_names_an_http_proxy() {
-        let settings = |name: &str| match name {
-            "all_proxy" => Some("joe:pw@gate:3128".to_string()),
-            "https_proxy" => Some("[::1]:3128".to_string()),
-            _ => None,
-        };
-        let proxies = Proxies::from_lookup(settings).unwrap();
-        let all = through(&proxies, "tcp://a").unwrap();
-        assert_eq!(all, "http://***@gate:3128");
-        assert_eq!(through(&proxies, "tls://a").unwrap(), "http://[::1]:3128");
+    fn variables_are_read_as_curl_and_desktops_write_them() {
+        for (written, read) in [
+            ("joe:pw@gate:3128", "http://***@gate:3128"),
+            ("[::1]:3128", "http://[::1]:3128"),
+            ("socks://127.0.0.1:1080/", "socks5://127.0.0.1:1080/"),
+        ] {
+            let setting = |name: &str| (name == "all_proxy").then(|| written.to_string());
+            let proxies = Proxies::from_lookup(setting).unwrap();
+            assert_eq!(through(&proxies, "tcp://a").unwrap(), read);
+        }
     }
 
     #[test]

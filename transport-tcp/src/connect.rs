@@ -41,6 +41,7 @@ impl Racing {
         cx: &DialContext,
     ) -> Result<TcpStream, Vec<AddressError>> {
         arrange(&mut addresses);
+        begin_behind(&mut addresses, cx.failed_at());
         if let [address] = addresses[..] {
             cx.reached(address);
             let source = match options.connect(address).await {
@@ -86,6 +87,13 @@ fn arrange(addresses: &mut Vec<SocketAddr>) {
     let mut seen = BTreeSet::new();
     addresses.retain(|address| seen.insert(*address));
     interleave(addresses, SocketAddr::is_ipv6);
+}
+
+/// Those behind the one that failed go first, in their order, and it goes last: so each has its turn.
+fn begin_behind(addresses: &mut [SocketAddr], failed: Option<SocketAddr>) {
+    if let Some(at) = addresses.iter().position(|one| Some(*one) == failed) {
+        addresses.rotate_left(at + 1);
+    }
 }
 
 type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send + 'a>>;

@@ -1,10 +1,11 @@
 //! A resolver that speaks DNS itself. (Feature `hickory`.)
 
 use std::cmp::Reverse;
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+use std::{fmt, fs, io};
 
 use failover_core::directory::Endpoint;
 use hickory_resolver::config::{
@@ -23,7 +24,8 @@ use crate::system::again;
 /// ends when it is dropped. IPv6 and IPv4 are asked for together, and IPv6 goes first in the race.
 ///
 /// [`system`](Self::system) and [`asking`](Self::asking) keep no answers: each dial asks, so that a
-/// server that moved is found. [`new`](Self::new) takes any resolver of hickory's as it is, with its
+/// server that moved is found; and as in the system's own resolver (`no-reload` in resolv.conf(5)), a
+/// machine that moved asks the name servers of the network where it is now. [`new`](Self::new) takes any resolver of hickory's as it is, with its
 /// cache.
 ///
 /// It is also a source of endpoints: [`endpoints`](Self::endpoints) reads SRV records.
@@ -41,19 +43,44 @@ use crate::system::again;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Hickory(TokioResolver);
+pub struct Hickory(Source);
+
+#[derive(Clone)]
+enum Source {
+    Given(Arc<TokioResolver>),
+    System(Arc<System>),
+}
+
+/// The system's configuration in use, and its files as they were when it was read.
+struct System {
+    read: Box<dyn Fn() -> io::Result<TokioResolver> + Send + Sync>,
+    files: Vec<PathBuf>,
+    used: Mutex<(Vec<Stamp>, Arc<TokioResolver>)>,
+}
+
+/// When a file was changed, and its length. None: it is not there.
+type Stamp = Option<(Option<SystemTime>, u64)>;
+
+/// Where the system keeps them in files; elsewhere it is read once.
+const FILES: &[&str] = match cfg!(all(unix, not(target_vendor = "apple"))) {
+    true => &["/etc/resolv.conf", "/etc/hosts"],
+    false => &[],
+};
 
 impl Hickory {
     /// How long one server has for one answer, for [`asking`](Self::asking); it is then asked once more.
     /// Shorter than the 5 s of resolv.conf: the whole dial has no longer.
     pub const TIMEOUT: Duration = Duration::from_secs(2);
 
-    /// As the system is configured: its name servers, search domains and hosts file, read now.
+    /// As the system is configured: its name servers, search domains and hosts file, read now, and again
+    /// when they have changed. Those that cannot be read leave the earlier ones in use.
     ///
     /// # Errors
     /// The configuration cannot be read, or makes no sense.
     pub fn system() -> io::Result<Self> {
-        Self::build(TokioResolver::builder_tokio().map_err(told)?)
+        let read = || Self::build(TokioResolver::builder_tokio().map_err(told)?);
+        let system = System::new(FILES.iter().map(PathBuf::from).collect(), read)?;
+        Ok(Self(Source::System(Arc::new(system))))
     }
 
     /// Asking these servers, over UDP and where an answer is too long over TCP, and nothing else: no
@@ -76,20 +103,27 @@ impl Hickory {
         options.use_hosts_file = ResolveHosts::Never;
         options.timeout = Self::TIMEOUT;
         options.attempts = 1;
-        Self::build(builder)
+        Self::build(builder).map(Self::new)
     }
 
     /// This resolver as it is: DNS over TLS, a cache, and whatever else hickory offers.
     #[must_use]
     pub fn new(resolver: TokioResolver) -> Self {
-        Self(resolver)
+        Self(Source::Given(Arc::new(resolver)))
     }
 
-    fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> io::Result<Self> {
+    fn resolver(&self) -> Arc<TokioResolver> {
+        match &self.0 {
+            Source::Given(resolver) => Arc::clone(resolver),
+            Source::System(system) => system.resolver(),
+        }
+    }
+
+    fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> io::Result<TokioResolver> {
         let options = builder.options_mut();
         options.cache_size = 0;
         options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
-        builder.build().map(Self).map_err(told)
+        builder.build().map_err(told)
     }
 
     /// The endpoints that the SRV records of this service name (`_service._proto.domain`), each as
@@ -111,7 +145,7 @@ impl Hickory {
     /// # Cancel safety
     /// Dropping it ends the look-up.
     pub async fn endpoints(&self, scheme: &str, service: &str) -> io::Result<Vec<Endpoint>> {
-        let answer = self.0.srv_lookup(service).await.map_err(told)?;
+        let answer = self.resolver().srv_lookup(service).await.map_err(told)?;
         let mut records: Vec<&SRV> = answer.answers().iter().filter_map(srv).collect();
         if records.iter().all(|record| record.target.is_root()) {
             let told = format!("`{service}` is not offered, say its SRV records");
@@ -137,7 +171,7 @@ impl Hickory {
 impl Resolve for Hickory {
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a> {
         Box::pin(async move {
-            match self.0.lookup_ip(host).await {
+            match self.resolver().lookup_ip(host).await {
                 Ok(found) => Ok(found.iter().map(|ip| SocketAddr::new(ip, port)).collect()),
                 // The name is there, and has no address.
                 Err(error) if error.is_no_records_found() && !error.is_nx_domain() => {
@@ -147,6 +181,41 @@ impl Resolve for Hickory {
             }
         })
     }
+}
+
+impl System {
+    fn new(
+        files: Vec<PathBuf>,
+        read: impl Fn() -> io::Result<TokioResolver> + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let used = (stamps(&files), Arc::new(read()?));
+        Ok(Self {
+            read: Box::new(read),
+            files,
+            used: Mutex::new(used),
+        })
+    }
+
+    /// Half-written ones that can be read are read again when they are whole: they change once more.
+    fn resolver(&self) -> Arc<TokioResolver> {
+        let now = stamps(&self.files);
+        // Nothing in it is ever half done.
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.0 != now
+            && let Ok(resolver) = (self.read)()
+        {
+            *used = (now, Arc::new(resolver));
+        }
+        Arc::clone(&used.1)
+    }
+}
+
+fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
+    let stamp = |file: &PathBuf| {
+        let metadata = fs::metadata(file).ok()?;
+        Some((metadata.modified().ok(), metadata.len()))
+    };
+    files.iter().map(stamp).collect()
 }
 
 impl fmt::Debug for Hickory {
@@ -188,4 +257,35 @@ fn told(error: NetError) -> io::Error {
         return io::Error::new(io::ErrorKind::TimedOut, "no name server answers");
     }
     io::Error::other(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_s_configuration_is_read_again_when_it_has_changed_and_can_be_read() {
+        let file = std::env::temp_dir().join(format!("resolv-{}", std::process::id()));
+        let path = file.clone();
+        // Each is known by its timeout.
+        let read = move || {
+            let seconds = fs::read_to_string(&path)?.parse();
+            let seconds = seconds.map_err(|_| io::ErrorKind::InvalidData)?;
+            let config = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
+            let provider = TokioRuntimeProvider::default();
+            let mut builder = TokioResolver::builder_with_config(config, provider);
+            builder.options_mut().timeout = Duration::from_secs(seconds);
+            Hickory::build(builder)
+        };
+        fs::write(&file, "7").unwrap();
+        let system = System::new(vec![file.clone()], read).unwrap();
+        let asked = |text: &str| {
+            fs::write(&file, text).unwrap();
+            system.resolver().options().timeout.as_secs()
+        };
+        let read = [asked("7"), asked("none"), asked("86400")];
+        fs::remove_file(&file).unwrap();
+        assert_eq!(read, [7, 7, 86400]);
+        assert_eq!(system.resolver().options().timeout.as_secs(), 86400);
+    }
 }

@@ -1,7 +1,7 @@
 //! What is said about a socket.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -102,7 +102,8 @@ impl TcpOptions {
 
     /// The same from this local address. Addresses of the other family are then not tried, if there
     /// are others. (The port is the system's choice: a fixed one would be taken at the next
-    /// reconnect.)
+    /// reconnect. It is this connection's alone, wherever that leads: all that have this local address
+    /// share the range of ports, about 28 000 on Linux, which is otherwise there for each server.)
     #[must_use]
     pub const fn local_address(mut self, address: IpAddr) -> Self {
         self.local_address = Some(address);
@@ -144,7 +145,8 @@ impl TcpOptions {
 
     /// A connection to this address.
     pub(crate) async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
-        let stream = connected(self.socket(address)?, address).await?;
+        let connected = connected(self.socket(address)?, address).await;
+        let stream = connected.map_err(|error| out_of_reach(error, address))?;
         self.set_up(&stream)?;
         Ok(stream)
     }
@@ -164,7 +166,8 @@ impl TcpOptions {
 
     #[inline]
     fn socket(&self, address: SocketAddr) -> io::Result<Socket> {
-        let socket = non_blocking(Domain::for_address(address))?;
+        let socket = non_blocking(Domain::for_address(address));
+        let socket = socket.map_err(|error| out_of_reach(error, address))?;
         // Before the connect: the window scale is agreed there.
         if let Some(bytes) = self.receive_buffer {
             socket.set_recv_buffer_size(bytes)?;
@@ -275,6 +278,49 @@ fn is_under_way(error: &io::Error) -> bool {
     return error.kind() == io::ErrorKind::WouldBlock;
 }
 
+/// The same error, as one of reach if it is that: a firewall or a route here forbids the address, or
+/// this host has no address that it could be reached from (IPv6 is off). The system says the latter in
+/// the words for "no port is left".
+#[cold]
+fn out_of_reach(error: io::Error, address: SocketAddr) -> io::Error {
+    if lacks_zone(address) && error.kind() == io::ErrorKind::InvalidInput {
+        let told = "a link-local address needs its zone, as in `[fe80::1%eth0]`";
+        return io::Error::new(io::ErrorKind::NetworkUnreachable, told);
+    }
+    let kind = error.kind();
+    let is_far = kind == io::ErrorKind::PermissionDenied
+        || kind == io::ErrorKind::AddrNotAvailable && has_no_source_for(address)
+        || has_no_such_family(&error);
+    match is_far {
+        true => io::Error::new(io::ErrorKind::NetworkUnreachable, error),
+        false => error,
+    }
+}
+
+fn lacks_zone(address: SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(v6) if v6.scope_id() == 0 && v6.ip().is_unicast_link_local())
+}
+
+/// UDP has ports of its own, and sends nothing for a connect.
+fn has_no_source_for(address: SocketAddr) -> bool {
+    let any: IpAddr = match address {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let tried = UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(address));
+    tried.is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
+}
+
+fn has_no_such_family(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    return error.raw_os_error() == Some(libc::EAFNOSUPPORT);
+    #[cfg(not(unix))]
+    {
+        let _ = error;
+        false
+    }
+}
+
 fn bind(socket: &Socket, local: IpAddr, to: SocketAddr) -> io::Result<()> {
     if local.is_ipv4() != to.is_ipv4() {
         let told = format!("the local address {local} is of another family");
@@ -283,7 +329,13 @@ fn bind(socket: &Socket, local: IpAddr, to: SocketAddr) -> io::Result<()> {
     let local_port = SocketAddr::new(local, 0).into();
     socket.bind(&local_port).map_err(|error| {
         let told = format!("cannot use the local address {local}: {error}");
-        io::Error::new(io::ErrorKind::InvalidInput, told)
+        // Any port would have done.
+        let no_port_is_left = error.kind() == io::ErrorKind::AddrInUse;
+        let kind = match no_port_is_left {
+            true => io::ErrorKind::AddrNotAvailable,
+            false => io::ErrorKind::InvalidInput,
+        };
+        io::Error::new(kind, told)
     })
 }
 
@@ -291,7 +343,10 @@ fn bind(socket: &Socket, local: IpAddr, to: SocketAddr) -> io::Result<()> {
 /// `probes` stay unanswered.
 ///
 /// Only a connection on which *nothing* is under way is probed: unacknowledged data waits for the
-/// user timeout.
+/// user timeout. Through a proxy it is the proxy that answers.
+///
+/// Times are whole seconds, from 1 to 32 767 of them; at most 127 probes. Less or more counts as the
+/// nearest of these, the bounds of Linux.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepAlive {
     idle: Duration,
@@ -307,26 +362,30 @@ impl KeepAlive {
         probes: 3,
     };
 
-    /// The first probe after so much silence (whole seconds), then as in the default.
+    /// The first probe after so much silence, then as in the default.
     #[must_use]
     pub const fn after(idle: Duration) -> Self {
         Self {
-            idle,
+            idle: counted(idle),
             ..Self::DEFAULT
         }
     }
 
-    /// The same with so much time between two probes (whole seconds).
+    /// The same with so much time between two probes.
     #[must_use]
     pub const fn every(mut self, interval: Duration) -> Self {
-        self.interval = interval;
+        self.interval = counted(interval);
         self
     }
 
     /// The same, given up after so many unanswered probes.
     #[must_use]
     pub const fn probes(mut self, probes: u32) -> Self {
-        self.probes = probes;
+        self.probes = match probes {
+            0 => 1,
+            1..MOST_PROBES => probes,
+            MOST_PROBES.. => MOST_PROBES,
+        };
         self
     }
 
@@ -339,12 +398,39 @@ impl KeepAlive {
 
     #[inline]
     fn to_socket2(self) -> TcpKeepalive {
-        let second = Duration::from_secs(1);
         let keepalive = TcpKeepalive::new()
-            .with_time(self.idle.max(second))
-            .with_interval(self.interval.max(second));
+            .with_time(self.idle)
+            .with_interval(self.interval);
         #[cfg(not(windows))]
-        let keepalive = keepalive.with_retries(self.probes.max(1));
+        let keepalive = keepalive.with_retries(self.probes);
         keepalive
+    }
+}
+
+/// What Linux takes; beyond it, it refuses.
+const LONGEST_SECONDS: u64 = 32_767;
+const MOST_PROBES: u32 = 127;
+
+const fn counted(time: Duration) -> Duration {
+    Duration::from_secs(match time.as_secs() {
+        0 => 1,
+        seconds @ 1..LONGEST_SECONDS => seconds,
+        LONGEST_SECONDS.. => LONGEST_SECONDS,
+    })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_forbids_an_address_is_an_error_of_reach_and_says_why() {
+        let address = SocketAddr::from((Ipv6Addr::LOCALHOST, 1));
+        for number in [libc::EACCES, libc::EPERM, libc::EAFNOSUPPORT] {
+            let error = io::Error::from_raw_os_error(number);
+            let (told, far) = (error.to_string(), out_of_reach(error, address));
+            assert_eq!(far.kind(), io::ErrorKind::NetworkUnreachable);
+            assert_eq!(far.to_string(), told);
+        }
     }
 }

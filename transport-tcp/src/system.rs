@@ -5,6 +5,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use failover_core::failure::{Failure, Kind, Phase};
 use tokio::sync::oneshot;
@@ -23,6 +24,10 @@ const MOST_WAITING: usize = 256;
 /// look-up per name at a time, which all who ask for that name meanwhile share; a thread ends when no
 /// name waits. At most 256 names wait; one more is refused as [`Kind::Exhausted`]. This is the one
 /// exception to "dropping a dial leaves nothing running".
+///
+/// An answer that came when nobody waited any more is the next one's to ask for that name, for 30 s:
+/// where the first name server of several is dead, `getaddrinfo` needs 5 s (resolv.conf(5), `timeout`),
+/// and no dial with a deadline below that would ever have an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SystemResolver;
 
@@ -54,7 +59,37 @@ struct Book {
     asked: BTreeMap<String, Vec<oneshot::Sender<Answer>>>,
     /// Those of them that wait, in their order.
     waiting: VecDeque<String>,
+    late: Late,
     threads: usize,
+}
+
+/// The most answers that are kept for the next one to ask, and for how long.
+const MOST_LATE: usize = 256;
+const LATE: Duration = Duration::from_secs(30);
+
+/// Answers that came when nobody waited any more, the oldest first.
+#[derive(Default)]
+struct Late(VecDeque<(Instant, String, Vec<SocketAddr>)>);
+
+impl Late {
+    fn keep(&mut self, host: String, addresses: Vec<SocketAddr>, now: Instant) {
+        self.forget_old(now);
+        while self.0.len() >= MOST_LATE {
+            self.0.pop_front();
+        }
+        self.0.push_back((now, host, addresses));
+    }
+
+    fn take(&mut self, host: &str, now: Instant) -> Option<Vec<SocketAddr>> {
+        self.forget_old(now);
+        let at = self.0.iter().position(|(_, name, _)| name == host)?;
+        self.0.remove(at).map(|(_, _, addresses)| addresses)
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        let is_old = |came: &Instant| now.saturating_duration_since(*came) > LATE;
+        self.0.retain(|(came, _, _)| !is_old(came));
+    }
 }
 
 impl Desk {
@@ -84,6 +119,10 @@ impl Desk {
                 wanting.reserve(wanting.len() + 1);
             }
             wanting.push(sender);
+            return Ok(receiver);
+        }
+        if let Some(addresses) = book.late.take(host, Instant::now()) {
+            let _ = sender.send(Ok(addresses));
             return Ok(receiver);
         }
         if book.waiting.len() >= MOST_WAITING {
@@ -123,9 +162,13 @@ impl Desk {
         while let Some(host) = self.next() {
             let answer = (self.ask)(&host).map_err(Arc::new);
             let wanting = self.book().asked.remove(&host).unwrap_or_default();
+            let mut is_heard = false;
             for one in wanting {
                 // Whoever gave up meanwhile does not listen any more.
-                let _ = one.send(answer.clone());
+                is_heard |= one.send(answer.clone()).is_ok();
+            }
+            if let (false, Ok(addresses)) = (is_heard, answer) {
+                self.book().late.keep(host, addresses, Instant::now());
             }
         }
     }
@@ -226,6 +269,39 @@ mod tests {
         go.send(()).unwrap();
         desk.look_up("a").await.unwrap();
         assert_eq!(asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_came_too_late_is_the_next_one_s_and_no_further_one_s() {
+        let (desk, go, asked) = slow();
+        let gave_up = desk.enter("a").unwrap();
+        while asked.load(Ordering::SeqCst) == 0 {
+            thread::yield_now();
+        }
+        drop(gave_up);
+        go.send(()).unwrap();
+        assert_eq!(desk.look_up("a").await.unwrap().len(), 1);
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        go.send(()).unwrap();
+        assert_eq!(desk.look_up("a").await.unwrap().len(), 1);
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn late_answers_are_bounded_in_number_and_age() {
+        let mut late = Late::default();
+        let (now, answer) = (Instant::now(), vec![SocketAddr::from(([192, 0, 2, 1], 0))]);
+        for n in 0..=MOST_LATE {
+            late.keep(format!("host-{n}"), answer.clone(), now);
+        }
+        assert_eq!(late.0.len(), MOST_LATE);
+        assert_eq!(late.take("host-0", now), None, "the oldest made room");
+        assert_eq!(late.take("host-1", now + LATE), Some(answer));
+        assert_eq!(late.take("host-1", now), None);
+        let older = now + LATE + Duration::from_millis(1);
+        assert_eq!(late.take("host-2", older), None);
+        late.keep("new".to_string(), Vec::new(), older);
+        assert_eq!(late.0.len(), 1);
     }
 
     #[tokio::test]

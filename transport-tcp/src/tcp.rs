@@ -1,7 +1,7 @@
 //! The TCP dialer.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use failover_core::dial::{Dial, DialContext};
@@ -30,6 +30,9 @@ use crate::system::SystemResolver;
 ///   others are closed. Where there are more than run at once, each has its share of the time that
 ///   is left; the last ones have all of it. A dial without a deadline leaves each to the system's
 ///   own limit (about two minutes on Linux).
+/// * An address that gave a connection of which nothing came (its TLS handshake failed, say, or it was
+///   lost before it was stable) goes last at the next dial, and those behind it first: a race looks at
+///   the connect alone (RFC 8305, section 9).
 /// * A connection to itself is refused: where nobody listens, the system may give a connect the very
 ///   port that it dials, if that is one of those for outgoing connections.
 /// * Nagle's algorithm is off (`TCP_NODELAY`) before any layer above sends its first byte; a vanished
@@ -223,12 +226,14 @@ impl Tcp {
         cx: &DialContext,
     ) -> Result<Vec<SocketAddr>, TcpError> {
         cx.enter(Phase::Resolve);
+        let zoned = with_zone(host);
         let resolver: &dyn Resolve = match &self.resolver {
-            Some(resolver) => resolver.as_ref(),
-            None => &SystemResolver,
+            Some(resolver) if zoned.is_none() => resolver.as_ref(),
+            _ => &SystemResolver,
         };
+        let asked = zoned.as_deref().unwrap_or(host);
         let host = || host.to_string();
-        match resolver.resolve(&host(), port).await {
+        match resolver.resolve(asked, port).await {
             Ok(found) if found.is_empty() => Err(TcpError::NoAddress { host: host() }),
             Ok(found) => Ok(found),
             Err(source) => Err(TcpError::Resolve {
@@ -276,6 +281,15 @@ impl fmt::Debug for Tcp {
             .field("proxies", &self.proxies)
             .finish_non_exhaustive()
     }
+}
+
+/// An IPv6 address with its zone, which is this machine's own affair and no resolver's, as the system
+/// reads it. A URL should write `%25eth0` (RFC 6874, section 2), and people write `%eth0`.
+fn with_zone(host: &str) -> Option<String> {
+    let (address, zone) = host.split_once('%')?;
+    address.parse::<Ipv6Addr>().ok()?;
+    let encoded = zone.strip_prefix("25").filter(|zone| !zone.is_empty());
+    Some(format!("{address}%{}", encoded.unwrap_or(zone)))
 }
 
 fn port_of_scheme(scheme: &str) -> Option<u16> {

@@ -49,6 +49,60 @@ async fn a_name_that_moved_is_found_where_it_is_now() {
 }
 
 #[tokio::test]
+async fn of_a_name_the_address_that_accepts_and_drops_does_not_keep_us_from_the_good_one() {
+    let drops = || peers::listen(|_| async {});
+    let ((first, first_log), (second, second_log)) = (drops().await, drops().await);
+    let (good, good_log) = peers::echo().await;
+    let tcp = Tcp::new().resolver(move |_: &str, _: u16| Ok(vec![first, second, good]));
+    let policy = Policy::builder()
+        .pace(Pace::new(Backoff::Constant(Duration::from_millis(1))))
+        .build()
+        .unwrap();
+    let mut connector = Connector::builder(tcp, TokioClock::new())
+        .endpoint(Endpoint::parse("tcp://broker.example:1").unwrap())
+        .policy(policy)
+        .build()
+        .unwrap();
+    let mut lost = 0;
+    while good_log.accepted() == 0 && lost < 10 {
+        let mut link = connector.connect().await.unwrap();
+        let _ = link.conn.write_u8(b'x').await;
+        if let Err(error) = link.conn.read_u8().await {
+            lost += 1;
+            connector.lost(link.id(), error);
+        }
+    }
+    let accepted = [first_log, second_log, good_log].map(|log| log.accepted());
+    assert_eq!((accepted, lost), ([1, 1, 1], 2));
+}
+
+#[tokio::test]
+async fn a_zone_is_found_as_people_write_it_and_as_urls_do() {
+    // A zone concerns this machine alone: no resolver of names knows it.
+    let asked = |_: &str, _: u16| Err(std::io::ErrorKind::NotFound.into());
+    for zoned in ["[fe80::1%1]:1", "[fe80::1%251]:1"] {
+        let (to, cx) = (target(zoned), DialContext::unbounded());
+        let tcp = Tcp::new().resolver(asked);
+        let dialled = tcp.dial(&to, &cx);
+        let _ = tokio::time::timeout(Duration::from_millis(50), dialled).await;
+        assert_eq!(cx.trail().phase(), Some(Phase::Connect), "{zoned}");
+        let reached = cx.trail().address().unwrap().to_string();
+        assert_eq!(reached, "[fe80::1%1]:1");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_link_local_address_without_a_zone_is_out_of_reach_and_told_so() {
+    let cx = DialContext::unbounded();
+    let error = Tcp::new().dial(&target("[fe80::1]:1"), &cx).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.failure().kind, Kind::Unreachable);
+    let why = std::error::Error::source(&error).unwrap().to_string();
+    assert!(why.contains("needs its zone"), "{why}");
+}
+
+#[tokio::test]
 async fn a_resolver_that_hangs_is_left_to_the_deadline() -> Result<(), Violation> {
     struct Hangs;
     impl Resolve for Hangs {
@@ -205,6 +259,66 @@ async fn child_without_descriptors() {
     dial(&Tcp::new(), &to).await;
 }
 
+/// The body of a child process in a network of its own, without IPv6 and with four local ports; see
+/// the next test.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+#[ignore = "run by an_address_out_of_reach_is_told_from_ports_that_ran_out, in a network of its own"]
+async fn child_in_a_network_of_its_own() {
+    let kind = async |tcp: &Tcp, to: &str| {
+        let dialled = tcp.dial(&target(to), &DialContext::unbounded()).await;
+        dialled.map(drop).map_err(|error| error.failure().kind)
+    };
+    let tcp = Tcp::new();
+    assert_eq!(
+        kind(&tcp, "[::1]:9").await,
+        Err(Kind::Unreachable),
+        "no IPv6"
+    );
+    assert_eq!(
+        kind(&tcp, "10.9.9.9:9").await,
+        Err(Kind::Unreachable),
+        "prohibited"
+    );
+
+    let server = TcpListener::bind("127.0.0.1:5000").await.unwrap();
+    let to = server.local_addr().unwrap().to_string();
+    let mut hoard = Vec::new();
+    while let Ok(stream) = TcpStream::connect(&to).await {
+        hoard.push(stream);
+    }
+    assert_eq!(hoard.len(), 4);
+    assert_eq!(kind(&tcp, &to).await, Err(Kind::Exhausted), "no port left");
+    let bound = TcpOptions::new().local_address("127.0.0.1".parse().unwrap());
+    let bound = Tcp::new().options(bound);
+    assert_eq!(kind(&bound, &to).await, Err(Kind::Exhausted), "nor to bind");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_address_out_of_reach_is_told_from_ports_that_ran_out() {
+    const NETWORK: &str = "ip link set lo up && ip route add prohibit 10.9.9.0/24 \
+        && echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 \
+        && echo 40000 40003 > /proc/sys/net/ipv4/ip_local_port_range";
+    let in_network = |then: &str| {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["-rn", "sh", "-c", &format!("{NETWORK} {then}")]);
+        unshare
+    };
+    if !in_network("").status().is_ok_and(|status| status.success()) {
+        eprintln!("no network of one's own here: nothing to test");
+        return;
+    }
+    let child = in_network("&& exec \"$0\" \"$@\"")
+        .arg(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "child_in_a_network_of_its_own"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success(), "{said}");
+    assert!(said.contains("1 passed"), "{said}");
+}
+
 /// A connector waits between two dials that fail for it, and its last words name the reason.
 #[cfg(unix)]
 async fn exhausted_is_paced(to: &Target) {
@@ -277,6 +391,16 @@ async fn the_defaults_are_no_nagle_and_keepalive() {
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
         assert_eq!(socket.tcp_user_timeout().unwrap(), None);
     }
+}
+
+#[tokio::test]
+async fn a_keepalive_beyond_what_the_system_counts_is_the_longest_and_no_failure() {
+    let (address, _log) = peers::echo().await;
+    let (day, many) = (Duration::from_secs(24 * 3600), 1000);
+    let keepalive = KeepAlive::after(day).every(day).probes(many);
+    let tcp = Tcp::new().options(TcpOptions::new().keepalive(keepalive));
+    greet(&mut dial(&tcp, &target(address)).await).await;
+    assert_eq!(keepalive.bound(), Duration::from_secs(32_767 * (1 + 127)));
 }
 
 #[cfg(target_os = "linux")]

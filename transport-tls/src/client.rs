@@ -33,13 +33,15 @@ const SESSIONS: usize = 8;
 /// with [`TlsConfig::client`], once.
 ///
 /// * **Sessions** are resumed on a reconnect. Tickets are kept per host and port, not per name, so that
-///   servers that share a name do not use up each other's.
+///   servers that share a name do not use up each other's. A handshake that TLS itself ends (by an alert
+///   of either side) drops those of its server, as RFC 5246, section 7.2.2, demands: where a server falls
+///   over them, the next handshake is a full one.
 /// * **Files** are looked at before each handshake and read again when one has changed: a renewed
 ///   certificate is used by the next dial, and all tickets are dropped, because they vouch for the
 ///   old identity. If the new files are no good (half written, say), the old ones stay in use,
 ///   [`trouble`](Self::trouble) tells why, and the next dial looks again.
 /// * **The platform's store** is read at the first handshake, on a thread of its own: who never dials
-///   over TLS needs none.
+///   over TLS needs none. Where it is made of files, it is looked at as these are.
 ///
 /// It may also be an option of an endpoint, which then beats the dialer's.
 #[derive(Clone)]
@@ -178,7 +180,10 @@ impl TlsClient {
             Err(error) => {
                 let seen = server.witness.map(|witness| witness.refused());
                 let lacks = server.shown.is_some_and(|shown| shown.take_lack());
-                let error = TlsError::handshake(place, error, seen.unwrap_or_default());
+                let error = TlsError::handshake(place.clone(), error, seen.unwrap_or_default());
+                if !matches!(error, TlsError::Ended { .. }) {
+                    client.0.state().servers.remove(&place);
+                }
                 Err(if lacks { error.of_lack() } else { error })
             }
         }

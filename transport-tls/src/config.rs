@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::client::danger::ServerCertVerifier;
@@ -302,6 +303,7 @@ impl TlsConfig {
             .chain(self.roots.own())
             .chain(&self.crls)
             .map(Pem::stamp)
+            .chain(self.roots.platform_stamps())
             .collect()
     }
 }
@@ -319,6 +321,15 @@ impl Roots {
         }
     }
 
+    /// What changes when the platform's authorities do, where these are files.
+    fn platform_stamps(&self) -> impl Iterator<Item = Option<Stamp>> {
+        let files = match self.asks_the_platform() {
+            true => platform_files(),
+            false => &[],
+        };
+        files.iter().map(|file| Some(Stamp::of(file)))
+    }
+
     const fn asks_the_platform(&self) -> bool {
         matches!(self, Self::Platform | Self::PlatformAnd(_))
     }
@@ -332,6 +343,20 @@ impl Roots {
             Self::Only(_) | Self::Platform | Self::PlatformAnd(_) => RootCertStore::empty(),
         }
     }
+}
+
+/// The platform's store: a file, directories, or both. Elsewhere the verifier asks the system each time.
+fn platform_files() -> &'static [PathBuf] {
+    #[cfg(all(unix, not(any(target_vendor = "apple", target_os = "android"))))]
+    {
+        static FILES: std::sync::OnceLock<Vec<PathBuf>> = std::sync::OnceLock::new();
+        FILES.get_or_init(|| {
+            let found = openssl_probe::probe();
+            found.cert_file.into_iter().chain(found.cert_dir).collect()
+        })
+    }
+    #[cfg(not(all(unix, not(any(target_vendor = "apple", target_os = "android")))))]
+    &[]
 }
 
 /// What was read, but for the platform's store.

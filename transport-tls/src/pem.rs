@@ -142,7 +142,7 @@ impl Pem {
 pub(crate) struct Stamp(Option<(Option<SystemTime>, u64, u64)>);
 
 impl Stamp {
-    fn of(path: &Path) -> Self {
+    pub(crate) fn of(path: &Path) -> Self {
         Self(fs::metadata(path).ok().map(|metadata| {
             #[cfg(unix)]
             let number = std::os::unix::fs::MetadataExt::ino(&metadata);

@@ -14,14 +14,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use failover_core::dial::{Dial, DialContext};
-use failover_core::directory::Target;
+use failover_core::directory::{Endpoint, Target};
+use failover_core::drive::Connector;
 use failover_core::failure::{Classify, Kind, Phase, Scope};
+use failover_core::policy::{Backoff, Pace, Policy};
 use peers::Ca;
 use rcgen::date_time_ymd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use transport_tcp::Tcp;
+use transport_tcp::{Tcp, TokioClock};
 use transport_tls::{Pem, Roots, Tls, TlsConfig, TlsError};
 
 const NAME: &str = "broker.example";
@@ -51,6 +53,41 @@ async fn the_next_dial_goes_where_the_name_leads_now_whatever_phase_failed_befor
         *now.lock().unwrap() = good;
         tls.dial(&to, &DialContext::unbounded()).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn of_a_name_the_address_whose_handshake_fails_does_not_keep_us_from_the_good_one() {
+    let ca = Ca::new();
+    let (good, _log) = peers::echo(ca.server(NAME)).await;
+    for bad in [peers::mute().await.0, peers::resets().await.0] {
+        let tcp = Tcp::new().resolver(move |_: &str, _: u16| Ok(vec![bad, good]));
+        let pace = Pace::new(Backoff::Constant(Duration::from_millis(1)));
+        let policy = Policy::builder()
+            .pace(pace)
+            .deadline(Duration::from_millis(200));
+        let mut connector = Connector::builder(trusting(&ca, tcp), TokioClock::new())
+            .endpoint(Endpoint::parse(&format!("tls://{NAME}:1")).unwrap())
+            .policy(policy.build().unwrap())
+            .build()
+            .unwrap();
+        let connected = timeout(Duration::from_secs(5), connector.connect()).await;
+        let link = connected.unwrap().unwrap();
+        assert_eq!(link.conn.get_ref().0.peer_addr().unwrap(), good);
+        assert_eq!(connector.handle().snapshot().counters.dials, 2);
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_spelled_out_to_its_last_dot_is_the_name_in_the_certificate() {
+    let ca = Ca::new();
+    let (good, _log) = peers::echo(ca.server(NAME)).await;
+    let tls = trusting(
+        &ca,
+        Tcp::new().resolver(move |_: &str, _: u16| Ok(vec![good])),
+    );
+    let to = Target::parse(&format!("tls://{NAME}.:1")).unwrap();
+    let stream = tls.dial(&to, &DialContext::unbounded()).await.unwrap();
+    assert_eq!(stream.session().certificates[0].names, [NAME]);
 }
 
 #[tokio::test]

@@ -477,9 +477,42 @@ async fn child_without_authorities() {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_platforms_store_is_missed_only_by_who_needs_it() {
+    run_with_store("child_without_authorities", Path::new("/does/not/exist"));
+}
+
+/// The body of a child process whose store is the file in its environment; see the next test.
+#[tokio::test]
+#[ignore = "run by an_authority_that_comes_into_the_platforms_store_is_trusted_at_the_next_dial"]
+async fn child_whose_store_is_renewed() {
+    let store = std::env::var_os("SSL_CERT_FILE").unwrap();
+    let ca = Ca::new();
+    std::fs::write(&store, Ca::new().pem()).unwrap();
+    let (address, _log) = peers::echo(ca.server(ADDRESS)).await;
+    let tls = with_roots(Roots::Platform);
+    let error = dial(&tls, &target(address)).await.unwrap_err();
+    let check = CertificateCheck::UnknownIssuer;
+    assert!(
+        matches!(&error, TlsError::Certificate { check: found, .. } if *found == check),
+        "{error:?}"
+    );
+    std::fs::write(&store, [ca.pem(), Ca::new().pem()].concat()).unwrap();
+    dial(&tls, &target(address)).await.unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_authority_that_comes_into_the_platforms_store_is_trusted_at_the_next_dial() {
+    let store = std::env::temp_dir().join(format!("store-{}.pem", std::process::id()));
+    run_with_store("child_whose_store_is_renewed", &store);
+    std::fs::remove_file(store).unwrap();
+}
+
+/// Runs this ignored test in a process for which this file is the platform's store.
+#[cfg(target_os = "linux")]
+fn run_with_store(test: &str, store: &Path) {
     let child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "child_without_authorities"])
-        .env("SSL_CERT_FILE", "/does/not/exist")
+        .args(["--ignored", "--exact", test])
+        .env("SSL_CERT_FILE", store)
         .env("SSL_CERT_DIR", "/does/not/exist")
         .output()
         .unwrap();

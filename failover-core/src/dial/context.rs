@@ -33,6 +33,7 @@ pub struct DialContext {
     number: u32,
     purpose: Purpose,
     deadline: Time,
+    failed_at: Option<SocketAddr>,
     now: Arc<dyn Fn() -> Time + Send + Sync>,
     trail: Trail,
 }
@@ -53,9 +54,17 @@ impl DialContext {
             number,
             purpose,
             deadline,
+            failed_at: None,
             now,
             trail: Trail::default(),
         }
+    }
+
+    /// The same behind a failure at this address; see [`failed_at`](Self::failed_at).
+    #[must_use]
+    pub fn behind(mut self, failed_at: Option<SocketAddr>) -> Self {
+        self.failed_at = failed_at;
+        self
     }
 
     /// The context of this order, whose breadcrumbs lie on this trail.
@@ -69,6 +78,7 @@ impl DialContext {
             number: order.number,
             purpose: order.purpose,
             deadline: order.deadline,
+            failed_at: None,
             now,
             trail,
         }
@@ -111,6 +121,14 @@ impl DialContext {
             return Duration::MAX;
         }
         self.deadline.since((self.now)())
+    }
+
+    /// Where the endpoint's last dial was connected and failed in a later phase, or gave a connection that
+    /// was lost before it was stable. Of a name with several addresses the others had better go first:
+    /// servers behind one name fail one by one, and an address that accepts would win each race.
+    #[must_use]
+    pub fn failed_at(&self) -> Option<SocketAddr> {
+        self.failed_at
     }
 
     /// Leaves a breadcrumb: this phase begins now. Call it before each await that may last.
@@ -161,6 +179,7 @@ impl fmt::Debug for DialContext {
             .field("number", &self.number)
             .field("purpose", &self.purpose)
             .field("deadline", &self.deadline)
+            .field("failed_at", &self.failed_at)
             .field("trail", &self.trail)
             .finish_non_exhaustive()
     }

@@ -1,5 +1,6 @@
 //! Lists that a server pushes: checked, bounded, merged, and not too often.
 
+use std::net::IpAddr;
 use std::string::{String, ToString};
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,6 +135,10 @@ pub enum RefusedBecause {
     /// Credentials come from the user, not from a server.
     #[error("it carries credentials")]
     Credentials,
+    /// `0.0.0.0` or `[::]`: what the server listens at. No client may send there (RFC 1122, section
+    /// 3.2.1.3), and those that can reach themselves.
+    #[error("it stands for every address of the server: what does that advertise to clients?")]
+    Unspecified,
     /// A server may name other servers, not other transports.
     #[error("its scheme is `{scheme}`, not that of the connection that taught it")]
     Scheme {
@@ -267,6 +272,10 @@ fn check_learned(
     if url.userinfo().is_some() {
         return refused(RefusedBecause::Credentials);
     }
+    let address = url.host().parse::<IpAddr>();
+    if address.is_ok_and(|address| address.is_unspecified()) {
+        return refused(RefusedBecause::Unspecified);
+    }
     let target = Target::new(Arc::new(endpoint.clone()), 0);
     if security(teacher) == Security::Tls && security(&target) == Security::Plain {
         return refused(RefusedBecause::Downgrade);
@@ -303,7 +312,7 @@ fn heir(endpoint: Endpoint, teacher: &Target) -> Endpoint {
 /// Whether this host is an address, perhaps with a zone (`fe80::1%eth0`).
 fn is_address(host: &str) -> bool {
     let address = host.split('%').next().unwrap_or(host);
-    address.parse::<std::net::IpAddr>().is_ok()
+    address.parse::<IpAddr>().is_ok()
 }
 
 #[cfg(test)]
@@ -396,6 +405,15 @@ mod tests {
             }
         );
         assert!(!format!("{learned:?}").contains("secret"));
+    }
+
+    #[test]
+    fn an_address_that_stands_for_every_address_of_a_server_is_none_of_it() {
+        let mut directory = seeded("tcp://seed:1");
+        let learned = learn(&mut directory, "tcp://seed:1", &["0.0.0.0:1", "[::]:1"]);
+        assert_eq!(names(&directory), ["seed:1"]);
+        let because = learned.refused.iter().map(|refused| &refused.because);
+        assert!(because.eq([&RefusedBecause::Unspecified; 2]));
     }
 
     #[test]

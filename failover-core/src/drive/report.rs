@@ -2,17 +2,18 @@
 
 use std::fmt;
 use std::format;
+use std::net::SocketAddr;
 use std::string::String;
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use crate::dial::DialError;
+use crate::dial::{DialError, Trail};
 use crate::directory::{ById, Endpoint, Target};
 use crate::drive::event::write_chain;
 use crate::drive::handle::Status;
 use crate::drive::share::HeldBy;
-use crate::failure::Failure;
+use crate::failure::{Failure, Phase};
 use crate::machine::Condition;
 use crate::time::Time;
 
@@ -42,6 +43,8 @@ pub struct EndpointReport {
     pub connected_at: Option<Time>,
     /// Since when a spare connection to it stands, if one does; of a connector that was dropped, if one did.
     pub spare_since: Option<Time>,
+    /// Where its last dial was connected.
+    pub(crate) address: Option<SocketAddr>,
 }
 
 impl EndpointReport {
@@ -58,13 +61,33 @@ impl EndpointReport {
             failed_at: None,
             connected_at: None,
             spare_since: None,
+            address: None,
         }
     }
 
-    pub(crate) fn on_connection(&mut self, now: Time) {
+    /// What a dial is to begin behind.
+    pub(crate) fn begins_behind(&self) -> Option<SocketAddr> {
+        self.address.filter(|_| self.failures_in_a_row > 0)
+    }
+
+    pub(crate) fn on_connection(&mut self, trail: &Trail, now: Time) {
+        self.address = trail.address();
         self.connections += 1;
         self.failures_in_a_row = 0;
         self.connected_at = Some(now);
+    }
+
+    pub(crate) fn on_failed_dial(
+        &mut self,
+        trail: &Trail,
+        failure: Failure,
+        error: Option<&DialError>,
+        now: Time,
+    ) {
+        if trail.phase() > Some(Phase::Connect) {
+            self.address = trail.address();
+        }
+        self.on_failure(failure, error, now);
     }
 
     pub(crate) fn on_failure(&mut self, failure: Failure, error: Option<&DialError>, now: Time) {

@@ -66,7 +66,8 @@ impl Proxies {
     /// What the environment says: `HTTPS_PROXY` for `wss`, `tls` and `https`, `HTTP_PROXY` for `ws`
     /// and `http`, `ALL_PROXY` for these without one of their own and for all other schemes;
     /// `NO_PROXY` lists the exceptions. In lower case they count first. An empty one counts as not
-    /// set.
+    /// set, one without a scheme (`gate:3128`) as `http://`, as in curl, and
+    /// `socks://` as `socks5://`.
     ///
     /// The environment is read here, once.
     ///
@@ -91,7 +92,7 @@ impl Proxies {
     pub fn from_lookup(value: impl Fn(&str) -> Option<String>) -> Result<Self, ProxyUrlError> {
         let set = |name: &str| value(name).filter(|text| !text.trim().is_empty());
         let either = |name: &str| set(name).or_else(|| set(&name.to_ascii_uppercase()));
-        let proxy = |name: &str| either(name).map(|text| text.trim().parse()).transpose();
+        let proxy = |name: &str| either(name).map(|text| parse(text.trim())).transpose();
         let found = Self {
             all: proxy("all_proxy")?,
             http: proxy("http_proxy")?,
@@ -124,6 +125,15 @@ impl Proxies {
     }
 }
 
+/// In the environment, `gate:3128` is usual, and GNOME writes `socks:` for whatever version.
+fn parse(text: &str) -> Result<Proxy, ProxyUrlError> {
+    match text.split_once("://") {
+        None => format!("http://{text}").parse(),
+        Some(("socks", rest)) => format!("socks5://{rest}").parse(),
+        Some(_) => text.parse(),
+    }
+}
+
 impl From<Proxy> for Proxies {
     fn from(proxy: Proxy) -> Self {
         Self::all(proxy)
@@ -145,13 +155,15 @@ impl Exception {
             _ => (item, None),
         };
         let name = name.trim_start_matches("*.").trim_start_matches('.');
+        let name = without_last_dot(name.trim_matches(['[', ']']));
         Self::Name {
-            name: name.trim_matches(['[', ']']).to_lowercase(),
+            name: name.to_lowercase(),
             port,
         }
     }
 
     fn covers(&self, host: &str, port: u16) -> bool {
+        let host = without_last_dot(host);
         match self {
             Self::Everything => true,
             Self::Name { name, port: only } => {
@@ -171,6 +183,11 @@ impl Exception {
             },
         }
     }
+}
+
+/// `a.example.` is `a.example`, spelled out.
+fn without_last_dot(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 fn shares(difference: u32, bits: u32) -> bool {
@@ -217,6 +234,19 @@ mod tests {
     }
 
     #[test]
+    fn variables_are_read_as_curl_and_desktops_write_them() {
+        for (written, read) in [
+            ("joe:pw@gate:3128", "http://***@gate:3128"),
+            ("[::1]:3128", "http://[::1]:3128"),
+            ("socks://127.0.0.1:1080/", "socks5://127.0.0.1:1080/"),
+        ] {
+            let setting = |name: &str| (name == "all_proxy").then(|| written.to_string());
+            let proxies = Proxies::from_lookup(setting).unwrap();
+            assert_eq!(through(&proxies, "tcp://a").unwrap(), read);
+        }
+    }
+
+    #[test]
     fn exceptions_are_names_with_those_within_ports_addresses_and_networks() {
         let gate: Proxy = "http://gate".parse().unwrap();
         let list = "localhost,.corp.example, b.example:7443,10.0.0.0/8,192.0.2.7,fd00::/8";
@@ -225,6 +255,7 @@ mod tests {
             "tcp://localhost:1",
             "tcp://corp.example:1",
             "tcp://a.corp.example:1",
+            "tcp://a.corp.example.:1",
             "tcp://b.example:7443",
             "tcp://10.255.0.1:1",
             "tcp://192.0.2.7:1",

@@ -146,18 +146,19 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         let Some(dial) = self.in_flight.get_mut(at) else {
             return;
         };
+        let endpoint = dial.order.endpoint;
+        let failed_at = self.shared.with(|inside| {
+            inside.counters.dials += 1;
+            let report = inside.reports.get_mut(endpoint)?;
+            report.dials += 1;
+            report.begins_behind()
+        });
         let cx = DialContext::of(&dial.order, self.shared.time(), dial.trail.clone());
+        let cx = cx.behind(failed_at);
         let dialer = Arc::clone(&self.dialer);
         let to = dial.target.clone();
         dial.began = now;
         dial.future = Some(Box::pin(async move { dialer.dial(&to, &cx).await }));
-        let endpoint = dial.order.endpoint;
-        self.shared.with(|inside| {
-            inside.counters.dials += 1;
-            if let Some(report) = inside.reports.get_mut(endpoint) {
-                report.dials += 1;
-            }
-        });
         if let Some(dial) = self.in_flight.get(at) {
             self.measure(|metrics| metrics.dial_began(dial.target.endpoint().name()));
         }

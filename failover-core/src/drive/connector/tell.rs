@@ -40,11 +40,17 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
                     self.remember_dial(&ended, remains, now);
                 }
             }
-            machine::Event::Disconnected { link, why, .. } => {
+            machine::Event::Disconnected {
+                link, why, lived, ..
+            } => {
                 // Where two connections are not allowed, the next dial does not wait for a grace.
                 let grace = (why == Why::ByUser).then(|| self.machine.policy().standing().grace);
                 self.drop_connection(link.attempt, grace);
+                let was_stable = lived >= self.machine.policy().stable_after();
                 self.remember_loss(link.endpoint, why, remains, now);
+                if was_stable {
+                    self.note(link.endpoint, |report| report.address = None);
+                }
             }
             machine::Event::Connected(_) => self.arrival = Arrival::First,
             machine::Event::Reconnected(_) => self.arrival = Arrival::Reconnected,
@@ -190,8 +196,11 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
     /// Books a dial that ended with its endpoint; one that was cancelled says nothing of it.
     fn remember_dial(&self, ended: &machine::AttemptEnded, remains: &Remains, now: Time) {
         let endpoint = ended.order.endpoint;
+        let trail = &remains.trail;
         let failure = match (ended.outcome, remains.failure) {
-            (Ok(()), _) => return self.note(endpoint, |report| report.on_connection(now)),
+            (Ok(()), _) => {
+                return self.note(endpoint, |report| report.on_connection(trail, now));
+            }
             (Err(_), Some(failure)) => failure,
             // The machine's own clock struck first: its word is all there is.
             (Err(failure), None) if failure.kind == Kind::Timeout => failure,
@@ -199,7 +208,9 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
         };
         let error = remains.error.as_ref();
         self.shared.with(|inside| inside.counters.failed_dials += 1);
-        self.note(endpoint, |report| report.on_failure(failure, error, now));
+        self.note(endpoint, |report| {
+            report.on_failed_dial(trail, failure, error, now);
+        });
     }
 
     fn remember_loss(&self, lost: EndpointId, why: Why, remains: Option<&Remains>, now: Time) {

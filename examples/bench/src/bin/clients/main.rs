@@ -16,7 +16,7 @@ use crate::cluster::Cluster;
 const HELP: &str = "\
 Measures our NATS client (examples::nats over failover_core::messaging) beside async-nats and a loop over
 bare sockets, on one cluster of three nats-servers that it starts on loopback, and prints a Markdown table.
-Takes about eleven minutes. Linux only; nats-server must be on the path or in /usr/sbin.
+Takes about fifteen minutes. Linux only; nats-server must be on the path or in /usr/sbin.
 
 Usage: cargo build --release && target/release/clients [PART]...
 
@@ -40,24 +40,23 @@ const COLD: &str = "memory-cold";
 fn main() -> Outcome {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match words[..] {
-        ["--help" | "-h"] => println!("{HELP}"),
-        _ => {
-            if let Some(unknown) = words
-                .iter()
-                .find(|word| **word != COLD && !PARTS.contains(word))
-            {
-                let known = PARTS.join(" ");
-                return Err(format!("no part `{unknown}`; there are: {known} {COLD}").into());
-            }
-            let parts = if words.is_empty() { PARTS } else { &words[..] };
-            let mut cluster = Cluster::start()?;
-            println!("{}", figures::HEAD);
-            for part in parts {
-                eprintln!("measuring: {part}");
-                measure(part, &mut cluster)?;
-            }
-        }
+    if words.iter().any(|word| ["--help", "-h"].contains(word)) {
+        println!("{HELP}");
+        return Ok(());
+    }
+    if let Some(unknown) = words
+        .iter()
+        .find(|word| **word != COLD && !PARTS.contains(word))
+    {
+        let known = PARTS.join(" ");
+        return Err(format!("no part `{unknown}`; there are: {known} {COLD}").into());
+    }
+    let parts = if words.is_empty() { PARTS } else { &words[..] };
+    let mut cluster = Cluster::start()?;
+    println!("{}", figures::HEAD);
+    for part in parts {
+        eprintln!("measuring: {part}");
+        measure(part, &mut cluster)?;
     }
     Ok(())
 }

@@ -29,9 +29,10 @@
 //! * **What comes in is bounded**: a frame by [`Login::most_frame`], a subscriber by the [`Room`] of its
 //!   [`inbox`], answers to a peer that never reads by about 64 KiB.
 //! * **A full reader hides no end**: while a session is [blocked](Decoded::Blocked), up to about 64 KiB are read
-//!   ahead. An end or a reset found there moves the link on at once; what was said before it waits for its reader,
-//!   however long that takes, and its answers for the grace. Behind more than that nothing is read and no silence
-//!   judged: a ping that cannot be written, or the write deadline, still ends the connection.
+//!   ahead. Behind an end or a reset found there nothing goes out any more, and what was said before it waits for its
+//!   reader for the policy's [grace](crate::policy::Standing::grace); then, or as soon as all is read, the link moves
+//!   on. Behind more than 64 KiB nothing is read and no silence judged: a ping that cannot be written, or the write
+//!   deadline, still ends the connection; a link with neither waits for its reader.
 //!
 //! What it does not do: it speaks to no [spare](crate::policy::Standing::spares) (its connector's
 //! [keeper](crate::drive::Keep) may), and a message's `Drop` must not call the link.

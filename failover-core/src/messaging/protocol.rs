@@ -156,10 +156,9 @@ pub enum Decoded {
     /// So many bytes are done, and the next frame finds no room in its subscriber's queue: nothing is
     /// decoded until [`Link::nudge`](crate::messaging::Link::nudge) or the reader of an
     /// [`Inbox`](crate::messaging::Inbox) makes room: no answers either, so that no late one judges the peer. About
-    /// 64 KiB are read ahead: within them the end of the connection and the heartbeat's silence count as ever;
-    /// beyond them nothing is read, and no silence is judged. The frame comes again as a whole: a session that
-    /// gave it to some of its subscribers keeps in mind to whom. After the end of the connection it is still asked
-    /// to decode what was read, beside the session of the next one.
+    /// 64 KiB are read ahead: within them the heartbeat's silence counts as ever, and an end of the connection
+    /// after the policy's grace; beyond them nothing is read, and no silence is judged. The frame comes again as a
+    /// whole: a session that gave it to some of its subscribers keeps in mind to whom.
     Blocked(usize),
 }
 

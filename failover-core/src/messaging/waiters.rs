@@ -167,7 +167,7 @@ impl<'a, P: Protocol> Row<'a, P> {
     /// Whether a sender waits when it is refused for this reason, and how long.
     fn patience(&self, refusal: Refusal) -> Option<Option<Duration>> {
         match refusal {
-            Refusal::Full | Refusal::Unanswered => match self.policy.bounds.overflow {
+            Refusal::Full => match self.policy.bounds.overflow {
                 Overflow::Wait { most } => Some(most),
                 Overflow::Reject | Overflow::DropOldest => None,
             },
@@ -175,7 +175,11 @@ impl<'a, P: Protocol> Row<'a, P> {
                 Outbox::Wait { most } => Some(most),
                 Outbox::Off | Outbox::Keep { .. } => None,
             },
-            Refusal::TooLarge { .. } | Refusal::Closed | Refusal::Invalid { .. } => None,
+            // Room for it is nothing that a sender behind it could make by waiting.
+            Refusal::Unanswered
+            | Refusal::TooLarge { .. }
+            | Refusal::Closed
+            | Refusal::Invalid { .. } => None,
         }
     }
 }
@@ -221,9 +225,8 @@ impl<P: Protocol> Drop for Asked<'_, P> {
             if inside.book.requests.remove(self.id) {
                 inside.withdraw(self.id);
             }
-            // A drain may have waited for it, or another request.
+            // A drain may have waited for it.
             inside.wake_driver();
-            inside.wake_sender();
             inside.book.answers.remove(self.id)
         });
         drop(unread);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use failover_core::directory::Endpoint;
 use failover_core::heartbeat::Heartbeat;
-use failover_core::link::{AtLoss, Fate, Replay};
+use failover_core::link::{AtLoss, Fate, Late, LinkPolicy, Replay, Reply};
 use failover_core::messaging::{Ended, Link, RequestError};
 use failover_core::policy::Standing;
 use tokio::task::JoinHandle;
@@ -80,17 +80,22 @@ async fn a_close_is_heard_while_a_farewell_is_written() {
     assert!(start.elapsed() <= SECOND / 5, "{:?}", start.elapsed());
 }
 
+type Two = (Carried<Nats>, Net, [Arc<Mutex<NatsServer>>; 2]);
+
 /// A link to two mute servers that leaves the first connection at once.
-fn two_mute(grace: Duration) -> (Carried<Nats>, Net, [Arc<Mutex<NatsServer>>; 2]) {
+fn two_mute(grace: Duration) -> Two {
+    // It has something to do at each second, also beside a connection that is left.
+    let heartbeat = Heartbeat::builder().watch(SECOND, 5).build().unwrap();
+    two_mute_with(grace, kept().heartbeat(heartbeat))
+}
+
+fn two_mute_with(grace: Duration, link: LinkPolicy) -> Two {
     let servers = [(); 2].map(|()| NatsServer::new("pass"));
     let [a, b] = &servers;
     lock(a).mute = true;
     lock(b).mute = true;
     let net = Net::default().host("a", a).host("b", b);
     let policy = patient().standing(Standing::default().grace(grace));
-    // It has something to do at each second, also beside a connection that is left.
-    let heartbeat = Heartbeat::builder().watch(SECOND, 5).build().unwrap();
-    let link = kept().heartbeat(heartbeat);
     let carried = carry_with(&net, "a b", Nats::new("pass"), link, policy);
     (carried, net, servers)
 }
@@ -131,6 +136,42 @@ async fn a_loss_of_the_new_connection_fails_only_what_was_asked_over_it() {
     assert!(!over_old.is_finished());
     net.say_over(0, "MSG _INBOX.1 0 3\r\nold\r\n");
     assert_eq!(over_old.await.unwrap().unwrap(), b"old");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_of_a_connection_that_was_left_is_no_fault_of_the_next_one() {
+    let reply = Reply::Within {
+        deadline: 5 * SECOND,
+        then: Late::Fault,
+    };
+    let (Carried { link, .. }, net, _) = two_mute_with(60 * SECOND, kept().reply(reply));
+    let asked = asks(&link);
+    pass(SECOND).await;
+    link.handle().reconnect_other();
+    pass(SECOND).await;
+    assert_eq!(net.counts().0, 2);
+    let answer = asked.await.unwrap();
+    assert!(matches!(answer, Err(RequestError::Late)), "{answer:?}");
+    pass(SECOND).await;
+    assert_eq!(net.counts().0, 2, "the next one was given up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_a_left_connection_that_ended_behind_a_full_reader_is_heard() {
+    let (Carried { link, .. }, net, _) = two_mute(60 * SECOND);
+    let mut reader = Nats::subscribe(&link, "news", 1);
+    let asked = asks(&link);
+    pass(SECOND).await;
+    link.handle().reconnect_other();
+    pass(SECOND).await;
+    net.say_over(0, "MSG news 1 1\r\nx\r\n".repeat(2));
+    net.say_over(0, "MSG _INBOX.1 0 3\r\nold\r\n");
+    net.end(0);
+    pass(SECOND).await;
+    for _ in 0..2 {
+        assert_eq!(reader.next().await.unwrap(), b"x");
+    }
+    assert_eq!(asked.await.unwrap().unwrap(), b"old");
 }
 
 #[tokio::test(start_paused = true)]

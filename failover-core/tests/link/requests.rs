@@ -25,7 +25,8 @@ fn asks(link: &Link<Nats>) -> tokio::task::JoinHandle<Answer> {
 #[tokio::test(start_paused = true)]
 async fn one_request_more_than_may_be_is_refused_and_a_message_is_not() {
     let net = mute();
-    for overflow in [Overflow::Reject, Overflow::DropOldest] {
+    let waiting = Overflow::Wait { most: None };
+    for overflow in [Overflow::Reject, Overflow::DropOldest, waiting] {
         let bounds = Bounds::DEFAULT.messages(3).overflow(overflow);
         let policy = kept().bounds(bounds).at_loss(AtLoss::Wait);
         let Carried { link, .. } = carry(&net, "a", Nats::new("pass"), policy);
@@ -36,7 +37,8 @@ async fn one_request_more_than_may_be_is_refused_and_a_message_is_not() {
             panic!("it was not refused");
         };
         assert_eq!(refused.refusal, Refusal::Unanswered);
-        link.try_send(publish("s", "x")).unwrap();
+        let sent = tokio::time::timeout(SECOND, link.send(publish("s", "x"))).await;
+        sent.unwrap().unwrap();
         // One is answered, and one given up: there is room for two.
         net.say("a", "MSG _INBOX.1 0 3\r\nyes\r\n");
         let [first, second, _third] = asking;
@@ -47,38 +49,6 @@ async fn one_request_more_than_may_be_is_refused_and_a_message_is_not() {
         pass(SECOND).await;
         assert_eq!(more.map(|one| one.is_finished()), [false, false, true]);
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_request_waits_for_its_turn_where_senders_wait() {
-    let net = mute();
-    let overflow = Overflow::Wait { most: Some(SECOND) };
-    let bounds = Bounds::DEFAULT.messages(1).overflow(overflow);
-    let Carried { link, .. } = carry(&net, "a", Nats::new("pass"), kept().bounds(bounds));
-    link.flush().await.unwrap();
-    let asking = [(); 2].map(|()| asks(&link));
-    pass(SECOND / 2).await;
-    net.say("a", "MSG _INBOX.1 0 3\r\nyes\r\n");
-    let [first, second] = asking;
-    assert_eq!(first.await.unwrap().unwrap(), b"yes");
-    pass(SECOND / 10).await;
-    net.say("a", "MSG _INBOX.2 0 3\r\nyes\r\n");
-    assert_eq!(second.await.unwrap().unwrap(), b"yes");
-    // Its patience ends; and a drain ends it, too.
-    let asking = [(); 2].map(|()| asks(&link));
-    pass(SECOND * 2).await;
-    let [_first, second] = asking;
-    assert!(matches!(
-        second.await.unwrap(),
-        Err(RequestError::Refused(_))
-    ));
-    let third = asks(&link);
-    pass(SECOND / 10).await;
-    link.close();
-    let Err(RequestError::Refused(refused)) = third.await.unwrap() else {
-        panic!("it was accepted");
-    };
-    assert_eq!(refused.refusal, Refusal::Closed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ mod write;
 use std::collections::VecDeque;
 use std::string::String;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use std::vec::Vec;
 
 use crate::attempt::AttemptId;
@@ -33,6 +34,8 @@ pub(super) struct Active<P: Protocol, W> {
     monitor: Option<Monitor>,
     heard: Heard<P::Reply, P::Error>,
     reading: Reading,
+    /// It has ended, and what it said before waits for room in a reader's queue.
+    end: Option<End<P::Error>>,
     /// Encoded; what lies before `out_at` is written.
     out: Vec<u8>,
     out_at: usize,
@@ -54,6 +57,12 @@ enum Reading {
     Open,
     /// A subscriber's queue is full.
     Blocked,
+}
+
+struct End<E> {
+    why: LinkError<E>,
+    /// No longer is waited for the reader.
+    until: Time,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,6 +109,8 @@ pub(super) struct Desks<'a, P: Protocol> {
     pub(super) flight: &'a mut Flight<Parcel<P::Message>>,
     pub(super) handle: &'a Handle,
     pub(super) duty: Duty,
+    /// How long a connection that has ended waits for a full reader.
+    pub(super) grace: Duration,
     pub(super) now: Time,
 }
 
@@ -120,6 +131,7 @@ impl<P: Protocol, W: Wire> Active<P, W> {
             monitor: heartbeat.map(|heartbeat| Monitor::new(&heartbeat, now)),
             heard: Heard::new(),
             reading: Reading::Undecoded,
+            end: None,
             out: Vec::new(),
             out_at: 0,
             owed: 0,
@@ -133,7 +145,10 @@ impl<P: Protocol, W: Wire> Active<P, W> {
 
     /// When it wants to be polled, if nothing else happens before.
     pub(super) fn next_wake(&self) -> Option<Time> {
-        self.monitor.as_ref()?.next_wake()
+        match &self.end {
+            Some(end) => Some(end.until),
+            None => self.monitor.as_ref()?.next_wake(),
+        }
     }
 
     /// Whether all that was encoded is on its way.
@@ -154,6 +169,9 @@ impl<P: Protocol, W: Wire> Active<P, W> {
     ) -> Result<Turn, LinkError<P::Error>> {
         let was_deaf = self.owed > AHEAD;
         let mut turn = self.read(cx, desks)?;
+        if self.end.is_some() {
+            return Ok(turn);
+        }
         self.beat(desks.now)?;
         let mut rounds = 0;
         loop {
@@ -243,20 +261,24 @@ impl<P: Protocol, W: Wire> Active<P, W> {
         if self.reading != Reading::Open {
             self.decode(desks)?;
         }
+        if let Some(end) = self.end.take() {
+            return self.wait_for_reader(end, desks.now);
+        }
         for _ in 0..ROUNDS {
             if self.is_deaf() {
                 return Ok(Turn::Idle);
             }
             match self.line.poll_fill(cx) {
                 Poll::Pending => return Ok(Turn::Idle),
-                Poll::Ready(filled) => match filled? {
+                Poll::Ready(Err(error)) => return self.on_end(error.into(), desks),
+                Poll::Ready(Ok(filled)) => match filled {
                     Filled::Some => {
                         self.on_received(desks.now);
                         if !self.is_blocked() {
                             self.decode(desks)?;
                         }
                     }
-                    Filled::Ended => return Err(LinkError::Ended),
+                    Filled::Ended => return self.on_end(LinkError::Ended, desks),
                     Filled::NoRoom => {
                         let most = self.line.most_frame();
                         return Err(LinkError::FrameTooLarge { most });
@@ -265,6 +287,28 @@ impl<P: Protocol, W: Wire> Active<P, W> {
             }
         }
         Ok(Turn::More)
+    }
+
+    fn on_end(
+        &mut self,
+        why: LinkError<P::Error>,
+        desks: &Desks<'_, P>,
+    ) -> Result<Turn, LinkError<P::Error>> {
+        let until = desks.now + desks.grace;
+        self.wait_for_reader(End { why, until }, desks.now)
+    }
+
+    /// What was said before the end is given out as long as the reader makes room in time.
+    fn wait_for_reader(
+        &mut self,
+        end: End<P::Error>,
+        now: Time,
+    ) -> Result<Turn, LinkError<P::Error>> {
+        if !self.is_blocked() || now >= end.until {
+            return Err(end.why);
+        }
+        self.end = Some(end);
+        Ok(Turn::Idle)
     }
 
     fn on_received(&mut self, now: Time) {
@@ -285,14 +329,6 @@ impl<P: Protocol, W: Wire> Active<P, W> {
         self.reading = reading;
         self.pay();
         Ok(())
-    }
-
-    /// Gives out what was read before the connection ended. Whether a reader has no room for something of it.
-    pub(super) fn decode_rest(&mut self, desks: &mut Desks<'_, P>) -> bool {
-        let decoded = self.decode(desks);
-        // What it would answer nobody reads any more.
-        self.stop_writing();
-        decoded.is_ok() && self.is_blocked()
     }
 
     /// Tells everyone what the session heard.

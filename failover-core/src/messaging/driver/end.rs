@@ -39,7 +39,7 @@ where
                         && inside.book.requests.is_empty()
                         && flushes.all(|(_, flush)| flush.outcome.is_some())
                 });
-                empty && written && self.flight.oldest().is_none() && !self.is_parting()
+                empty && written && self.flight.oldest().is_none() && self.partings.is_empty()
             }
         }
     }
@@ -68,6 +68,7 @@ where
             flight: &mut self.flight,
             handle: &self.handle,
             duty: Duty::Finish,
+            grace: self.connector.grace(),
             now,
         };
         let parted = active.poll_farewell(cx, &mut desks);

@@ -42,11 +42,16 @@ where
         }
     }
 
-    /// The same of requests. One that was not even sent is no fault of the connection.
+    /// The same of requests.
     pub(super) fn judge_late_requests(&mut self, now: Time) -> Result<(), LinkError<P::Error>> {
+        let heard = self.still_heard();
         let flight = &mut self.flight;
         let fault = self.desk.with(|inside| {
             let unsent = inside.queue.front().map(|entry| entry.id);
+            // One that was not even sent, or went over an earlier connection, is no fault of this one.
+            let is_of_this_one = |id| {
+                unsent.is_none_or(|unsent| id < unsent) && heard.is_none_or(|heard| id > heard)
+            };
             let mut fault = None;
             while let Some((id, late)) = inside.book.requests.poll_late(now) {
                 inside.book.fail(id, NoAnswer::Late);
@@ -55,7 +60,7 @@ where
                 flight.handle_late(id, now, &mut |id, fate| book.tell(id, fate));
                 book.counters.late += 1;
                 match late {
-                    Late::Fault if unsent.is_none_or(|unsent| id < unsent) => fault = Some(id),
+                    Late::Fault if is_of_this_one(id) => fault = Some(id),
                     Late::Fault | Late::Report => book.publish(News::Late { id }),
                     Late::Discard => {}
                 }

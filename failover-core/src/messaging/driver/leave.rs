@@ -10,7 +10,7 @@ use crate::messaging::active::{Active, Desks, Duty, Turn};
 use crate::messaging::book::NoAnswer;
 use crate::messaging::desk::Parcel;
 use crate::messaging::driver::{LINGER, LinkDriver, State, Step, earlier};
-use crate::messaging::error::{LEFT, LinkError};
+use crate::messaging::error::LEFT;
 use crate::messaging::protocol::Protocol;
 use crate::messaging::wire::Wire;
 use crate::time::Time;
@@ -29,10 +29,10 @@ pub(super) struct Parting<A> {
 
 impl<P: Protocol, W: Wire> Parting<Active<P, W>> {
     pub(super) fn next_wake(&self) -> Option<Time> {
-        let until = Some(self.until).filter(|until| *until != Time::MAX);
+        let until = Some(self.until);
         match self.stage {
             Stage::Listens => earlier(self.active.next_wake(), until),
-            Stage::Unread | Stage::Ends => until,
+            Stage::Ends => until,
         }
     }
 }
@@ -41,8 +41,6 @@ impl<P: Protocol, W: Wire> Parting<Active<P, W>> {
 enum Stage {
     /// For the answers to what was asked over it.
     Listens,
-    /// It has ended, and what it said before waits for room in a reader's queue.
-    Unread,
     /// It says goodbye.
     Ends,
 }
@@ -82,7 +80,6 @@ where
                 Step::Again
             }
             Err(error) => {
-                self.keep_unread(active, &error, now);
                 self.on_lost(error.failure());
                 Step::Again
             }
@@ -90,9 +87,10 @@ where
     }
 
     fn begin_parting(&mut self, mut active: Active<P, D::Conn>, until: Time, now: Time) {
-        let unsent = self.put_back();
+        let is_written = self.flight.is_written();
+        self.put_back();
         let last = self.last_sent();
-        if unsent == 0 {
+        if is_written {
             active.leave();
             self.push_parting(active, until, last, Stage::Listens);
         } else {
@@ -100,21 +98,6 @@ where
             active.stop_writing();
             self.give_up_answers(self.still_heard(), last);
             self.push_parting(active, now + LINGER, last, Stage::Ends);
-        }
-    }
-
-    /// A connection is lost with this error. What it said before it ended, and a full reader had no room for,
-    /// is still given out.
-    pub(super) fn keep_unread(
-        &mut self,
-        active: Active<P, D::Conn>,
-        error: &LinkError<P::Error>,
-        now: Time,
-    ) {
-        if active.is_blocked() && matches!(error, LinkError::Ended | LinkError::Io(_)) {
-            self.put_back();
-            let (until, last) = (now + self.connector.grace(), self.last_sent());
-            self.push_parting(active, until, last, Stage::Unread);
         }
     }
 
@@ -126,8 +109,14 @@ where
         stage: Stage,
     ) {
         if self.partings.len() == PARTINGS {
-            let oldest = self.partings.remove(0);
-            self.give_up_answers(None, oldest.last);
+            let mut partings = self.partings.iter();
+            match partings.position(|parting| parting.stage == Stage::Ends) {
+                Some(at) => drop(self.partings.remove(at)),
+                None => {
+                    let oldest = self.partings.remove(0);
+                    self.give_up_answers(None, oldest.last);
+                }
+            }
         }
         self.partings.push(Parting {
             active,
@@ -154,9 +143,6 @@ where
         cx: &mut Context<'_>,
         now: Time,
     ) -> Option<Parting<Active<P, D::Conn>>> {
-        if parting.stage == Stage::Unread {
-            return self.poll_unread(parting, now);
-        }
         if parting.stage == Stage::Listens {
             let mut flight = Flight::new(&LinkPolicy::OFF);
             let mut desks = self.desks_of_left(&mut flight, now);
@@ -179,23 +165,6 @@ where
         (gone.is_pending() && now < parting.until).then_some(parting)
     }
 
-    /// The same of one that has ended. What it said waits for its reader as long as that takes; who asked over
-    /// it waits no longer than with any that was left.
-    fn poll_unread(
-        &mut self,
-        mut parting: Parting<Active<P, D::Conn>>,
-        now: Time,
-    ) -> Option<Parting<Active<P, D::Conn>>> {
-        let mut flight = Flight::new(&LinkPolicy::OFF);
-        let mut desks = self.desks_of_left(&mut flight, now);
-        let is_blocked = parting.active.decode_rest(&mut desks);
-        if !is_blocked || now >= parting.until {
-            parting.until = Time::MAX;
-            self.give_up_answers(self.still_heard(), parting.last);
-        }
-        is_blocked.then_some(parting)
-    }
-
     /// Nothing of the present flight goes over a connection that was left.
     fn desks_of_left<'a>(
         &'a self,
@@ -207,6 +176,7 @@ where
             flight,
             handle: &self.handle,
             duty: Duty::Finish,
+            grace: self.connector.grace(),
             now,
         }
     }
@@ -217,12 +187,6 @@ where
         let partings = self.partings.iter();
         let mut heard = partings.filter(|parting| parting.stage != Stage::Ends);
         heard.next_back().map(|parting| parting.last)
-    }
-
-    /// Whether a connection that was left still has something to do without a reader.
-    pub(super) fn is_parting(&self) -> bool {
-        let mut partings = self.partings.iter();
-        partings.any(|parting| parting.stage != Stage::Unread)
     }
 
     /// What was asked over a connection that was left, above the one message and up to the other, is answered

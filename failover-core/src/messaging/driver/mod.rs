@@ -206,7 +206,6 @@ where
             }
             Err(error) => {
                 let (id, failure) = (active.id, error.failure());
-                self.keep_unread(active, &error, now);
                 self.connector.lost(id, error);
                 self.on_lost(failure);
                 Step::Again
@@ -234,6 +233,7 @@ where
             flight: &mut self.flight,
             handle: &self.handle,
             duty,
+            grace: self.connector.grace(),
             now,
         };
         active.turn(cx, &mut desks)
@@ -248,18 +248,16 @@ where
             .with(|inside| inside.fail_at_loss(self.policy.at_loss, heard, failure));
     }
 
-    /// How many messages were encoded and not handed over: they come first again.
-    fn put_back(&mut self) -> usize {
+    /// Messages that were encoded and not handed over come first again.
+    fn put_back(&mut self) {
         let flight = &mut self.flight;
         self.desk.with(|inside| {
             let book = &mut inside.book;
             let mut tell = |id, fate| book.tell(id, fate);
             let unsent = flight.handle_lost(&mut tell);
-            let count = unsent.len();
             inside.queue.put_back(unsent.into_iter());
             inside.queue.handle_lost(&mut tell);
-            count
-        })
+        });
     }
 
     /// Drops what is too old, and judges requests while nobody else does.

@@ -41,7 +41,7 @@ impl Racing {
         cx: &DialContext,
     ) -> Result<TcpStream, Vec<AddressError>> {
         arrange(&mut addresses);
-        begin_behind(&mut addresses, cx.failed_at());
+        begin_behind(&mut addresses, cx.failed_address());
         if let [address] = addresses[..] {
             cx.reached(address);
             let source = match options.connect(address).await {
@@ -89,9 +89,15 @@ fn arrange(addresses: &mut Vec<SocketAddr>) {
     interleave(addresses, SocketAddr::is_ipv6);
 }
 
-/// Those behind the one that failed go first, in their order, and it goes last: so each has its turn.
+/// Those behind the one that failed go first, in their order, and it goes last: so each has its turn. Another
+/// route to the same server may have another port.
 fn begin_behind(addresses: &mut [SocketAddr], failed: Option<SocketAddr>) {
-    if let Some(at) = addresses.iter().position(|one| Some(*one) == failed) {
+    let Some(failed) = failed else {
+        return;
+    };
+    let same = addresses.iter().position(|one| *one == failed);
+    let same_host = || addresses.iter().position(|one| one.ip() == failed.ip());
+    if let Some(at) = same.or_else(same_host) {
         addresses.rotate_left(at + 1);
     }
 }

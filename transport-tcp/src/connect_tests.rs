@@ -139,6 +139,22 @@ proptest! {
     }
 }
 
+#[test]
+fn the_address_that_failed_goes_last_whatever_the_port_of_the_route_was() {
+    let list = ["192.0.2.1:443", "192.0.2.2:443", "192.0.2.3:443"];
+    let list = list.map(|address| address.parse::<SocketAddr>().unwrap());
+    for (failed, first) in [
+        ("192.0.2.1:443", 1),
+        ("192.0.2.1:4222", 1),
+        ("192.0.2.3:4222", 0),
+        ("192.0.2.9:443", 0),
+    ] {
+        let mut addresses = list;
+        begin_behind(&mut addresses, Some(failed.parse().unwrap()));
+        assert_eq!(addresses[0], list[first], "{failed}");
+    }
+}
+
 async fn connect(
     racing: &Racing,
     addresses: &[SocketAddr],

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use std::{fmt, fs, io};
 
@@ -73,7 +73,8 @@ impl Hickory {
     pub const TIMEOUT: Duration = Duration::from_secs(2);
 
     /// As the system is configured: its name servers, search domains and hosts file, read now, and again
-    /// when they have changed. Those that cannot be read leave the earlier ones in use.
+    /// when they have changed (where the system keeps them in files: not on Windows and Apple's). Those that
+    /// cannot be read leave the earlier ones in use.
     ///
     /// # Errors
     /// The configuration cannot be read, or makes no sense.
@@ -199,14 +200,21 @@ impl System {
     /// Half-written ones that can be read are read again when they are whole: they change once more.
     fn resolver(&self) -> Arc<TokioResolver> {
         let now = stamps(&self.files);
-        // Nothing in it is ever half done.
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.0 != now
-            && let Ok(resolver) = (self.read)()
-        {
-            *used = (now, Arc::new(resolver));
+        let (read, resolver) = self.used().clone();
+        if read == now {
+            return resolver;
         }
-        Arc::clone(&used.1)
+        // Files are read while nobody waits for the lock.
+        let Ok(anew) = (self.read)().map(Arc::new) else {
+            return resolver;
+        };
+        *self.used() = (now, Arc::clone(&anew));
+        anew
+    }
+
+    fn used(&self) -> MutexGuard<'_, (Vec<Stamp>, Arc<TokioResolver>)> {
+        // Nothing in it is ever half done.
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

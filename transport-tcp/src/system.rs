@@ -161,14 +161,16 @@ impl Desk {
     fn work(&self) {
         while let Some(host) = self.next() {
             let answer = (self.ask)(&host).map_err(Arc::new);
-            let wanting = self.book().asked.remove(&host).unwrap_or_default();
+            // Under one lock: who comes next finds the question, or its answer.
+            let mut book = self.book();
+            let wanting = book.asked.remove(&host).unwrap_or_default();
             let mut is_heard = false;
             for one in wanting {
                 // Whoever gave up meanwhile does not listen any more.
                 is_heard |= one.send(answer.clone()).is_ok();
             }
             if let (false, Ok(addresses)) = (is_heard, answer) {
-                self.book().late.keep(host, addresses, Instant::now());
+                book.late.keep(host, addresses, Instant::now());
             }
         }
     }

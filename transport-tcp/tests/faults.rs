@@ -10,17 +10,19 @@ mod peers;
 use std::fs::File;
 use std::future::pending;
 use std::net::SocketAddr;
-#[cfg(target_os = "linux")]
 use std::pin::pin;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use failover_core::dial::{Dial, DialContext};
 use failover_core::directory::{Endpoint, Target};
 use failover_core::drive::Connector;
-use failover_core::failure::{Classify, Failure, Kind, Phase};
+#[cfg(target_os = "linux")]
+use failover_core::failure::Classify;
+use failover_core::failure::{Failure, Kind, Phase};
 use failover_core::policy::{Backoff, Jitter, Limit, Limits, Pace, Policy};
 use failover_core::testing::conformance::{
     Violation, fails_as, waits_for_a_mute_peer_until_the_deadline,
@@ -84,7 +86,18 @@ async fn a_zone_is_found_as_people_write_it_and_as_urls_do() {
         let (to, cx) = (target(zoned), DialContext::unbounded());
         let tcp = Tcp::new().resolver(asked);
         let dialled = tcp.dial(&to, &cx);
-        let _ = tokio::time::timeout(Duration::from_millis(50), dialled).await;
+        // Until it knows where: what becomes of the connect is the system's.
+        let mut dialled = pin!(dialled);
+        let connects = std::future::poll_fn(|task| {
+            let is_over = dialled.as_mut().poll(task).is_ready();
+            match is_over || cx.trail().phase() == Some(Phase::Connect) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        });
+        tokio::time::timeout(Duration::from_secs(30), connects)
+            .await
+            .unwrap();
         assert_eq!(cx.trail().phase(), Some(Phase::Connect), "{zoned}");
         let reached = cx.trail().address().unwrap().to_string();
         assert_eq!(reached, "[fe80::1%1]:1");
@@ -233,9 +246,13 @@ async fn a_dial_that_meets_itself_is_refused_and_leaves_the_port_to_the_server()
     let failed = itself.await;
     let why = std::error::Error::source(&failed).unwrap().to_string();
     assert_eq!(why, "nobody listens: the connection led to its own end");
-    // Without `SO_REUSEADDR`, which would pass over what lingers.
-    let server = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    server.bind(&address.into()).unwrap();
+    let SocketAddr::V4(v4) = address else {
+        panic!("{address}");
+    };
+    let [a, b, c, d] = v4.ip().octets();
+    let end = format!("{:08X}:{:04X}", u32::from_le_bytes([a, b, c, d]), v4.port());
+    let all = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    assert!(!all.contains(&format!("{end} {end}")), "it lingers");
 }
 
 /// The body of a child process that may open few files; see the next test.

@@ -33,7 +33,7 @@ pub struct DialContext {
     number: u32,
     purpose: Purpose,
     deadline: Time,
-    failed_at: Option<SocketAddr>,
+    failed_address: Option<SocketAddr>,
     now: Arc<dyn Fn() -> Time + Send + Sync>,
     trail: Trail,
 }
@@ -54,16 +54,16 @@ impl DialContext {
             number,
             purpose,
             deadline,
-            failed_at: None,
+            failed_address: None,
             now,
             trail: Trail::default(),
         }
     }
 
-    /// The same behind a failure at this address; see [`failed_at`](Self::failed_at).
+    /// The same behind a failure at this address; see [`failed_address`](Self::failed_address).
     #[must_use]
-    pub fn behind(mut self, failed_at: Option<SocketAddr>) -> Self {
-        self.failed_at = failed_at;
+    pub fn behind(mut self, failed_address: Option<SocketAddr>) -> Self {
+        self.failed_address = failed_address;
         self
     }
 
@@ -78,7 +78,7 @@ impl DialContext {
             number: order.number,
             purpose: order.purpose,
             deadline: order.deadline,
-            failed_at: None,
+            failed_address: None,
             now,
             trail,
         }
@@ -127,8 +127,8 @@ impl DialContext {
     /// was lost before it was stable. Of a name with several addresses the others had better go first:
     /// servers behind one name fail one by one, and an address that accepts would win each race.
     #[must_use]
-    pub fn failed_at(&self) -> Option<SocketAddr> {
-        self.failed_at
+    pub fn failed_address(&self) -> Option<SocketAddr> {
+        self.failed_address
     }
 
     /// Leaves a breadcrumb: this phase begins now. Call it before each await that may last.
@@ -179,7 +179,7 @@ impl fmt::Debug for DialContext {
             .field("number", &self.number)
             .field("purpose", &self.purpose)
             .field("deadline", &self.deadline)
-            .field("failed_at", &self.failed_at)
+            .field("failed_address", &self.failed_address)
             .field("trail", &self.trail)
             .finish_non_exhaustive()
     }

@@ -147,14 +147,14 @@ impl<D: Dial + 'static, C: Clock> Connector<D, C> {
             return;
         };
         let endpoint = dial.order.endpoint;
-        let failed_at = self.shared.with(|inside| {
+        let failed_address = self.shared.with(|inside| {
             inside.counters.dials += 1;
             let report = inside.reports.get_mut(endpoint)?;
             report.dials += 1;
             report.begins_behind()
         });
         let cx = DialContext::of(&dial.order, self.shared.time(), dial.trail.clone());
-        let cx = cx.behind(failed_at);
+        let cx = cx.behind(failed_address);
         let dialer = Arc::clone(&self.dialer);
         let to = dial.target.clone();
         dial.began = now;

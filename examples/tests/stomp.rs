@@ -18,7 +18,7 @@ use failover_core::failure::{Failure, Kind, Phase, Scope};
 use failover_core::link::{AtLoss, Fate, Late, LinkPolicy, Outbox, Replay, Reply};
 use failover_core::machine::Why;
 use failover_core::messaging::{Link, Login, Room, open};
-use failover_core::policy::{Order, Policy, Walk};
+use failover_core::policy::{Order, Policy, Standing, Walk};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -314,7 +314,10 @@ impl Client {
 
     /// One that waits for receipts like this.
     fn awaiting(receipt: Reply, brokers: &[&Broker], stomp: Stomp) -> Self {
-        let policy = Policy::builder().order(Order::new(Walk::Rotate));
+        let standing = Standing::default().grace(Duration::from_secs(3));
+        let policy = Policy::builder()
+            .order(Order::new(Walk::Rotate))
+            .standing(standing);
         let tls = TlsConfig::new().client().unwrap();
         let mut connector = Connector::builder(Login::new(dialer(&tls), stomp), TokioClock::new())
             .endpoints(brokers.iter().map(|broker| broker.endpoint()))

@@ -145,7 +145,7 @@ pub enum Outbox {
 #[non_exhaustive]
 pub struct Bounds {
     /// How many messages may be accepted and not yet handed to a transport, how many may await their
-    /// confirmation, and how many requests their answers. Default 65 536: with tiny messages, what they cost
+    /// confirmation, and how many requests their answers (one that came and was not fetched counts, too). Default 65 536: with tiny messages, what they cost
     /// beside their bytes.
     pub messages: u32,
     /// Messages that wait longer than this are dropped. Default: none.

@@ -24,8 +24,9 @@
 //! * **Subscriptions come before messages** on each connection: [`Session::control`] is asked first.
 //! * **Nobody waits for the old connection to close**: a stale, stuck or broken one is dropped, and the next
 //!   dial begins. One that is left for a better one still hears the answers to what was asked over it, for
-//!   the policy's [grace](crate::policy::Standing::grace); it then says goodbye and is read to its end. If a
-//!   message lies half written on it then, it gets neither the rest nor a goodbye.
+//!   the policy's [grace](crate::policy::Standing::grace); it then says goodbye and is read to its end, and what
+//!   a full reader has not taken by then is given up. If a message lies half written on it then, it gets neither the rest
+//!   nor a goodbye.
 //! * **What comes in is bounded**: a frame by [`Login::most_frame`], a subscriber by the [`Room`] of its
 //!   [`inbox`], answers to a peer that never reads by about 64 KiB.
 //! * **A full reader hides no end**: while a session is [blocked](Decoded::Blocked), up to about 64 KiB are read

@@ -66,8 +66,8 @@ impl Proxies {
     /// What the environment says: `HTTPS_PROXY` for `wss`, `tls` and `https`, `HTTP_PROXY` for `ws`
     /// and `http`, `ALL_PROXY` for these without one of their own and for all other schemes;
     /// `NO_PROXY` lists the exceptions. In lower case they count first. An empty one counts as not
-    /// set, one without a scheme (`gate:3128`) as `http://`, as in curl, and
-    /// `socks://` as `socks5://`.
+    /// set, one without a scheme (`gate:3128`) as `http://`, and `socks://` as `socks5://`, which
+    /// desktops mean by it.
     ///
     /// The environment is read here, once.
     ///

@@ -217,6 +217,40 @@ async fn a_message_that_is_half_written_when_its_connection_is_left_reaches_one_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replay_that_is_half_written_when_its_connection_is_left_goes_out_over_the_next_one() {
+    let (a, b) = (StompServer::new(), StompServer::new());
+    lock(&a).mute = true;
+    lock(&b).mute = true;
+    let net = Net::default().host("a", &a).host("b", &b);
+    let link = kept().replay(Replay::Bytes(100)).at_loss(AtLoss::Wait);
+    let policy = patient().standing(Standing::default().grace(SECOND));
+    let protocol = Stomp { beats: (0, 0) };
+    let Carried { link, driver: _d } = carry_with(&net, "a b", protocol, link, policy);
+    link.try_send("x".into()).unwrap();
+    pass(SECOND).await;
+    net.next([net::Fate {
+        window: "CONNECT\nheart-beat:0,0\n\n\0".len() + 3,
+        ..WELL
+    }]);
+    net.end(0);
+    pass(SECOND).await;
+    assert_eq!(
+        net.counts(),
+        (2, 1),
+        "the replay waits for the second server"
+    );
+    link.handle().reconnect_other();
+    // Until the grace is over, the rest may still go out.
+    pass(3 * SECOND).await;
+    net.widen("a", 1000);
+    net.widen("b", 1000);
+    pass(10 * SECOND).await;
+    let all = [&a, &b].map(|server| lock(server).bodies.len());
+    assert_eq!(all.iter().sum::<usize>(), 2, "{all:?}");
+    assert_eq!(all.iter().max(), Some(&2), "{all:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_server_says_after_the_goodbye_is_heard_no_more() {
     let (Carried { link, .. }, net, _) = two_mute(SECOND);
     let taken = "CONNECT pass\r\nPING\r\nSUB _INBOX.* 0\r\nSUB news 1\r\n".len();

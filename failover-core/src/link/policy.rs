@@ -145,13 +145,12 @@ pub enum Outbox {
 #[non_exhaustive]
 pub struct Bounds {
     /// How many messages may be accepted and not yet handed to a transport, how many may await their
-    /// confirmation, and how many requests their answers (one that came and was not fetched counts, too). Default 65 536: with tiny messages, what they cost
-    /// beside their bytes.
+    /// confirmation, and how many requests their answers (one that came and was not fetched counts, too).
+    /// Default 65 536: with tiny messages, what they cost beside their bytes.
     pub messages: u32,
     /// Messages that wait longer than this are dropped. Default: none.
     pub age: Option<Duration>,
-    /// What a full outbox does, and one request too many, for which nothing older is dropped. Default: it
-    /// rejects.
+    /// What a full outbox does. Default: it rejects. (One request too many is refused whatever this says.)
     pub overflow: Overflow,
 }
 
